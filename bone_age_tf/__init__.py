@@ -1,0 +1,28 @@
+"""Bone age from a radiograph of the left hand: prepare, train, evaluate, export, predict.
+
+Names are loaded when first used, so that `import bone_age_tf` does not import TensorFlow.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "PrepareConfig": "bone_age_tf.config",
+    "ExperimentConfig": "bone_age_tf.config",
+    "PreparedRadiographs": "bone_age_tf.input_pipeline",
+    "prepare": "bone_age_tf.data_prep.prepare",
+    "train": "bone_age_tf.training.train",
+    "evaluate": "bone_age_tf.evaluation",
+    "export_saved_model": "bone_age_tf.export",
+    "ExportedModel": "bone_age_tf.prediction",
+    "predict": "bone_age_tf.prediction",
+}
+__all__ = ["__version__", *_HOME]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)

@@ -1,0 +1,5 @@
+"""`python -m bone_age_tf` is `bone-age-tf`."""
+
+from bone_age_tf.cli import main
+
+main()

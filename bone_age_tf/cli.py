@@ -1,0 +1,202 @@
+"""The command line: the only file that knows flags.
+
+Each command turns its arguments into a configuration and calls one function. Results go to stdout,
+progress and messages to stderr. TensorFlow is imported inside the commands, so that `--help`
+answers at once.
+"""
+
+import errno
+import functools
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bone_age_tf import __version__, console
+from bone_age_tf.config import (
+    PREPROCESSING_METHODS,
+    LabelOptions,
+    PrepareConfig,
+    PreprocessingConfig,
+)
+from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, UsageError
+
+_ENVIRONMENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+RESEARCH_ONLY = "For research and education. Not a medical device."
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    debug = "--debug" in sys.argv
+    try:
+        code = commands.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = _say("Interrupted.", 130)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = _say("Interrupted. The same command goes on where this one stopped.", 130)
+    except Exception as error:  # every error ends as one message and an exit code
+        if debug:
+            traceback.print_exc()
+        code = _explain(error)
+    sys.exit(code)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, BoneAgeError):
+        return _say(str(error), error.exit_code)
+    if isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRNOS:
+        where = f" ({error.filename})" if error.filename else ""
+        return _say(f"The system refused: {error.strerror}{where}.", EnvironmentFaultError.exit_code)
+    kind = type(error).__name__
+    return _say(f"A bug in bone-age-tf: {kind}: {error}\nSay --debug for the trace.", 1)
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"bone-age-tf: {message}", err=True)
+    return code
+
+
+def _with_common_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--quiet`, `--debug` and the set-up that every command needs."""
+
+    @click.option("--quiet", is_flag=True, help="No progress and no log, only the result.")
+    @click.option("--debug", is_flag=True, help="Full log, and the trace of an error.")
+    @functools.wraps(command)
+    def wrapped(*, quiet: bool, debug: bool, **options: Any) -> Any:
+        console.set_up_logging(quiet=quiet, debug=debug)
+        if not debug:
+            console.import_tensorflow_silently()
+        with console.ProgressDisplay(quiet=quiet) as progress:
+            return command(progress=progress, **options)
+
+    return wrapped
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=RESEARCH_ONLY,
+)
+@click.version_option(__version__, prog_name="bone-age-tf")
+def commands() -> None:
+    """Bone age from a radiograph of the left hand.
+
+    The order of work: prepare, train, evaluate, export, predict.
+    """
+
+
+def _parse_split(context: click.Context, parameter: click.Parameter, text: str) -> dict[str, float]:
+    shares = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        try:
+            shares[name.strip()] = float(share)
+        except ValueError as error:
+            raise click.BadParameter(
+                f"expected NAME=SHARE,..., as in train=0.8,validation=0.1,test=0.1. Received: {text!r}."
+            ) from error
+    return shares
+
+
+@commands.command()
+@click.argument("source", type=click.Path(exists=True))
+@click.option("--output", required=True, type=click.Path(), help="Folder of the data set to make.")
+@click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="Label table: CSV or .xlsx.")
+@click.option("--image-dir", type=click.Path(exists=True), help="Folder or zip of the radiographs.")
+@click.option("--id-column", help="Column of the identifier (the file's name without its ending).")
+@click.option("--age-column", help="Column of the bone age.")
+@click.option("--sex-column", help="Column of the sex.")
+@click.option("--group-column", help="Column of the patient, who stays in one split.")
+@click.option("--age-unit", type=click.Choice(["months", "years"]), help="Unit of the bone age. [months]")
+@click.option("--unlabelled", is_flag=True, help="Bone ages may be missing: data for prediction only.")
+@click.option(
+    "--split",
+    default="train=0.8,validation=0.1,test=0.1",
+    show_default=True,
+    callback=_parse_split,
+    help="Share of each split.",
+)
+@click.option("--split-column", help="Column that names each row's split, instead of --split.")
+@click.option(
+    "--preprocess",
+    type=click.Choice(PREPROCESSING_METHODS),
+    default="letterbox",
+    show_default=True,
+    help="letterbox: whole radiograph. scale: registered already, 2080 x 1600.",
+)
+@click.option("--scale", default=0.25, show_default=True, help="Prepared frame: 2080 x 1600 times this.")
+@click.option("--seed", default=0, show_default=True, help="Decides splits and order.")
+@click.option("--shards", type=int, help="Shards of the largest split. [one for every 128 radiographs]")
+@click.option("--jobs", type=int, help="Shards made at the same time. [one for each core]")
+@click.option("--limit", type=int, help="Use only this many rows, drawn by the seed.")
+@click.option("--skip-bad", is_flag=True, help="Go on without bad rows and files; exit code 4.")
+@click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
+@click.option("--runner", type=click.Choice(["local", "beam"]), default="local", show_default=True)
+@click.option("--beam-option", "beam_options", multiple=True, help="Passed to Beam, as in --runner=FlinkRunner.")
+@_with_common_options
+def prepare(
+    *,
+    progress: console.ProgressDisplay,
+    dry_run: bool,
+    runner: str,
+    beam_options: tuple[str, ...],
+    scale: float,
+    preprocess: str,
+    **options: Any,
+) -> int:
+    """Raw radiographs and their labels -> TFRecords of prepared radiographs.
+
+    SOURCE is a folder or zip: the Kaggle or RSNA files of the Pediatric Bone Age Challenge, the
+    layout of ml-recipe-bone-age, or any folder of PNG and JPEG files with a label table.
+
+    \b
+    Examples:
+      bone-age-tf prepare rsna-bone-age --output prepared
+      bone-age-tf prepare rsna-bone-age --output prepared --dry-run
+      bone-age-tf prepare radiographs --labels ages.csv --id-column file --age-column months --sex-column sex --output prepared
+    """
+    from bone_age_tf.data_prep.prepare import prepare as run
+
+    label_fields = LabelOptions.__dataclass_fields__
+    label_options = LabelOptions(**{name: options.pop(name) for name in label_fields})
+    config = PrepareConfig(
+        label_options=label_options,
+        preprocessing=PreprocessingConfig(method=preprocess, scale=scale),
+        **options,
+    )
+    report = run(
+        config,
+        dry_run=dry_run,
+        runner=_beam_runner(beam_options) if runner == "beam" else None,
+        on_progress=progress,
+    )
+    return _show_prepared(config, report, dry_run=dry_run)
+
+
+def _beam_runner(beam_options: tuple[str, ...]) -> Any:
+    from bone_age_tf.data_prep.beam_runner import beam_runner
+
+    return beam_runner(beam_options)
+
+
+def _show_prepared(config: PrepareConfig, report: Any, *, dry_run: bool) -> int:
+    from bone_age_tf.labels import summary
+
+    rows = [["split", "radiographs"], *([name, str(n)] for name, n in report.splits.items())]
+    height, width = report.frame
+    click.echo(console.table(rows))
+    click.echo(f"layout {report.layout}, frame {height} x {width}, preprocessing {report.fingerprint[:12]}")
+    if report.problems:
+        click.echo(f"{len(report.problems)} problems:\n{summary(report.problems)}", err=True)
+    if dry_run:
+        click.echo("Dry run: nothing was written.", err=True)
+        return 3 if report.problems and not config.skip_bad else 0
+    state = "was complete already" if report.already_complete else "is ready"
+    click.echo(f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1", err=True)
+    return 4 if report.problems else 0

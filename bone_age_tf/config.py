@@ -1,0 +1,295 @@
+"""Every setting of every stage: frozen dataclasses, checked when they are made.
+
+`to_dict` and `from_dict` round-trip through JSON, `override` applies `--set train.epochs=3`.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from bone_age_tf.errors import UsageError
+
+FRAME_HEIGHT = 2080
+FRAME_WIDTH = 1600
+
+PREPROCESSING_METHODS = ("letterbox", "scale")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+
+Config = TypeVar("Config")
+
+
+def _require(condition: bool, setting: str, expected: str, received: object) -> None:
+    if not condition:
+        raise UsageError(f"{setting} must be {expected}. Received: {received!r}.")
+
+
+@dataclasses.dataclass(frozen=True)
+class PreprocessingConfig:
+    """From a raw radiograph to the prepared frame."""
+
+    method: str = "letterbox"
+    """`letterbox`: polarity check, intensity stretch, whole radiograph fitted into the frame.
+    `scale`: the radiograph is already registered in a 2080 x 1600 frame and is only scaled."""
+    scale: float = 0.25
+    """The prepared frame is 2080 x 1600 (rows x columns) times this: 520 x 400 by default."""
+    low_percentile: float = 1.0
+    """Pixels at or below this percentile of the radiograph become 0."""
+    high_percentile: float = 99.5
+    """Pixels at or above this percentile of the radiograph become 255."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.method in PREPROCESSING_METHODS,
+            "preprocessing.method",
+            f"one of {', '.join(PREPROCESSING_METHODS)}",
+            self.method,
+        )
+        _require(0.05 <= self.scale <= 1, "--scale", "between 0.05 and 1", self.scale)
+        _require(
+            0 <= self.low_percentile < self.high_percentile <= 100,
+            "preprocessing percentiles",
+            "0 <= low < high <= 100",
+            (self.low_percentile, self.high_percentile),
+        )
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Rows and columns of the prepared radiograph."""
+        return round(FRAME_HEIGHT * self.scale), round(FRAME_WIDTH * self.scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelOptions:
+    """How to read a label table whose columns are not recognised by themselves."""
+
+    id_column: str | None = None
+    """Column of the identifier, which is the stem of the file's name."""
+    age_column: str | None = None
+    """Column of the bone age."""
+    sex_column: str | None = None
+    """Column of the sex."""
+    group_column: str | None = None
+    """Column of the patient (or family, or site): its radiographs stay in one split."""
+    split_column: str | None = None
+    """Column that names each row's split."""
+    age_unit: str | None = None
+    """`months` or `years`; None: months, and a table that is evidently in years is refused."""
+    unlabelled: bool = False
+    """The bone age may be missing: the data are only for prediction."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.age_unit in (None, "months", "years"),
+            "--age-unit",
+            "months or years",
+            self.age_unit,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareConfig:
+    """Raw radiographs to a data set of prepared radiographs."""
+
+    source: str
+    """Folder or zip of raw radiographs."""
+    output: str
+    """Folder of the data set, made where it does not exist."""
+    labels: str | None = None
+    """Label table; None: the one that the source holds."""
+    image_dir: str | None = None
+    """Folder or zip of the radiographs where it is not the source."""
+    label_options: LabelOptions = LabelOptions()
+    split: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: {"train": 0.8, "validation": 0.1, "test": 0.1}
+    )
+    """Share of the radiographs in each split; the shares add up to 1."""
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    seed: int = 0
+    """Decides the splits, the order of the records and the rows that `limit` keeps."""
+    shards: int | None = None
+    """Shards of the largest split; None: one for every 128 radiographs."""
+    jobs: int | None = None
+    """Shards made at the same time; None: one for each core."""
+    limit: int | None = None
+    """Use only this many rows, drawn by the seed."""
+    skip_bad: bool = False
+    """Go on without the rows and files that have a problem."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.split), "--split", "at least one NAME=SHARE", dict(self.split))
+        _require(
+            all(name.isidentifier() for name in self.split)
+            and all(share > 0 for share in self.split.values())
+            and abs(sum(self.split.values()) - 1) < 1e-6,
+            "--split",
+            "names with positive shares that add up to 1, as in train=0.8,validation=0.1,test=0.1",
+            dict(self.split),
+        )
+        for name in ("shards", "jobs", "limit"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"--{name}", "at least 1", value)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Trunk + sex branch + head."""
+
+    trunk: str = "inception_v3"
+    """A name in `models/backbones.py`."""
+    sex_units: int = 32
+    """Units of the sex branch."""
+    head_units: int = 512
+    """Units of the layer that joins trunk and sex."""
+    dropout: float = 0.3
+    """Dropout before and after that layer."""
+    age_mean_months: float | None = None
+    """Mean bone age that the head starts from; None: taken from the training split."""
+    age_sd_months: float | None = None
+    """Standard deviation that scales the head; None: taken from the training split."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.dropout < 1, "model.dropout", "at least 0 and below 1", self.dropout)
+        _require(self.sex_units >= 1, "model.sex_units", "at least 1", self.sex_units)
+        _require(self.head_units >= 1, "model.head_units", "at least 1", self.head_units)
+
+
+@dataclasses.dataclass(frozen=True)
+class AugmentationConfig:
+    """Random changes of training radiographs; each range is symmetric around no change."""
+
+    rotation_degrees: float = 15.0
+    """Rotation, up to this angle either way."""
+    shift: float = 0.08
+    """Shift, up to this share of the frame's height and width."""
+    zoom: float = 0.12
+    """Zoom in or out, up to this share."""
+    mirror: bool = True
+    """Mirror every second radiograph."""
+    gamma: float = 1.33
+    """Gamma between 1 / this and this."""
+    mask_sex: float = 0.1
+    """Share of the examples whose sex is shown as unknown, so that this state is learnt."""
+
+    def __post_init__(self) -> None:
+        _require(self.gamma >= 1, "augmentation.gamma", "at least 1", self.gamma)
+        _require(0 <= self.zoom < 1, "augmentation.zoom", "at least 0 and below 1", self.zoom)
+        _require(0 <= self.mask_sex <= 1, "augmentation.mask_sex", "between 0 and 1", self.mask_sex)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Optimization."""
+
+    epochs: int = 24
+    """Times that every training radiograph is seen."""
+    batch_size: int = 16
+    """Radiographs in one step, over all devices."""
+    learning_rate: float = 4e-4
+    """Highest learning rate, reached after the warm-up; falls along a cosine to 1 % of it."""
+    warmup_steps: int = 60
+    """Steps of linear warm-up."""
+    weight_decay: float = 1e-3
+    """Decoupled weight decay (AdamW)."""
+    ema_momentum: float = 0.99
+    """Momentum of the averaged weights, which are the ones judged and kept; 0: no average."""
+    precision: str = "auto"
+    """`auto`: bfloat16 where the processor computes in it, otherwise float32."""
+    cache: str = "auto"
+    """Keep the records in memory: `auto` (where they take less than a quarter of it), `yes`, `no`."""
+    seed: int = 0
+    """Decides initial weights, order, augmentation and dropout."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "train.epochs", "at least 1", self.epochs)
+        _require(self.batch_size >= 1, "train.batch_size", "at least 1", self.batch_size)
+        _require(self.learning_rate > 0, "train.learning_rate", "positive", self.learning_rate)
+        _require(0 <= self.ema_momentum < 1, "train.ema_momentum", "in [0, 1)", self.ema_momentum)
+        _require(
+            self.precision in PRECISIONS,
+            "train.precision",
+            f"one of {', '.join(PRECISIONS)}",
+            self.precision,
+        )
+        _require(
+            self.cache in ("auto", "yes", "no"), "train.cache", "auto, yes or no", self.cache
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentConfig:
+    """Everything that decides a training run, besides the data set."""
+
+    recipe: str = "default"
+    """Name of the recipe that this started from."""
+    model: ModelConfig = ModelConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    train: TrainConfig = TrainConfig()
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as plain JSON types."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """The configuration that `to_dict` wrote. Raises `UsageError` for an unknown setting."""
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise UsageError(
+            f"{kind.__name__} has no setting {', '.join(unknown)}. "
+            f"Expected: {', '.join(sorted(hints))}."
+        )
+    return kind(
+        **{
+            name: from_dict(hints[name], value)
+            if dataclasses.is_dataclass(hints[name])
+            else value
+            for name, value in values.items()
+        }
+    )
+
+
+def override(config: Config, assignments: Sequence[str]) -> Config:
+    """A copy of `config` changed by assignments such as `train.epochs=3`."""
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set expects NAME=VALUE, as in train.epochs=3. Received: {assignment!r}.")
+        config = _replace(config, path.strip().split("."), text.strip(), assignment)
+    return config
+
+
+def _replace(config: Any, path: Sequence[str], text: str, assignment: str) -> Any:
+    hints = typing.get_type_hints(type(config))
+    name = path[0]
+    is_section = name in hints and dataclasses.is_dataclass(hints[name])
+    if name not in hints or is_section != (len(path) > 1):
+        raise UsageError(
+            f"--set {assignment}: there is no setting {name!r} here. "
+            f"Expected one of: {', '.join(sorted(hints))}."
+        )
+    if is_section:
+        value = _replace(getattr(config, name), path[1:], text, assignment)
+    else:
+        value = _parse(text, hints[name], assignment)
+    return dataclasses.replace(config, **{name: value})
+
+
+def _parse(text: str, hint: Any, assignment: str) -> Any:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    if type(None) in kinds and text.lower() == "none":
+        return None
+    (kind,) = (kind for kind in kinds if kind is not type(None))
+    if kind is bool:
+        words = {"true": True, "1": True, "false": False, "0": False}
+        if text.lower() in words:
+            return words[text.lower()]
+    else:
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    raise UsageError(f"--set {assignment}: expected a value of type {kind.__name__}. Received: {text!r}.")

@@ -1,0 +1,103 @@
+"""What a person sees on the terminal: progress and logs on stderr, errors in one piece."""
+
+import logging
+import os
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+class ProgressDisplay:
+    """A bar with images/s and time left on a terminal; a line every 30 s elsewhere."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        console = Console(stderr=True)
+        self._quiet = quiet
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            TextColumn("{task.fields[detail]}"),
+            console=console,
+            disable=quiet or not console.is_terminal,
+        )
+        self._is_terminal = console.is_terminal
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, tuple[float, int]] = {}
+        self._last_line: dict[str, float] = {}
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        """Show that `done` of `total` images of a stage are finished."""
+        if self._quiet:
+            return
+        now = time.monotonic()
+        start, done_at_start = self._started.setdefault(stage, (now, done))
+        rate = (done - done_at_start) / max(now - start, 1e-9)
+        speed = f"{rate:.1f} images/s" if done > done_at_start else ""
+        if self._is_terminal:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bars.add_task(stage, total=total, speed="", detail="")
+            self._bars.update(
+                self._tasks[stage], completed=done, total=total, speed=speed, detail=detail
+            )
+        elif done >= total or now - self._last_line.setdefault(stage, now) >= SECONDS_BETWEEN_LINES:
+            self._last_line[stage] = now
+            left = f"{(total - done) / rate:.0f} s left" if rate > 0 else ""
+            parts = [f"{stage} {done}/{total}", speed, left, detail]
+            sys.stderr.write("  ".join(part for part in parts if part) + "\n")
+            sys.stderr.flush()
+
+
+def import_tensorflow_silently() -> None:
+    """Import TensorFlow without the messages that its start writes to the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)  # they come from C++, before any log level is read
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def set_up_logging(*, quiet: bool, debug: bool) -> None:
+    """Log of this package to stderr."""
+    level = logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("bone_age_tf").setLevel(level)
+
+
+def table(rows: list[list[str]]) -> str:
+    """Rows of text as aligned columns; the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )

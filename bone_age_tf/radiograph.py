@@ -1,0 +1,171 @@
+"""Encoded file -> pixels: PNG and JPEG, 8 and 16 bits, guarded before anything is decoded.
+
+Everything here is TensorFlow operations, so that the exported model guards and decodes by the same
+graph as `prepare`. A file that cannot be used fails an assertion whose text starts with
+`refused (REASON): ...`; `refusal_from` gives the reason back.
+"""
+
+import functools
+import re
+import struct
+import zlib
+from typing import NamedTuple
+
+import tensorflow as tf
+
+MIN_SIDE = 64
+MAX_SIDE = 12_000
+MAX_PIXELS = 40_000_000
+MAX_BYTES = 64 * 2**20
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
+_HEADER_BYTES = 24  # PNG: signature 8, chunk length 4, "IHDR" 4, width 4, height 4
+
+_REFUSAL = re.compile(r"refused \((?P<reason>\w+)\): (?P<explanation>[^\]']*)\]?(?P<data>[^\n]*)")
+
+
+class Refusal(NamedTuple):
+    """Why a picture gets no bone age."""
+
+    reason: str
+    """A stable code: `empty`, `not_png_or_jpeg`, `too_small`, `too_large`, `damaged`, `blank`."""
+    explanation: str
+    """One line for a person."""
+
+
+def require(condition: tf.Tensor, reason: str, explanation: str, *data: tf.Tensor) -> tf.Operation:
+    """An assertion that refuses the picture; put what must wait for it under its control."""
+    return tf.debugging.Assert(condition, [f"refused ({reason}): {explanation}", *data])
+
+
+def guard(encoded: tf.Tensor) -> tf.Tensor:
+    """The same encoded bytes, once magic bytes and the header's size are known to be harmless.
+
+    Takes a scalar string. Refuses `empty`, `not_png_or_jpeg`, `too_small` and `too_large`.
+    """
+    not_empty = require(tf.strings.length(encoded) > 0, "empty", "the file has no content")
+    with tf.control_dependencies([not_empty]):
+        header = tf.strings.substr(encoded, 0, _HEADER_BYTES)
+    is_png = _is_png(header)
+    is_known = require(
+        is_png | _is_jpeg(header), "not_png_or_jpeg", "the content is neither PNG nor JPEG"
+    )
+    with tf.control_dependencies([is_known]):
+        encoded = tf.identity(encoded)
+    height, width = tf.cond(
+        is_png, lambda: _png_size(header), lambda: _jpeg_size(encoded)
+    )
+    checks = [
+        require(
+            tf.minimum(height, width) >= MIN_SIDE,
+            "too_small",
+            f"the shorter side has fewer than {MIN_SIDE} pixels; height and width",
+            height,
+            width,
+        ),
+        require(
+            (tf.maximum(height, width) <= MAX_SIDE) & (height * width <= MAX_PIXELS),
+            "too_large",
+            f"more than {MAX_PIXELS // 10**6} million pixels or a side over {MAX_SIDE}; height and width",
+            height,
+            width,
+        ),
+    ]
+    with tf.control_dependencies(checks):
+        return tf.identity(encoded)
+
+
+def decode(encoded: tf.Tensor) -> tf.Tensor:
+    """Scalar string of PNG or JPEG -> uint16 [height, width, 1], full scale 65535.
+
+    8-bit pixels are multiplied by 257, colour becomes grey. Refuses what `guard` refuses.
+    """
+    encoded = guard(encoded)
+    pixels = tf.cond(
+        _is_png(encoded),
+        lambda: tf.io.decode_png(encoded, channels=1, dtype=tf.uint16),
+        lambda: tf.cast(tf.io.decode_jpeg(encoded, channels=1, dct_method="INTEGER_ACCURATE"), tf.uint16)
+        * 257,
+    )
+    return tf.ensure_shape(pixels, (None, None, 1))
+
+
+def find_refusal(encoded: bytes) -> Refusal | None:
+    """Why these bytes cannot be prepared, as far as can be told without decoding the pixels."""
+    try:
+        _compiled_guard()(encoded)
+    except tf.errors.InvalidArgumentError as error:
+        return refusal_from(error)
+    is_whole = _png_is_whole if encoded.startswith(PNG_SIGNATURE) else _jpeg_is_whole
+    if not is_whole(encoded):
+        return Refusal("damaged", "the file is cut short or a checksum in it does not hold")
+    return None
+
+
+def image_size(encoded: bytes) -> tuple[int, int] | None:
+    """Height and width that the header of a PNG or JPEG names; None where it has none."""
+    try:
+        if encoded.startswith(PNG_SIGNATURE):
+            height, width = _png_size(tf.constant(encoded[:_HEADER_BYTES]))
+        else:
+            height, width = _jpeg_size(tf.constant(encoded))
+    except tf.errors.InvalidArgumentError:
+        return None
+    return int(height), int(width)
+
+
+def refusal_from(error: tf.errors.InvalidArgumentError) -> Refusal:
+    """The reason inside an error that preparing a radiograph raised."""
+    match = _REFUSAL.search(error.message)
+    if match is None:
+        return Refusal("damaged", "the pixels cannot be decoded")
+    numbers = " x ".join(re.findall(r"\d+", match["data"]))
+    return Refusal(match["reason"], f"{match['explanation']} {numbers}".strip())
+
+
+@functools.cache
+def _compiled_guard() -> tf.types.experimental.GenericFunction:
+    return tf.function(guard, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+
+
+def _is_png(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.strings.substr(encoded, 0, len(PNG_SIGNATURE)) == PNG_SIGNATURE
+
+
+def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.strings.substr(encoded, 0, len(JPEG_SIGNATURE)) == JPEG_SIGNATURE
+
+
+def _png_size(header: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Height and width (int64) from the IHDR chunk; 0 where the header is cut short."""
+    padded = tf.strings.substr(header + b"\0" * _HEADER_BYTES, 16, 8)
+    octets = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int64)
+    places = tf.constant([2**24, 2**16, 2**8, 1], tf.int64)
+    return tf.reduce_sum(octets[4:] * places), tf.reduce_sum(octets[:4] * places)
+
+
+def _jpeg_size(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    shape = tf.image.extract_jpeg_shape(encoded, output_type=tf.int32)
+    return tf.cast(shape[0], tf.int64), tf.cast(shape[1], tf.int64)
+
+
+def _png_is_whole(encoded: bytes) -> bool:
+    """Whether every chunk up to IEND is there and its checksum holds (PNG specification, 5.3)."""
+    position = len(PNG_SIGNATURE)
+    while position + 12 <= len(encoded):
+        length, kind = struct.unpack_from(">I4s", encoded, position)
+        end = position + 12 + length
+        if end > len(encoded):
+            return False
+        (checksum,) = struct.unpack_from(">I", encoded, end - 4)
+        if zlib.crc32(encoded[position + 4 : end - 4]) != checksum:
+            return False
+        if kind == b"IEND":
+            return True
+        position = end
+    return False
+
+
+def _jpeg_is_whole(encoded: bytes) -> bool:
+    return b"\xff\xd9" in encoded[-64 * 1024 :]

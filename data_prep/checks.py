@@ -1,0 +1,169 @@
+"""Every problem of the label tables and their files, found before any work begins."""
+
+import dataclasses
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from bone_age_tf import radiograph
+from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
+from bone_age_tf.data_prep.sources.source import LabelledImages, Source
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.image_files import SourceFile
+from bone_age_tf.labels import LabelRow, LabelTable, Problem, parse_table
+from bone_age_tf.record import Sex
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedRow:
+    """A row that can be prepared: its label, its file, and the split that its source gives it."""
+
+    label: LabelRow
+    file: SourceFile
+    split: str | None
+    sha256: str = ""
+
+    @property
+    def id(self) -> str:
+        """The identifier of the label table."""
+        return self.label.id
+
+
+def check(
+    source: Source,
+    options: LabelOptions,
+    *,
+    select: Callable[[list[CheckedRow]], list[CheckedRow]],
+    jobs: int,
+    on_progress: OnProgress | None = None,
+) -> tuple[list[CheckedRow], list[Problem]]:
+    """The rows without a problem, and every problem, ordered by table and row.
+
+    `select` picks the rows whose files are read, after the tables have been checked as a whole.
+    """
+    problems: list[Problem] = []
+    rows: list[CheckedRow] = []
+    for part in source.parts:
+        part_rows, part_problems = _check_part(part, options)
+        rows += part_rows
+        problems += part_problems
+    problems += _ids_in_two_tables(rows)
+    selected = select(_without(rows, problems))
+    readable, file_problems = _check_files(selected, source.is_registered, jobs, on_progress)
+    problems += file_problems
+    problems += _same_picture(readable)
+    return _without(readable, problems), sorted(set(problems))
+
+
+def _check_part(
+    part: LabelledImages, options: LabelOptions
+) -> tuple[list[CheckedRow], list[Problem]]:
+    by_stem: dict[str, list[SourceFile]] = defaultdict(list)
+    for image in part.images:
+        by_stem[image.stem].append(image)
+    problems = list(_images_of_one_name(by_stem))
+    if part.table is None:
+        labels = [
+            LabelRow(stem, Sex.UNKNOWN, float("nan"), "", 0)
+            for stem, files in sorted(by_stem.items())
+            if len(files) == 1
+        ]
+    else:
+        labels, table_problems = parse_table(part.table, options)
+        problems += table_problems
+        if part.table.id_column in part.table.cells.columns:
+            problems += _unmatched(part.table, by_stem)
+    rows = [
+        CheckedRow(label, by_stem[label.id][0], part.split)
+        for label in labels
+        if len(by_stem.get(label.id, ())) == 1
+    ]
+    return rows, problems
+
+
+def _images_of_one_name(by_stem: dict[str, list[SourceFile]]) -> Iterator[Problem]:
+    for stem, files in sorted(by_stem.items()):
+        for file in files[1:]:
+            message = f"two images for one identifier; the other is {files[0].name}"
+            yield Problem("", 0, stem, file.name, "two_images", message)
+
+
+def _unmatched(table: LabelTable, by_stem: dict[str, list[SourceFile]]) -> Iterator[Problem]:
+    for number, identifier in zip(table.cells.index, table.ids, strict=True):
+        if identifier and identifier not in by_stem:
+            message = f"no image; expected a PNG or JPEG named {identifier}.*"
+            yield Problem(table.name, number, identifier, "", "no_image", message)
+    known = set(table.ids)
+    for stem, files in sorted(by_stem.items()):
+        if stem not in known:
+            message = f"no row in {table.name} for this image"
+            yield Problem("", 0, stem, files[0].name, "no_row", message)
+
+
+def _ids_in_two_tables(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
+    first: dict[str, LabelRow] = {}
+    for row in rows:
+        earlier = first.setdefault(row.id, row.label)
+        if earlier is not row.label:
+            message = f"the identifier stands in {earlier.table}, row {earlier.row}, too"
+            yield _problem(row, "duplicate_id", message)
+
+
+def _check_files(
+    rows: Sequence[CheckedRow], is_registered: bool, jobs: int, on_progress: OnProgress | None
+) -> tuple[list[CheckedRow], list[Problem]]:
+    """Read every file once: its sha256, or why it cannot be used."""
+    checked, problems = [], []
+    with ThreadPoolExecutor(jobs) as pool:
+        results = pool.map(lambda row: _check_file(row, is_registered), rows)
+        for done, (row, result) in enumerate(zip(rows, results, strict=True), start=1):
+            if isinstance(result, Problem):
+                problems.append(result)
+            else:
+                checked.append(dataclasses.replace(row, sha256=result))
+            if on_progress:
+                on_progress(done, len(rows))
+    return checked, problems
+
+
+def _check_file(row: CheckedRow, is_registered: bool) -> str | Problem:
+    try:
+        encoded = row.file.read()
+    except InputDataError as error:
+        return _problem(row, "unreadable", str(error))
+    refusal = radiograph.find_refusal(encoded)
+    if refusal:
+        return _problem(row, refusal.reason, refusal.explanation)
+    if is_registered and radiograph.image_size(encoded) != (FRAME_HEIGHT, FRAME_WIDTH):
+        message = f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others"
+        return _problem(row, "not_registered", message)
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def _same_picture(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
+    """All but the first of equal files; the first too, where their labels disagree."""
+    by_content: dict[str, list[CheckedRow]] = defaultdict(list)
+    for row in rows:
+        by_content[row.sha256].append(row)
+    for copies in by_content.values():
+        labels = {(row.label.sex, str(row.label.bone_age_months)) for row in copies}
+        agree = len(labels) == 1
+        for row in copies[1 if agree else 0 :]:
+            other = copies[0] if row is not copies[0] else copies[1]
+            message = (
+                f"the same picture as {other.file.name} (id {other.id}, row {other.label.row}), "
+                f"{'same' if agree else 'other'} label"
+            )
+            yield _problem(row, "same_picture", message)
+
+
+def _problem(row: CheckedRow, code: str, message: str) -> Problem:
+    return Problem(row.label.table, row.label.row, row.id, row.file.name, code, message)
+
+
+def _without(rows: Iterable[CheckedRow], problems: Iterable[Problem]) -> list[CheckedRow]:
+    bad = {(problem.table, problem.row, problem.id) for problem in problems}
+    return [row for row in rows if (row.label.table, row.label.row, row.id) not in bad]

@@ -1,0 +1,287 @@
+"""The whole of `prepare`: check everything, then make every shard, then publish the data set.
+
+Work in progress lies in `OUTPUT/.prepare`; the data set appears in `OUTPUT` when all of it is
+finished, and `manifest.json` last. The same command goes on where a killed run stopped.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bone_age_tf import manifest
+from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data_prep.checks import CheckedRow, OnProgress, check
+from bone_age_tf.data_prep.publish import publish
+from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, write_shard
+from bone_age_tf.data_prep.sources import find_source
+from bone_age_tf.data_prep.sources.source import Source
+from bone_age_tf.data_prep.splits import assign_splits, shuffle_key
+from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
+from bone_age_tf.labels import Problem, problems_csv, summary
+from bone_age_tf.preprocessing import pipeline
+
+log = logging.getLogger(__name__)
+
+WORK = ".prepare"
+LOCK = "lock"
+PROBLEMS = "problems.csv"
+RECORDS_PER_SHARD = 128
+
+Runner = Callable[[Sequence[ShardTask], Callable[[], None]], list[ShardResult]]
+"""Maps `write_shard` over the tasks; calls the second argument for each record where it can."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PrepareReport:
+    """What a run found and made."""
+
+    layout: str
+    splits: dict[str, int]
+    """Records (in a dry run: rows) of each split."""
+    frame: tuple[int, int]
+    problems: tuple[Problem, ...]
+    """What was left out because of `skip_bad`; in a dry run, everything found."""
+    fingerprint: str
+    already_complete: bool = False
+
+
+def prepare(
+    config: PrepareConfig,
+    *,
+    dry_run: bool = False,
+    runner: Runner | None = None,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> PrepareReport:
+    """Make the data set that `config` describes.
+
+    `on_progress(stage, done, total)` is called with the stages `check` and `prepare`.
+    Raises `InputDataError` (with `OUTPUT/problems.csv` written) where rows or files are bad and
+    `skip_bad` is not set, `EnvironmentFaultError` where another process prepares the same folder.
+    """
+    notify = on_progress or (lambda stage, done, total: None)
+    jobs = config.jobs or os.cpu_count() or 1
+    if dry_run:
+        rows, problems, source, config = _check(config, jobs, notify)
+        return _report(config, source, _count(assign_splits(rows, config.split, config.seed)), problems)
+    output = Path(config.output)
+    with _locked(output):
+        rows, problems, source, config = _check(config, jobs, notify)
+        if problems and not config.skip_bad:
+            raise _refused(output, problems, "Nothing was prepared.")
+        splits = assign_splits(rows, config.split, config.seed)
+        plan = _plan_digest(config, source, rows, splits)
+        if (output / manifest.MANIFEST).exists():
+            done = _already_complete(output, plan)
+            return dataclasses.replace(
+                _report(config, source, done.splits, problems), already_complete=True
+            )
+        tasks = _tasks(config, rows, splits, output / WORK)
+        _keep_only_work_of(plan, output / WORK)
+        total = len(rows)
+        counter = _Counter(lambda done: notify("prepare", done, total))
+        results = (runner or _local_runner(jobs))(tasks, counter.increment)
+        problems += [problem for result in results for problem in result.rejects]
+        if problems and not config.skip_bad:
+            raise _refused(output, problems, "The data set was not published.")
+        rejected = {problem.id for problem in problems}
+        rows = [row for row in rows if row.id not in rejected]
+        if not rows:
+            raise _refused(output, problems, "No radiograph is left.")
+        (output / PROBLEMS).unlink(missing_ok=True)
+        if problems:
+            manifest.write_text(output / PROBLEMS, problems_csv(problems))
+        made = publish(
+            config,
+            source,
+            rows,
+            splits,
+            plan=plan,
+            work=output / WORK,
+            results=results,
+            problems=problems,
+        )
+        _remove_work(output / WORK)
+        return _report(config, source, made.splits, problems)
+
+
+def _check(
+    config: PrepareConfig, jobs: int, notify: Callable[[str, int, int], None]
+) -> tuple[list[CheckedRow], list[Problem], Source, PrepareConfig]:
+    source = find_source(config)
+    log.info("layout: %s", source.layout)
+
+    def select(rows: list[CheckedRow]) -> list[CheckedRow]:
+        rows = sorted(rows, key=lambda row: shuffle_key(config.seed, row.id))
+        return rows[: config.limit]
+
+    on_progress: OnProgress = lambda done, total: notify("check", done, total)  # noqa: E731
+    rows, problems = check(
+        source, config.label_options, select=select, jobs=jobs, on_progress=on_progress
+    )
+    if not rows and not problems:
+        raise InputDataError(f"{config.source}: the label table has no rows.")
+    if source.is_registered:
+        registered = dataclasses.replace(config.preprocessing, method="scale")
+        config = dataclasses.replace(config, preprocessing=registered)
+    return rows, problems, source, config
+
+
+@contextlib.contextmanager
+def _locked(output: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system lets go of a dead process' lock."""
+    work = output / WORK
+    work.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(work / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise EnvironmentFaultError(
+            f"{output}: another process is preparing this folder. Wait for it, or choose another --output."
+        ) from error
+    try:
+        yield
+    finally:
+        if [path.name for path in work.iterdir()] == [LOCK]:
+            shutil.rmtree(work)
+        lock.release()
+        with contextlib.suppress(OSError):
+            output.rmdir()  # only where nothing was written
+
+
+def _plan_digest(
+    config: PrepareConfig, source: Source, rows: Sequence[CheckedRow], splits: dict[str, str]
+) -> str:
+    """sha256 of everything that decides the bytes of the data set."""
+    content = {
+        "fingerprint": pipeline.fingerprint(config.preprocessing),
+        "layout": source.layout,
+        "seed": config.seed,
+        "shards": config.shards,
+        "rows": [
+            (row.id, row.sha256, int(row.label.sex), str(row.label.bone_age_months), splits[row.id])
+            for row in rows
+        ],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _tasks(
+    config: PrepareConfig, rows: Sequence[CheckedRow], splits: dict[str, str], work: Path
+) -> list[ShardTask]:
+    """The rows of each split, in an order that the seed decides, cut into shards of equal size."""
+    sizes = _count(splits)
+    largest = max(sizes.values())
+    per_shard = math.ceil(largest / config.shards) if config.shards else RECORDS_PER_SHARD
+    tasks = []
+    for split, size in sizes.items():
+        members = [row for row in rows if splits[row.id] == split]
+        members.sort(key=lambda row: shuffle_key(config.seed, row.id))
+        count = math.ceil(size / per_shard)
+        edges = [size * number // count for number in range(count + 1)]
+        tasks += [
+            ShardTask(
+                split,
+                f"{DATA_SET_NAME}-{split}.tfrecord-{number:05d}-of-{count:05d}",
+                str(work),
+                tuple(members[edges[number] : edges[number + 1]]),
+                config.preprocessing,
+            )
+            for number in range(count)
+        ]
+    return tasks
+
+
+def _keep_only_work_of(plan: str, work: Path) -> None:
+    """Remove what an earlier run with other data or settings left unfinished."""
+    note = work / "plan.json"
+    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["plan"] != plan:
+        log.warning("%s: unfinished work of other data or settings removed", work)
+        _remove_work(work)
+    for path in work.glob(f".{DATA_SET_NAME}-*"):  # files that a killed run was writing
+        path.unlink()
+    manifest.write_json(note, {"plan": plan})
+
+
+def _remove_work(work: Path) -> None:
+    for path in work.iterdir():
+        if path.name != LOCK:
+            path.unlink()
+
+
+def _local_runner(jobs: int) -> Runner:
+    """Shards side by side in threads: TensorFlow's operations run outside Python's lock."""
+
+    def run(tasks: Sequence[ShardTask], on_record: Callable[[], None]) -> list[ShardResult]:
+        pool = ThreadPoolExecutor(jobs)
+        try:
+            return list(pool.map(lambda task: write_shard(task, on_record), tasks))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    return run
+
+
+class _Counter:
+    """Counts from many threads."""
+
+    def __init__(self, notify: Callable[[int], None]) -> None:
+        self._notify = notify
+        self._lock = threading.Lock()
+        self._count = 0
+
+    def increment(self) -> None:
+        with self._lock:
+            self._count += 1
+            self._notify(self._count)
+
+
+def _already_complete(output: Path, plan: str) -> manifest.DataSetManifest:
+    done = manifest.load_data_set(output)
+    if done.plan != plan:
+        raise UsageError(
+            f"{output} already holds a data set made from other data or with other settings. "
+            "Choose another --output, or delete that folder."
+        )
+    return done
+
+
+def _refused(output: Path, problems: Sequence[Problem], consequence: str) -> InputDataError:
+    path = output / PROBLEMS
+    manifest.write_text(path, problems_csv(problems))
+    return InputDataError(
+        f"{len(problems)} problems in the labels and files. {consequence}\n{summary(problems)}\n"
+        f"All of them: {path}. Mend them, or go on without them: --skip-bad."
+    )
+
+
+def _report(
+    config: PrepareConfig,
+    source: Source,
+    splits: dict[str, int],
+    problems: Sequence[Problem],
+) -> PrepareReport:
+    return PrepareReport(
+        layout=source.layout,
+        splits=splits,
+        frame=config.preprocessing.frame,
+        problems=tuple(problems),
+        fingerprint=pipeline.fingerprint(config.preprocessing),
+    )
+
+
+def _count(splits: dict[str, str]) -> dict[str, int]:
+    """Rows of each split, in the usual order."""
+    usual = ["train", "validation", "test"]
+    names = sorted(set(splits.values()), key=lambda n: (usual.index(n) if n in usual else 3, n))
+    return {name: sum(split == name for split in splits.values()) for name in names}

@@ -1,0 +1,23 @@
+"""Layouts of raw data. One file each; each recognises its layout and yields tables and images only."""
+
+from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data_prep.sources import recipe, rsna, table
+from bone_age_tf.data_prep.sources.source import Source
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.image_files import list_files
+
+_LAYOUTS = (recipe, rsna, table)
+
+
+def find_source(config: PrepareConfig) -> Source:
+    """The source in its own layout. Raises `InputDataError` where no layout fits."""
+    files = list_files(config.source)
+    for layout in _LAYOUTS:
+        source = layout.recognise(config, files)
+        if source is not None:
+            return source
+    raise InputDataError(
+        f"{config.source}: no radiographs found. Expected PNG or JPEG files in the folder, in its "
+        f"subfolders or in a zip. Received {len(files)} files of other kinds. "
+        "Name the folder of the radiographs with --image-dir where it is elsewhere."
+    )

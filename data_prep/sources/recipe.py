@@ -1,0 +1,32 @@
+"""The layout of ml-recipe-bone-age: `train.csv` + `train/`, optionally `test.csv` + `test/`.
+
+Its radiographs are registered and segmented already, in a frame of 2080 x 1600 pixels.
+"""
+
+from collections.abc import Sequence
+
+from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, PrepareConfig
+from bone_age_tf.data_prep.sources.source import LabelledImages, Source, base_name, read_tables
+from bone_age_tf.image_files import SourceFile
+from bone_age_tf.radiograph import image_size
+
+_SPLITS = ("train", "test")
+
+
+def recognise(config: PrepareConfig, files: Sequence[SourceFile]) -> Source | None:
+    """This layout, where `train.csv` and images in `train/` lie in the source."""
+    if config.labels or config.image_dir:
+        return None
+    tables = {base_name(table): table for table in read_tables(files, config.label_options)}
+    parts = []
+    for split in _SPLITS:
+        images = tuple(
+            file for file in files if file.is_image and file.name.split("/")[-2:-1] == [split]
+        )
+        if f"{split}.csv" in tables and images:
+            parts.append(LabelledImages(tables[f"{split}.csv"], images, split))
+    if not parts or parts[0].split != "train":
+        return None
+    first = parts[0].images[0]
+    is_registered = image_size(first.read()) == (FRAME_HEIGHT, FRAME_WIDTH)
+    return Source("recipe", tuple(parts), is_registered=is_registered)

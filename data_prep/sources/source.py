@@ -1,0 +1,46 @@
+"""What every layout yields: label tables and the image files that belong to each."""
+
+import dataclasses
+from collections.abc import Sequence
+
+from bone_age_tf.config import LabelOptions, PrepareConfig
+from bone_age_tf.image_files import SourceFile, list_files
+from bone_age_tf.labels import TABLE_SUFFIXES, LabelTable, read_table
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledImages:
+    """One label table (None: no labels) and the images that it speaks of."""
+
+    table: LabelTable | None
+    images: tuple[SourceFile, ...]
+    split: str | None = None
+    """The split that the layout gives to these radiographs; None where there is no other part."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Raw data in a recognised layout."""
+
+    layout: str
+    parts: tuple[LabelledImages, ...]
+    is_registered: bool = False
+    """Whether the radiographs lie in the 2080 x 1600 frame already."""
+
+
+def read_tables(files: Sequence[SourceFile], options: LabelOptions) -> list[LabelTable]:
+    """The tables in the source's top folders, those whose header is known."""
+    near = [file for file in files if file.suffix in TABLE_SUFFIXES and file.name.count("/") <= 2]
+    tables = [read_table(file, options) for file in near]
+    return [table for table in tables if table.id_column and (table.age_column or table.sex_column)]
+
+
+def images_of(config: PrepareConfig, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:
+    """The images of `--image-dir`, or of the source."""
+    searched = list_files(config.image_dir) if config.image_dir else files
+    return tuple(file for file in searched if file.is_image)
+
+
+def base_name(table: LabelTable) -> str:
+    """File name of a table in lower case."""
+    return table.name.rsplit("/", 1)[-1].lower()

@@ -1,0 +1,60 @@
+"""Metadata of the package; the build system and the tools' settings are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "bone_age_tf/__init__.py").read_text())[1]
+
+DEVELOPMENT = [
+    "jsonschema",
+    "opencv-python-headless>=4.12",
+    "pre-commit",
+    "psutil",
+    "pyright",
+    "pytest",
+    "ruff",
+]
+
+setup(
+    name="bone-age-tf",
+    version=VERSION,
+    description="Bone age from a radiograph of the left hand: prepare, train, evaluate, export, serve",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    package_dir={"bone_age_tf": "bone_age_tf", "bone_age_tf.data_prep": "data_prep"},
+    packages=[
+        *find_packages(include=["bone_age_tf", "bone_age_tf.*"]),
+        "bone_age_tf.data_prep",
+        "bone_age_tf.data_prep.sources",
+    ],
+    install_requires=[
+        "click>=8.1",
+        "filelock>=3.12",
+        "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "keras>=3.13.2",
+        "numpy>=2.0",
+        "openpyxl>=3.1",
+        "pandas>=2.2",
+        "rich>=13",
+        "tensorboard>=2.20",
+        "tensorflow>=2.20",
+        "tensorflow-datasets>=4.9.8",
+    ],
+    extras_require={
+        "beam": ["apache-beam>=2.60"],
+        "dev": DEVELOPMENT,
+        "gpu": ["tensorflow[and-cuda]>=2.20"],
+    },
+    entry_points={"console_scripts": ["bone-age-tf = bone_age_tf.cli:main"]},
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Medical Science Apps.",
+    ],
+)
