@@ -7,11 +7,9 @@ answers at once.
 
 import errno
 import functools
-import json
 import sys
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -23,7 +21,7 @@ from bone_age_tf.config import (
     PrepareConfig,
     PreprocessingConfig,
 )
-from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, UsageError
+from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError
 
 _ENVIRONMENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 RESEARCH_ONLY = "For research and education. Not a medical device."
@@ -53,7 +51,9 @@ def _explain(error: Exception) -> int:
         return _say(str(error), error.exit_code)
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRNOS:
         where = f" ({error.filename})" if error.filename else ""
-        return _say(f"The system refused: {error.strerror}{where}.", EnvironmentFaultError.exit_code)
+        return _say(
+            f"The system refused: {error.strerror}{where}.", EnvironmentFaultError.exit_code
+        )
     kind = type(error).__name__
     return _say(f"A bug in bone-age-tf: {kind}: {error}\nSay --debug for the trace.", 1)
 
@@ -107,14 +107,20 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
 @commands.command()
 @click.argument("source", type=click.Path(exists=True))
 @click.option("--output", required=True, type=click.Path(), help="Folder of the data set to make.")
-@click.option("--labels", type=click.Path(exists=True, dir_okay=False), help="Label table: CSV or .xlsx.")
+@click.option(
+    "--labels", type=click.Path(exists=True, dir_okay=False), help="Label table: CSV or .xlsx."
+)
 @click.option("--image-dir", type=click.Path(exists=True), help="Folder or zip of the radiographs.")
 @click.option("--id-column", help="Column of the identifier (the file's name without its ending).")
 @click.option("--age-column", help="Column of the bone age.")
 @click.option("--sex-column", help="Column of the sex.")
 @click.option("--group-column", help="Column of the patient, who stays in one split.")
-@click.option("--age-unit", type=click.Choice(["months", "years"]), help="Unit of the bone age. [months]")
-@click.option("--unlabelled", is_flag=True, help="Bone ages may be missing: data for prediction only.")
+@click.option(
+    "--age-unit", type=click.Choice(["months", "years"]), help="Unit of the bone age. [months]"
+)
+@click.option(
+    "--unlabelled", is_flag=True, help="Bone ages may be missing: data for prediction only."
+)
 @click.option(
     "--split",
     default="train=0.8,validation=0.1,test=0.1",
@@ -130,15 +136,24 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
     show_default=True,
     help="letterbox: whole radiograph. scale: registered already, 2080 x 1600.",
 )
-@click.option("--scale", default=0.25, show_default=True, help="Prepared frame: 2080 x 1600 times this.")
+@click.option(
+    "--scale", default=0.25, show_default=True, help="Prepared frame: 2080 x 1600 times this."
+)
 @click.option("--seed", default=0, show_default=True, help="Decides splits and order.")
-@click.option("--shards", type=int, help="Shards of the largest split. [one for every 128 radiographs]")
+@click.option(
+    "--shards", type=int, help="Shards of the largest split. [one for every 128 radiographs]"
+)
 @click.option("--jobs", type=int, help="Shards made at the same time. [one for each core]")
 @click.option("--limit", type=int, help="Use only this many rows, drawn by the seed.")
 @click.option("--skip-bad", is_flag=True, help="Go on without bad rows and files; exit code 4.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option("--runner", type=click.Choice(["local", "beam"]), default="local", show_default=True)
-@click.option("--beam-option", "beam_options", multiple=True, help="Passed to Beam, as in --runner=FlinkRunner.")
+@click.option(
+    "--beam-option",
+    "beam_options",
+    multiple=True,
+    help="Passed to Beam, as in --runner=FlinkRunner.",
+)
 @_with_common_options
 def prepare(
     *,
@@ -191,12 +206,80 @@ def _show_prepared(config: PrepareConfig, report: Any, *, dry_run: bool) -> int:
     rows = [["split", "radiographs"], *([name, str(n)] for name, n in report.splits.items())]
     height, width = report.frame
     click.echo(console.table(rows))
-    click.echo(f"layout {report.layout}, frame {height} x {width}, preprocessing {report.fingerprint[:12]}")
+    click.echo(
+        f"layout {report.layout}, frame {height} x {width}, preprocessing {report.fingerprint[:12]}"
+    )
     if report.problems:
         click.echo(f"{len(report.problems)} problems:\n{summary(report.problems)}", err=True)
     if dry_run:
         click.echo("Dry run: nothing was written.", err=True)
         return 3 if report.problems and not config.skip_bad else 0
     state = "was complete already" if report.already_complete else "is ready"
-    click.echo(f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1", err=True)
+    click.echo(
+        f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1",
+        err=True,
+    )
     return 4 if report.problems else 0
+
+
+@commands.command()
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Data set that prepare made.",
+)
+@click.option(
+    "--run",
+    required=True,
+    type=click.Path(file_okay=False),
+    help="Run folder to make, or to go on with.",
+)
+@click.option(
+    "--recipe", default="default", show_default=True, help="Named experiment to start from."
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a setting, as in train.epochs=3.",
+)
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="Trunk's first weights: imagenet (downloaded), none, or a .weights.h5 file.",
+)
+@click.option("--fresh", is_flag=True, help="Start over where the run folder exists.")
+@_with_common_options
+def train(
+    *,
+    progress: console.ProgressDisplay,
+    recipe: str,
+    assignments: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Train a model on a prepared data set; the same command goes on after an interruption.
+
+    \b
+    Examples:
+      bone-age-tf train --data prepared --run runs/1
+      bone-age-tf train --data prepared --run runs/2 --set train.epochs=40 --set model.trunk=xception
+    """
+    from bone_age_tf.config import override
+    from bone_age_tf.recipes import load_recipe
+    from bone_age_tf.training.train import train as run_training
+
+    config = override(load_recipe(recipe), assignments)
+    report = run_training(config, on_progress=progress, **options)
+    best = report.best_validation_mae_months
+    judged = f"best validation MAE {best:.2f} months" if best is not None else "no validation split"
+    click.echo(f"{report.epochs} epochs, {judged}")
+    run = options["run"]
+    click.echo(
+        f"Next: bone-age-tf evaluate --model {run} --data {options['data']} --output evaluations/1\n"
+        f"Look: tensorboard --logdir {run}/tensorboard",
+        err=True,
+    )
+    return 0

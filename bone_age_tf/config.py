@@ -212,9 +212,7 @@ class TrainConfig:
             f"one of {', '.join(PRECISIONS)}",
             self.precision,
         )
-        _require(
-            self.cache in ("auto", "yes", "no"), "train.cache", "auto, yes or no", self.cache
-        )
+        _require(self.cache in ("auto", "yes", "no"), "train.cache", "auto, yes or no", self.cache)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,9 +242,7 @@ def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
         )
     return kind(
         **{
-            name: from_dict(hints[name], value)
-            if dataclasses.is_dataclass(hints[name])
-            else value
+            name: from_dict(hints[name], value) if dataclasses.is_dataclass(hints[name]) else value
             for name, value in values.items()
         }
     )
@@ -257,7 +253,9 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
-            raise UsageError(f"--set expects NAME=VALUE, as in train.epochs=3. Received: {assignment!r}.")
+            raise UsageError(
+                f"--set expects NAME=VALUE, as in train.epochs=3. Received: {assignment!r}."
+            )
         config = _replace(config, path.strip().split("."), text.strip(), assignment)
     return config
 
@@ -292,4 +290,6 @@ def _parse(text: str, hint: Any, assignment: str) -> Any:
             return kind(text)
         except ValueError:
             pass
-    raise UsageError(f"--set {assignment}: expected a value of type {kind.__name__}. Received: {text!r}.")
+    raise UsageError(
+        f"--set {assignment}: expected a value of type {kind.__name__}. Received: {text!r}."
+    )

@@ -76,7 +76,9 @@ def _walk(path: Path, name: str) -> Iterator[SourceFile]:
     elif path.suffix.lower() == ".zip":
         for member in _open_zip(str(path)).infolist():
             parts = PurePosixPath(member.filename).parts
-            if not member.is_dir() and not any(p.startswith((".", "__MACOSX")) and p != ".." for p in parts):
+            if not member.is_dir() and not any(
+                p.startswith((".", "__MACOSX")) and p != ".." for p in parts
+            ):
                 yield SourceFile(f"{name}/{member.filename}", str(path), member.filename)
     else:
         yield SourceFile(name, str(path))

@@ -22,7 +22,14 @@ from bone_age_tf.record import MAX_BONE_AGE_MONTHS, Sex
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
 
 ID_HEADERS = ("id", "image id", "case id", "image_id", "file", "filename", "file name")
-AGE_HEADERS = ("boneage", "bone age (months)", "ground truth bone age (months)", "bone_age_months", "bone age", "bone_age")
+AGE_HEADERS = (
+    "boneage",
+    "bone age (months)",
+    "ground truth bone age (months)",
+    "bone_age_months",
+    "bone age",
+    "bone_age",
+)
 SEX_HEADERS = ("male", "sex", "female", "gender")
 
 _MALE = {"m", "male", "boy"}
@@ -84,7 +91,9 @@ class LabelTable:
 def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
     """Read a CSV (comma, semicolon or tab; any line ends; with or without BOM) or Excel table."""
     content = file.read()
-    cells = _read_excel(content, file.name) if file.suffix == ".xlsx" else _read_csv(content, file.name)
+    cells = (
+        _read_excel(content, file.name) if file.suffix == ".xlsx" else _read_csv(content, file.name)
+    )
     return LabelTable(
         name=file.name,
         cells=cells,
@@ -94,9 +103,7 @@ def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
     )
 
 
-def parse_table(
-    table: LabelTable, options: LabelOptions
-) -> tuple[list[LabelRow], list[Problem]]:
+def parse_table(table: LabelTable, options: LabelOptions) -> tuple[list[LabelRow], list[Problem]]:
     """The valid rows and all problems of a table. A row with a problem is not among the rows."""
     problems = list(_missing_columns(table, options))
     if problems:
@@ -117,9 +124,7 @@ def parse_table(
             split = cells[options.split_column] if options.split_column else ""
             if options.split_column and not split.isidentifier():
                 problems.append(_bad_split(table, number, identifier, split))
-            rows.append(
-                LabelRow(identifier, sex, ages[position], table.name, number, group, split)
-            )
+            rows.append(LabelRow(identifier, sex, ages[position], table.name, number, group, split))
     bad_rows = {problem.row for problem in problems}
     return [row for row in rows if row.row not in bad_rows], sorted(problems)
 
@@ -134,8 +139,16 @@ def parse_sex(header: str, cell: str) -> Sex | None:
     header = header.strip().lower()
     if value in _UNKNOWN:
         return Sex.UNKNOWN
-    is_male = value in _MALE or (header == "male" and value in _TRUE) or (header == "female" and value in _FALSE)
-    is_female = value in _FEMALE or (header == "female" and value in _TRUE) or (header == "male" and value in _FALSE)
+    is_male = (
+        value in _MALE
+        or (header == "male" and value in _TRUE)
+        or (header == "female" and value in _FALSE)
+    )
+    is_female = (
+        value in _FEMALE
+        or (header == "female" and value in _TRUE)
+        or (header == "male" and value in _FALSE)
+    )
     if is_male == is_female:
         return None
     return Sex.M if is_male else Sex.F
@@ -194,7 +207,9 @@ def _read_excel(content: bytes, name: str) -> pd.DataFrame:
         sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
         rows = [[_excel_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
     except Exception as error:  # openpyxl raises many kinds for damaged files
-        raise InputDataError(f"{name}: not an Excel table ({type(error).__name__}: {error}).") from error
+        raise InputDataError(
+            f"{name}: not an Excel table ({type(error).__name__}: {error})."
+        ) from error
     return _frame(rows, name)
 
 
@@ -207,7 +222,9 @@ def _excel_text(cell: object) -> str:
 def _frame(rows: list[list[str]], name: str) -> pd.DataFrame:
     """Cells with the first row as header; short rows filled up, empty rows left out."""
     if not rows or not any(rows[0]):
-        raise InputDataError(f"{name}: the first row must name the columns. Received: an empty table.")
+        raise InputDataError(
+            f"{name}: the first row must name the columns. Received: an empty table."
+        )
     header = rows[0]
     repeated = sorted({column for column in header if column and header.count(column) > 1})
     if repeated:
@@ -315,7 +332,9 @@ def _bad_sex(table: LabelTable, row: int, identifier: str, cell: str) -> Problem
     if not cell:
         message = "the sex is empty; expected F, M or unknown"
         return Problem(table.name, row, identifier, "", "missing_sex", message)
-    message = f"the sex {cell!r} in column {table.sex_column!r} is not known; expected F, M or unknown"
+    message = (
+        f"the sex {cell!r} in column {table.sex_column!r} is not known; expected F, M or unknown"
+    )
     return Problem(table.name, row, identifier, "", "bad_sex", message)
 
 

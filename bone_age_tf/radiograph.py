@@ -53,9 +53,7 @@ def guard(encoded: tf.Tensor) -> tf.Tensor:
     )
     with tf.control_dependencies([is_known]):
         encoded = tf.identity(encoded)
-    height, width = tf.cond(
-        is_png, lambda: _png_size(header), lambda: _jpeg_size(encoded)
-    )
+    height, width = tf.cond(is_png, lambda: _png_size(header), lambda: _jpeg_size(encoded))
     checks = [
         require(
             tf.minimum(height, width) >= MIN_SIDE,
@@ -85,8 +83,12 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     pixels = tf.cond(
         _is_png(encoded),
         lambda: tf.io.decode_png(encoded, channels=1, dtype=tf.uint16),
-        lambda: tf.cast(tf.io.decode_jpeg(encoded, channels=1, dct_method="INTEGER_ACCURATE"), tf.uint16)
-        * 257,
+        lambda: (
+            tf.cast(
+                tf.io.decode_jpeg(encoded, channels=1, dct_method="INTEGER_ACCURATE"), tf.uint16
+            )
+            * 257
+        ),
     )
     return tf.ensure_shape(pixels, (None, None, 1))
 

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from bone_age_tf.data_prep.sources.source import LabelledImages, Source
+
 from bone_age_tf import radiograph
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
-from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelRow, LabelTable, Problem, parse_table
@@ -138,7 +139,9 @@ def _check_file(row: CheckedRow, is_registered: bool) -> str | Problem:
     if refusal:
         return _problem(row, refusal.reason, refusal.explanation)
     if is_registered and radiograph.image_size(encoded) != (FRAME_HEIGHT, FRAME_WIDTH):
-        message = f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others"
+        message = (
+            f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others"
+        )
         return _problem(row, "not_registered", message)
     return hashlib.sha256(encoded).hexdigest()
 

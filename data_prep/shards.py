@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
+from bone_age_tf.data_prep.checks import CheckedRow
 
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data_prep.checks import CheckedRow
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.labels import Problem
 from bone_age_tf.manifest import FileEntry, Shard, describe_file, find_faults, write_json
@@ -124,9 +124,7 @@ def _encoder(config: PreprocessingConfig) -> tf.types.experimental.GenericFuncti
         prepared = pipeline.prepare_radiograph(encoded, config)
         return tf.io.encode_png(prepared, compression=PNG_COMPRESSION)
 
-    return tf.function(
-        encode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False
-    )
+    return tf.function(encode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
 
 def _reject(row: CheckedRow, code: str, message: str) -> Problem:

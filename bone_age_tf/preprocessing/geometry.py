@@ -31,5 +31,7 @@ def centre(pixels: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
     """[h, w, 1] -> [*frame, 1] with the radiograph in the middle and 0 around it."""
     room = tf.constant(frame) - tf.shape(pixels)[:2]
     before = room // 2
-    padded = tf.pad(pixels, [[before[0], room[0] - before[0]], [before[1], room[1] - before[1]], [0, 0]])
+    padded = tf.pad(
+        pixels, [[before[0], room[0] - before[0]], [before[1], room[1] - before[1]], [0, 0]]
+    )
     return tf.ensure_shape(padded, (*frame, 1))

@@ -60,7 +60,9 @@ def stretch(pixels: tf.Tensor, low_percentile: float, high_percentile: float) ->
 
 def percentiles(pixels: tf.Tensor, low: float, high: float) -> tuple[tf.Tensor, tf.Tensor]:
     """The smallest grey levels (int32) that at least `low` % and `high` % of the pixels reach."""
-    histogram = tf.math.bincount(tf.reshape(pixels, [-1]), minlength=FULL_SCALE + 1, maxlength=FULL_SCALE + 1)
+    histogram = tf.math.bincount(
+        tf.reshape(pixels, [-1]), minlength=FULL_SCALE + 1, maxlength=FULL_SCALE + 1
+    )
     cumulative = tf.cumsum(histogram)
     ranks = tf.math.ceil(tf.cast(cumulative[-1], tf.float64) * [low / 100, high / 100])
     levels = tf.searchsorted(cumulative, tf.cast(ranks, tf.int32))

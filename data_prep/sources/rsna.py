@@ -13,8 +13,9 @@ Halabi SS et al., Radiology 2018;290(2):498-503.
 import dataclasses
 from collections.abc import Sequence
 
-from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source, images_of, read_tables
+
+from bone_age_tf.config import PrepareConfig
 from bone_age_tf.image_files import SourceFile
 
 _SETS = {
@@ -46,4 +47,3 @@ def _images_of_set(name: str, images: Sequence[SourceFile]) -> tuple[SourceFile,
     """The images below a folder or zip named for the set; all of them where none is."""
     inside = tuple(file for file in images if name in file.name.rsplit("/", 1)[0].lower())
     return inside or tuple(images)
-

@@ -1,0 +1,118 @@
+"""The table of trunks: name -> constructor, the range of its input, its smallest input."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from bone_age_tf.errors import InputDataError, UsageError
+
+_TORCH_MEAN = (0.485, 0.456, 0.406)
+_TORCH_SD = (0.229, 0.224, 0.225)
+_MINUS_ONE_TO_ONE = ((1 / 127.5,) * 3, (-1.0,) * 3)
+_AS_THEY_ARE = ((1.0,) * 3, (0.0,) * 3)
+_TORCH = (
+    tuple(1 / (255 * sd) for sd in _TORCH_SD),
+    tuple(-mean / sd for mean, sd in zip(_TORCH_MEAN, _TORCH_SD, strict=True)),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A trunk, and the input that its ImageNet weights were trained with."""
+
+    build: Callable[..., keras.Model]
+    """Called with `include_top`, `weights` and `input_shape`, as in `keras.applications`."""
+    input_scale: tuple[float, ...]
+    """Per channel: grey level 0 to 255 times this ..."""
+    input_offset: tuple[float, ...]
+    """... plus this is what the trunk expects."""
+    min_side: int
+    """Smallest height and width."""
+    has_imagenet: bool = True
+
+
+def _tiny(*, include_top: bool, weights: None, input_shape: tuple[int, int, int]) -> keras.Model:
+    """Four strided convolutions, for tests and for a first try without a GPU."""
+    del include_top, weights
+    image = x = layers.Input(input_shape)
+    for filters in (16, 32, 64, 96):
+        x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(x)
+        x = layers.BatchNormalization(momentum=0.9)(x)
+        x = layers.Activation("relu")(x)
+    return keras.Model(image, x, name="tiny")
+
+
+_apps = keras.applications
+BACKBONES = {
+    "inception_v3": Backbone(_apps.InceptionV3, *_MINUS_ONE_TO_ONE, 75),
+    "xception": Backbone(_apps.Xception, *_MINUS_ONE_TO_ONE, 71),
+    "efficientnet_v2_b0": Backbone(_apps.EfficientNetV2B0, *_AS_THEY_ARE, 32),
+    "efficientnet_v2_s": Backbone(_apps.EfficientNetV2S, *_AS_THEY_ARE, 32),
+    "convnext_tiny": Backbone(_apps.ConvNeXtTiny, *_AS_THEY_ARE, 32),
+    "densenet_121": Backbone(_apps.DenseNet121, *_TORCH, 32),
+    "mobilenet_v2": Backbone(_apps.MobileNetV2, *_MINUS_ONE_TO_ONE, 32),
+    "tiny": Backbone(_tiny, *_MINUS_ONE_TO_ONE, 32, has_imagenet=False),
+}
+
+
+def find_backbone(name: str, frame: tuple[int, int]) -> Backbone:
+    """The row of the table. Raises `UsageError` for an unknown name or too small a frame."""
+    if name not in BACKBONES:
+        raise UsageError(
+            f"model.trunk: there is no trunk {name!r}. Expected one of: {', '.join(BACKBONES)}."
+        )
+    backbone = BACKBONES[name]
+    if min(frame) < backbone.min_side:
+        raise UsageError(
+            f"model.trunk {name} needs radiographs of at least {backbone.min_side} pixels a side. "
+            f"Received {frame[0]} x {frame[1]}. Prepare the data with a larger --scale."
+        )
+    return backbone
+
+
+def build_trunk(name: str, frame: tuple[int, int]) -> keras.Model:
+    """The trunk with random weights: [N, *frame, 3] in its own range -> feature maps."""
+    trunk = find_backbone(name, frame).build(
+        include_top=False, weights=None, input_shape=(*frame, 3)
+    )
+    trunk.name = name
+    return trunk
+
+
+def load_trunk_weights(trunk: keras.Model, weights: str) -> None:
+    """Start the trunk from `imagenet` (Keras downloads them), `none`, or a `.weights.h5` file."""
+    if weights == "none":
+        return
+    if weights == "imagenet":
+        _load_imagenet(trunk)
+    elif not weights.endswith(".weights.h5") or not Path(weights).is_file():
+        raise UsageError(
+            f"--weights: expected imagenet, none, or a .weights.h5 file of the trunk {trunk.name}. "
+            f"Received: {weights!r}."
+        )
+    else:
+        try:
+            trunk.load_weights(weights)
+        except (ValueError, OSError, KeyError) as error:
+            raise InputDataError(
+                f"{weights}: these are not weights of {trunk.name} without its top ({error})."
+            ) from error
+
+
+def _load_imagenet(trunk: keras.Model) -> None:
+    backbone = BACKBONES[trunk.name]
+    if not backbone.has_imagenet:
+        raise UsageError(f"The trunk {trunk.name} has no ImageNet weights. Say --weights none.")
+    try:
+        source = backbone.build(
+            include_top=False, weights="imagenet", input_shape=trunk.input_shape[1:]
+        )
+    except Exception as error:  # Keras' download raises a bare Exception
+        raise InputDataError(
+            f"The ImageNet weights of {trunk.name} could not be downloaded ({error}). "
+            "Connect to the network, or give a file: --weights FILE.weights.h5, or --weights none."
+        ) from error
+    trunk.set_weights(source.get_weights())

@@ -1,0 +1,75 @@
+"""A run folder, as the stages after training read it."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from bone_age_tf import __version__
+from bone_age_tf import config as configuration
+from bone_age_tf.config import ExperimentConfig, PreprocessingConfig
+from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.models.bone_age_model import build_bone_age_model
+
+RUN_FILE = "run.json"
+RUN_SCHEMA = "bone-age-tf/run/1"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A finished or unfinished training run."""
+
+    folder: Path
+    config: ExperimentConfig
+    preprocessing: PreprocessingConfig
+    fingerprint: str
+    description: dict[str, Any]
+    """All of `run.json`."""
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Run":
+        """Raises `ModelRefusedError` where the folder is not a run of this program."""
+        path = Path(folder) / RUN_FILE
+        if not path.is_file():
+            raise ModelRefusedError(
+                f"{folder}: expected a run folder of `bone-age-tf train`. There is no {RUN_FILE} in it."
+            )
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values.get("schema") != RUN_SCHEMA:
+                raise ValueError(f"schema {values.get('schema')!r}, expected {RUN_SCHEMA!r}")
+            config = configuration.from_dict(ExperimentConfig, values["config"])
+            preprocessing = configuration.from_dict(PreprocessingConfig, values["preprocessing"])
+            fingerprint = values["fingerprint"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelRefusedError(f"{path}: not a run of this version ({error}).") from error
+        return cls(Path(folder), config, preprocessing, fingerprint, values)
+
+    def load_model(self, weights: str = "best") -> keras.Model:
+        """The model in float32 with its `best` or `last` weights."""
+        path = self.folder / f"{weights}.weights.h5"
+        if not path.is_file():
+            raise ModelRefusedError(
+                f"{self.folder}: there are no {weights} weights yet. Train until an epoch is finished."
+            )
+        keras.config.set_dtype_policy("float32")
+        model = build_bone_age_model(self.config.model, self.preprocessing.frame)
+        try:
+            model.load_weights(path)
+        except (ValueError, OSError, KeyError) as error:
+            raise ModelRefusedError(f"{path}: not the weights of this run ({error}).") from error
+        return model
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that could change a result."""
+    names = ("tensorflow", "keras", "numpy")
+    return {
+        "bone_age_tf": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+    }

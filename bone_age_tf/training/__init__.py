@@ -1,0 +1,1 @@
+"""Training: one loop, its strategy, its checkpoints and its callbacks."""

@@ -1,0 +1,196 @@
+"""The verb: a data set and a configuration -> a run folder.
+
+| file                | what                                                                    |
+|---------------------|-------------------------------------------------------------------------|
+| `run.json`          | resolved configuration, data set and preprocessing, versions, result    |
+| `history.csv`       | one row for each epoch                                                  |
+| `best.weights.h5`   | averaged weights of the epoch with the lowest validation MAE            |
+| `last.weights.h5`   | averaged weights of the last epoch                                      |
+| `checkpoint.npz`    | the whole state, from which the same command goes on                    |
+| `tensorboard/`      | scalars and a sheet of augmented inputs                                 |
+"""
+
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from bone_age_tf import config as configuration
+from bone_age_tf import record
+from bone_age_tf.config import ExperimentConfig
+from bone_age_tf.errors import UsageError
+from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
+from bone_age_tf.manifest import write_json
+from bone_age_tf.models.backbones import find_backbone, load_trunk_weights
+from bone_age_tf.models.bone_age_model import build_bone_age_model
+from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA, versions
+from bone_age_tf.training import callbacks, checkpoint, loop, strategy
+
+log = logging.getLogger(__name__)
+
+TRAINING_SPLIT = "train"
+VALIDATION_SPLIT = "validation"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainReport:
+    """How a run ended."""
+
+    epochs: int
+    best_validation_mae_months: float | None
+    history: list[dict[str, Any]]
+
+
+def train(
+    config: ExperimentConfig,
+    *,
+    data: str,
+    run: str,
+    weights: str = "imagenet",
+    fresh: bool = False,
+    on_progress: Callable[[str, int, int, str], None] | None = None,
+) -> TrainReport:
+    """Train until the configured epochs are finished, from the run's checkpoint where it has one.
+
+    Raises `InputDataError` where the data set is not whole, `UsageError` where the run folder was
+    begun with other settings or data, `InterruptedBySignalError` after SIGINT or SIGTERM.
+    """
+    folder = Path(run)
+    radiographs = PreparedRadiographs.open(data)
+    radiographs.require_labels(TRAINING_SPLIT)
+    config = _resolve(config, radiographs)
+    find_backbone(config.model.trunk, radiographs.frame)
+    description = _describe(config, radiographs, weights)
+    if fresh and folder.exists():
+        shutil.rmtree(folder)
+    _begin(folder, description)
+
+    keras.utils.set_random_seed(config.train.seed)
+    keras.config.set_dtype_policy(description["precision"])
+    devices = strategy.choose_strategy()
+    batches = TrainingBatches(
+        radiographs,
+        TRAINING_SPLIT,
+        config.augmentation,
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+        cache=config.train.cache,
+    )
+    with devices.scope():
+        model = build_bone_age_model(config.model, radiographs.frame)
+        if not (folder / checkpoint.FILE).exists():
+            load_trunk_weights(model.get_layer(config.model.trunk), weights)
+        optimizer = _optimizer(config, batches.steps, description["precision"])
+        optimizer.build(model.trainable_variables)
+    engine = loop.Loop(
+        model=model,
+        optimizer=optimizer,
+        strategy=devices,
+        batches=batches,
+        validation=_validation(radiographs, config.train.batch_size),
+        batch_size=config.train.batch_size,
+        loss_scale_months=float(config.model.age_sd_months or 1),
+        folder=folder,
+    )
+    progress = checkpoint.restore(folder, engine.variables)
+    if progress is None:
+        progress = checkpoint.Progress()
+    else:
+        log.info("going on after epoch %d, step %d", progress.epoch, progress.step)
+    notify = on_progress or (lambda stage, done, total, detail: None)
+    epochs = config.train.epochs
+    engine.run(
+        epochs,
+        progress,
+        [
+            callbacks.HistoryCsv(folder / "history.csv", progress.history),
+            callbacks.TensorBoardLog(folder / "tensorboard", lambda: _sample(batches)),
+            callbacks.ProgressReport(notify, batches.steps, config.train.batch_size, epochs),
+        ],
+    )
+    result = {"epochs": epochs, "best_validation_mae_months": progress.best_mae_months}
+    write_json(folder / RUN_FILE, description | {"result": result})
+    return TrainReport(epochs, progress.best_mae_months, progress.history)
+
+
+def _resolve(config: ExperimentConfig, radiographs: PreparedRadiographs) -> ExperimentConfig:
+    """Fill in what is taken from the training split, and from it alone."""
+    labels = radiographs.manifest.labels[TRAINING_SPLIT]
+    model = config.model
+    if model.age_mean_months is None:
+        model = dataclasses.replace(model, age_mean_months=labels["mean_months"])
+    if model.age_sd_months is None:
+        model = dataclasses.replace(model, age_sd_months=max(labels["sd_months"], 1.0))
+    return dataclasses.replace(config, model=model)
+
+
+def _describe(
+    config: ExperimentConfig, radiographs: PreparedRadiographs, weights: str
+) -> dict[str, Any]:
+    manifest = radiographs.manifest
+    return {
+        "schema": RUN_SCHEMA,
+        "config": configuration.to_dict(config),
+        "precision": strategy.choose_precision(config.train.precision),
+        "weights": weights if weights in ("imagenet", "none") else Path(weights).name,
+        "data": {"plan": manifest.plan, "splits": manifest.splits},
+        "preprocessing": configuration.to_dict(manifest.preprocessing),
+        "fingerprint": manifest.fingerprint,
+        "versions": versions(),
+    }
+
+
+def _begin(folder: Path, description: dict[str, Any]) -> None:
+    """Make the run folder, or make sure that it is this run that goes on in it."""
+    path = folder / RUN_FILE
+    if path.exists():
+        begun = json.loads(path.read_text(encoding="utf-8"))
+        changes = list(_differences(begun, description))
+        if changes:
+            raise UsageError(
+                f"{folder} was begun with other settings or data:\n  "
+                + "\n  ".join(changes)
+                + "\nGive the same ones to go on, choose another --run, or say --fresh to start over."
+            )
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, description)
+
+
+def _differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """A line for every setting that is not the same; versions and results may differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        keys = [key for key in new if key not in ("versions", "result")]
+        return [
+            line
+            for key in keys
+            for line in _differences(old.get(key), new[key], f"{name}.{key}".lstrip("."))
+        ]
+    return [] if old == new else [f"{name}: was {old!r}, now {new!r}"]
+
+
+def _optimizer(config: ExperimentConfig, steps: int, precision: str) -> keras.optimizers.Optimizer:
+    optimizer = loop.make_optimizer(config.train, steps * config.train.epochs)
+    if precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _validation(radiographs: PreparedRadiographs, batch_size: int) -> Any:
+    if VALIDATION_SPLIT not in radiographs.manifest.splits:
+        log.warning("no split %r: the last weights count as the best", VALIDATION_SPLIT)
+        return None
+    radiographs.require_labels(VALIDATION_SPLIT)
+    return loop.validation_batches(radiographs.examples(VALIDATION_SPLIT), batch_size)
+
+
+def _sample(batches: TrainingBatches) -> np.ndarray:
+    """The first augmented radiographs of the first epoch."""
+    inputs, _ = next(iter(batches.epoch(0)))
+    return inputs[record.IMAGE].numpy()
