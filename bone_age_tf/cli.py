@@ -7,9 +7,11 @@ answers at once.
 
 import errno
 import functools
+import json
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,7 +23,7 @@ from bone_age_tf.config import (
     PrepareConfig,
     PreprocessingConfig,
 )
-from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError
+from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, UsageError
 
 _ENVIRONMENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 RESEARCH_ONLY = "For research and education. Not a medical device."
@@ -283,3 +285,176 @@ def train(
         err=True,
     )
     return 0
+
+
+@commands.command()
+@click.option(
+    "--model",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Run folder or exported model.",
+)
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Data set that prepare made.",
+)
+@click.option("--split", default="test", show_default=True)
+@click.option(
+    "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of a table.")
+@_with_common_options
+def evaluate(*, progress: console.ProgressDisplay, as_json: bool, **options: Any) -> int:
+    """Judge a model on a labelled split: errors in months, each with a bootstrap interval.
+
+    \b
+    Examples:
+      bone-age-tf evaluate --model runs/1 --data prepared --output evaluations/1
+      bone-age-tf evaluate --model saved_models/bone_age --data prepared --split validation --output evaluations/2
+    """
+    from bone_age_tf.evaluation import evaluate as run
+
+    result = run(on_progress=progress, **options)
+    click.echo(json.dumps(result, indent=2) if as_json else _evaluation_table(result))
+    click.echo(f"{RESEARCH_ONLY} Results: {options['output']}", err=True)
+    if Path(options["model"], "run.json").exists():
+        click.echo(
+            f"Next: bone-age-tf export --run {options['model']} --output saved_models/bone_age "
+            f"--evaluation {options['output']}/evaluation.json",
+            err=True,
+        )
+    return 0
+
+
+def _evaluation_table(result: dict[str, Any]) -> str:
+    def cell(summary: dict[str, Any], name: str, factor: float = 1, digits: int = 2) -> str:
+        value = summary[name]
+        if value["low"] is None:
+            return f"{value['value'] * factor:.{digits}f}"
+        low, high = value["low"] * factor, value["high"] * factor
+        return f"{value['value'] * factor:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+    rows = [["months", "n", "MAE", "RMSE", "bias", "within 6 %", "within 12 %", "within 24 %"]]
+    groups = {"overall": result["overall"], **result["by_sex"], **result["by_age_band"]}
+    for name, summary in groups.items():
+        shares = [cell(summary, f"within_{m}_months", 100, 0) for m in (6, 12, 24)]
+        errors = [cell(summary, f"{m}_months") for m in ("mae", "rmse", "bias")]
+        rows.append([name, str(summary["n"]), *errors, *shares])
+    return f"{console.table(rows)}\n[ ]: {result['interval']}; split {result['data']['split']}"
+
+
+@commands.command()
+@click.option(
+    "--run", required=True, type=click.Path(exists=True, file_okay=False), help="Run folder."
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False),
+    help="Model folder, as in saved_models/bone_age.",
+)
+@click.option(
+    "--version", type=click.IntRange(min=1), help="Version to write. [one above the highest]"
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(exists=True, dir_okay=False),
+    help="evaluation.json of this run, for the manifest.",
+)
+@_with_common_options
+def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
+    """Write a run's best model as one SavedModel: bytes of a file and sex in, months out.
+
+    \b
+    Examples:
+      bone-age-tf export --run runs/1 --output saved_models/bone_age
+      bone-age-tf export --run runs/1 --output saved_models/bone_age --evaluation evaluations/1/evaluation.json
+    """
+    del progress
+    from bone_age_tf.export import export_saved_model
+
+    folder = export_saved_model(**options)
+    click.echo(str(folder))
+    click.echo(
+        f"Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/1",
+        err=True,
+    )
+    return 0
+
+
+@commands.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option(
+    "--model",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Exported model, as in saved_models/bone_age.",
+)
+@click.option(
+    "--sex",
+    type=click.Choice(["F", "M", "unknown"]),
+    help="Sex of every file without a row in --labels.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Table with identifier and sex, joined by the file's stem.",
+)
+@click.option("--id-column", help="Column of the identifier in --labels.")
+@click.option("--age-column", help="Column of the true bone age in --labels.")
+@click.option("--sex-column", help="Column of the sex in --labels.")
+@click.option(
+    "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
+@_with_common_options
+def predict(
+    *,
+    progress: console.ProgressDisplay,
+    paths: tuple[str, ...],
+    as_json: bool,
+    id_column: str | None,
+    age_column: str | None,
+    sex_column: str | None,
+    **options: Any,
+) -> int:
+    """Bone age of radiographs: PNG and JPEG files, folders of them, zips of them.
+
+    \b
+    Examples:
+      bone-age-tf predict hand.png --model saved_models/bone_age --sex F --output predictions/1
+      bone-age-tf predict radiographs --model saved_models/bone_age --labels children.csv --output predictions/2
+    """
+    if options["sex"] is None and options["labels"] is None:
+        raise UsageError(
+            "predict needs the sex: say --sex F, M or unknown, or give a table with --labels."
+        )
+    from bone_age_tf.prediction import predict as run
+
+    columns = LabelOptions(id_column=id_column, age_column=age_column, sex_column=sex_column)
+    report = run(paths, label_options=columns, on_progress=progress, **options)
+    if as_json:
+        click.echo(
+            Path(options["output"], "predictions.jsonl").read_text(encoding="utf-8"), nl=False
+        )
+    else:
+        click.echo(_prediction_table(report))
+    click.echo(
+        f"{report.predicted} predicted, {report.refused} refused. All rows: {options['output']}/predictions.csv\n"
+        f"{RESEARCH_ONLY}",
+        err=True,
+    )
+    return 4 if report.refused else 0
+
+
+def _prediction_table(report: Any) -> str:
+    rows = [["file", "sex", "months", "years + months", "status"]]
+    for row in report.first:
+        months = row.bone_age_months
+        years = "" if months is None else "{} + {}".format(*divmod(round(months), 12))
+        shown = "" if months is None else f"{months:.1f}"
+        rows.append([row.file, row.sex, shown, years, row.reason or row.status])
+    more = report.predicted + report.refused - len(report.first)
+    return console.table(rows) + (f"\n... and {more} more" if more else "")

@@ -39,6 +39,8 @@ _TRUE = {"true", "1", "1.0"}
 _FALSE = {"false", "0", "0.0"}
 
 MAX_AGE_IN_YEARS = 21.0
+HEADER_ROW = 1
+"""Row of a problem that makes the whole table unusable."""
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -110,6 +112,8 @@ def parse_table(table: LabelTable, options: LabelOptions) -> tuple[list[LabelRow
         return [], problems
     ages, age_problems = _parse_ages(table, options)
     problems += age_problems
+    if any(problem.row == HEADER_ROW for problem in problems):
+        return [], sorted(problems)
     problems += _duplicates(table)
     rows = []
     for position, (number, cells) in enumerate(table.cells.iterrows()):
@@ -260,7 +264,7 @@ def _missing_columns(table: LabelTable, options: LabelOptions) -> Iterator[Probl
             f"no column for the {what}: expected {expected}, received the columns "
             f"{', '.join(table.cells.columns)}; name it with {flag}"
         )
-        yield Problem(table.name, 1, "", "", "missing_column", message)
+        yield Problem(table.name, HEADER_ROW, "", "", "missing_column", message)
 
 
 def _parse_ages(
@@ -277,7 +281,7 @@ def _parse_ages(
             f"the column {table.age_column!r} is evidently in years (no value above {MAX_AGE_IN_YEARS:g}); "
             "expected months. Say --age-unit years to convert, or --age-unit months if they are months"
         )
-        problems.append(Problem(table.name, 1, "", "", "age_in_years", message))
+        problems.append(Problem(table.name, HEADER_ROW, "", "", "age_in_years", message))
     factor = 12.0 if options.age_unit == "years" else 1.0
     for number, identifier, cell in zip(table.cells.index, table.ids, cells, strict=True):
         age, message = _parse_age(cell, factor, options.unlabelled)

@@ -7,12 +7,15 @@ file, written last: a folder without it is not finished.
 import contextlib
 import dataclasses
 import hashlib
+import importlib.metadata
 import json
 import os
+import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bone_age_tf import __version__
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import InputDataError
@@ -160,6 +163,16 @@ def written_whole(path: Path, mode: str = "w") -> Iterator[Any]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def versions() -> dict[str, str]:
+    """Versions of everything that could change a result."""
+    names = ("tensorflow", "keras", "numpy")
+    return {
+        "bone_age_tf": __version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in names},
+    }
 
 
 def _read(folder: Path, expected: str) -> dict[str, Any]:

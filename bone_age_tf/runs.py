@@ -1,18 +1,16 @@
 """A run folder, as the stages after training read it."""
 
 import dataclasses
-import importlib.metadata
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from bone_age_tf import __version__
 from bone_age_tf import config as configuration
 from bone_age_tf.config import ExperimentConfig, PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.manifest import sha256_of
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 
 RUN_FILE = "run.json"
@@ -64,12 +62,6 @@ class Run:
             raise ModelRefusedError(f"{path}: not the weights of this run ({error}).") from error
         return model
 
-
-def versions() -> dict[str, str]:
-    """Versions of everything that could change a result."""
-    names = ("tensorflow", "keras", "numpy")
-    return {
-        "bone_age_tf": __version__,
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-    }
+    def weights_sha256(self, weights: str = "best") -> str:
+        """Identifies the weights, in an evaluation and in an exported model."""
+        return sha256_of(self.folder / f"{weights}.weights.h5")

@@ -26,10 +26,10 @@ from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig
 from bone_age_tf.errors import UsageError
 from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
-from bone_age_tf.manifest import write_json
+from bone_age_tf.manifest import versions, write_json
 from bone_age_tf.models.backbones import find_backbone, load_trunk_weights
 from bone_age_tf.models.bone_age_model import build_bone_age_model
-from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA, versions
+from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
 from bone_age_tf.training import callbacks, checkpoint, loop, strategy
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,64 @@
+"""How far predicted bone ages are from the labels, in months, each number with its interval."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+RESAMPLES = 2000
+COVERAGE = 0.95
+SMALLEST_SAMPLE = 2
+
+Statistic = Callable[[np.ndarray], np.ndarray]
+"""Errors [..., n] (predicted - true, months) -> [...]."""
+
+STATISTICS: dict[str, Statistic] = {
+    "mae_months": lambda errors: np.abs(errors).mean(-1),
+    "rmse_months": lambda errors: np.sqrt(np.square(errors).mean(-1)),
+    "bias_months": lambda errors: errors.mean(-1),
+    "within_6_months": lambda errors: (np.abs(errors) <= 6).mean(-1),
+    "within_12_months": lambda errors: (np.abs(errors) <= 12).mean(-1),
+    "within_24_months": lambda errors: (np.abs(errors) <= 24).mean(-1),
+}
+
+AGE_BANDS = {
+    "0-4 years": (0.0, 48.0),
+    "4-8 years": (48.0, 96.0),
+    "8-12 years": (96.0, 144.0),
+    "12-16 years": (144.0, 192.0),
+    "16-20 years": (192.0, 241.0),
+}
+"""Bands of the true bone age: lower end included, upper not."""
+
+
+def summarize(errors: np.ndarray, seed: int = 0) -> dict[str, object]:
+    """`n`, and every statistic with its bootstrap interval (percentiles, over the radiographs).
+
+    An interval is None where there are fewer than two radiographs.
+    """
+    summary: dict[str, object] = {"n": len(errors)}
+    if not len(errors):
+        return summary
+    draws = np.random.default_rng(seed).integers(0, len(errors), (RESAMPLES, len(errors)))
+    tail = 100 * (1 - COVERAGE) / 2
+    for name, statistic in STATISTICS.items():
+        low, high = np.percentile(statistic(errors[draws]), [tail, 100 - tail])
+        has_interval = len(errors) >= SMALLEST_SAMPLE
+        summary[name] = {
+            "value": float(statistic(errors)),
+            "low": float(low) if has_interval else None,
+            "high": float(high) if has_interval else None,
+        }
+    return summary
+
+
+def by_group(errors: np.ndarray, groups: np.ndarray) -> dict[str, dict[str, object]]:
+    """`summarize` for each distinct group name, in the order of first appearance in `groups`."""
+    return {str(name): summarize(errors[groups == name]) for name in dict.fromkeys(groups.tolist())}
+
+
+def age_band(bone_age_months: float) -> str:
+    """Name of the band of a true bone age."""
+    for name, (low, high) in AGE_BANDS.items():
+        if low <= bone_age_months < high:
+            return name
+    raise ValueError(f"bone age must be between 0 and 240 months, received {bone_age_months}")

@@ -1,0 +1,347 @@
+"""Radiographs -> months, by an exported model whose files are what its manifest says."""
+
+import csv
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf import record
+from bone_age_tf.config import LabelOptions
+from bone_age_tf.errors import InputDataError, ModelRefusedError
+from bone_age_tf.image_files import SourceFile, list_files
+from bone_age_tf.labels import HEADER_ROW, LabelRow, Problem, parse_table, read_table, summary
+from bone_age_tf.manifest import (
+    MANIFEST,
+    FileEntry,
+    find_faults,
+    sha256_of,
+    versions,
+    write_json,
+    written_whole,
+)
+from bone_age_tf.radiograph import Refusal, refusal_from
+
+MODEL_SCHEMA = "bone-age-tf/model/1"
+SERVING = "serving_default"
+PREDICT_PREPARED = "predict_prepared"
+PREPARE = "prepare"
+
+FORBIDDEN_OPERATIONS = frozenset(
+    {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"}
+)
+"""Operations by which a SavedModel could reach files or run Python."""
+
+BATCH_SIZE = 16
+"""Radiographs in one call of the network, and files prepared side by side."""
+
+COLUMNS = ("file", "id", "sex", "bone_age_months", "bone_age_months_true", "status", "reason")
+OK = "ok"
+REFUSED = "refused"
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedModel:
+    """A SavedModel that `export` wrote, loaded without Keras."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    signatures: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "ExportedModel":
+        """Load `saved_models/NAME` (its highest version) or `saved_models/NAME/VERSION`.
+
+        Raises `ModelRefusedError`, with nothing of it executed, where a file is missing, changed,
+        not vouched for, or where the graph holds a forbidden operation.
+        """
+        folder = _version_folder(Path(path))
+        manifest = _read_manifest(folder)
+        _require_vouched(folder, manifest)
+        _require_harmless(folder)
+        loaded = tf.saved_model.load(str(folder))
+        return cls(folder, manifest, loaded.signatures)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the preprocessing inside."""
+        return self.manifest["fingerprint"]
+
+    def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
+        """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""
+        try:
+            answer = self.signatures[PREPARE](image_bytes=tf.constant([encoded]))
+        except tf.errors.InvalidArgumentError as error:
+            return refusal_from(error)
+        return answer[record.IMAGE].numpy()[0]
+
+    def months_of_prepared(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
+        """Prepared radiographs [N, height, width, 1] and F, M, unknown [N] -> months [N]."""
+        answer = self.signatures[PREDICT_PREPARED](
+            image=tf.constant(images), sex=tf.constant(list(sexes))
+        )
+        return answer[record.BONE_AGE_MONTHS].numpy()
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One row of `predictions.csv`."""
+
+    file: str
+    id: str
+    sex: str
+    bone_age_months: float | None
+    bone_age_months_true: float | None
+    status: str
+    """`ok` or `refused`."""
+    reason: str
+    """Empty, or a reason code with its explanation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictReport:
+    """How many radiographs got a bone age."""
+
+    predicted: int
+    refused: int
+    first: tuple[Prediction, ...]
+    """The first rows, for a look."""
+
+
+def predict(
+    paths: Sequence[str],
+    *,
+    model: str,
+    output: str,
+    sex: str | None = None,
+    labels: str | None = None,
+    label_options: LabelOptions = LabelOptions(unlabelled=True),  # noqa: B008
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> PredictReport:
+    """Predict files, folders and zips; every file is a row of `predictions.csv`.
+
+    The sex comes from the label table, and from `sex` where the table has no row or none is given.
+    Memory does not grow with the number of files.
+    """
+    start = time.monotonic()
+    exported = ExportedModel.open(model)
+    files = [file for path in paths for file in _files_of(path)]
+    if not files:
+        raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
+    known = _read_labels(labels, label_options) if labels else _Labels({}, {})
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    counts = {OK: 0, REFUSED: 0}
+    first: list[Prediction] = []
+    with (
+        written_whole(folder / "predictions.csv") as table,
+        written_whole(folder / "predictions.jsonl") as lines,
+    ):
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row in _predict_rows(exported, files, known, sex):
+            writer.writerow(_cells(row))
+            lines.write(json.dumps(dataclasses.asdict(row), allow_nan=False) + "\n")
+            counts[row.status] += 1
+            if len(first) < 20:
+                first.append(row)
+            if on_progress:
+                on_progress("predict", sum(counts.values()), len(files))
+    write_json(
+        folder / "run.json",
+        {
+            "command": "predict",
+            "model": {
+                "version": exported.folder.name,
+                "manifest_sha256": sha256_of(exported.folder / MANIFEST),
+                "fingerprint": exported.fingerprint,
+            },
+            "sex": sex,
+            "files": len(files),
+            "counts": counts,
+            "seconds": round(time.monotonic() - start, 3),
+            "versions": versions(),
+        },
+    )
+    return PredictReport(counts[OK], counts[REFUSED], tuple(first))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Labels:
+    """Rows of a label table by identifier, and the problems of those that cannot be used."""
+
+    rows: Mapping[str, LabelRow]
+    problems: Mapping[str, Problem]
+
+
+def _read_labels(path: str, options: LabelOptions) -> _Labels:
+    options = dataclasses.replace(options, unlabelled=True)
+    table = read_table(SourceFile(Path(path).name, path), options)
+    rows, problems = parse_table(table, options)
+    of_the_table = [problem for problem in problems if problem.row == HEADER_ROW]
+    if of_the_table:
+        raise InputDataError(f"The label table cannot be used.\n{summary(of_the_table)}")
+    return _Labels(
+        {row.id: row for row in rows}, {problem.id: problem for problem in reversed(problems)}
+    )
+
+
+def _files_of(path: str) -> list[SourceFile]:
+    """The images of a folder or zip; a file that is named itself, whatever its ending."""
+    files = list_files(path)
+    if len(files) == 1 and files[0].member is None and Path(path).is_file():
+        return files
+    return [file for file in files if file.is_image]
+
+
+def _predict_rows(
+    model: ExportedModel, files: Sequence[SourceFile], labels: _Labels, sex: str | None
+) -> Iterator[Prediction]:
+    remaining = iter(files)
+    with ThreadPoolExecutor() as pool:
+        while batch := list(islice(remaining, BATCH_SIZE)):
+            sexes = [_sex_of(file, labels, sex) for file in batch]
+            prepared = list(
+                pool.map(
+                    lambda file, known: (
+                        known if isinstance(known, Refusal) else _prepare(model, file)
+                    ),
+                    batch,
+                    sexes,
+                )
+            )
+            yield from _rows(model, batch, sexes, prepared, labels)
+
+
+def _rows(
+    model: ExportedModel,
+    files: Sequence[SourceFile],
+    sexes: Sequence[str | Refusal],
+    prepared: Sequence[np.ndarray | Refusal],
+    labels: _Labels,
+) -> Iterator[Prediction]:
+    """The rows of one batch: months for what could be prepared, the reason for the rest."""
+    usable = [number for number, image in enumerate(prepared) if not isinstance(image, Refusal)]
+    months: dict[int, float] = {}
+    if usable:
+        images = np.stack([prepared[number] for number in usable])
+        answer = model.months_of_prepared(images, [str(sexes[number]) for number in usable])
+        months = dict(zip(usable, answer.tolist(), strict=True))
+    for number, file in enumerate(files):
+        sex, outcome = sexes[number], prepared[number]
+        label = labels.rows.get(file.stem)
+        true = label.bone_age_months if label else math.nan
+        yield Prediction(
+            file=file.name,
+            id=file.stem,
+            sex="" if isinstance(sex, Refusal) else sex,
+            bone_age_months=months.get(number),
+            bone_age_months_true=None if math.isnan(true) else true,
+            status=REFUSED if isinstance(outcome, Refusal) else OK,
+            reason=f"{outcome.reason}: {outcome.explanation}"
+            if isinstance(outcome, Refusal)
+            else "",
+        )
+
+
+def _sex_of(file: SourceFile, labels: _Labels, sex: str | None) -> str | Refusal:
+    if file.stem in labels.problems:
+        return Refusal("bad_label", labels.problems[file.stem].message)
+    if file.stem in labels.rows:
+        return labels.rows[file.stem].sex.label
+    if sex is None:
+        return Refusal(
+            "no_sex", "no row in the label table for this file, and no --sex for the rest"
+        )
+    return sex
+
+
+def _prepare(model: ExportedModel, file: SourceFile) -> np.ndarray | Refusal:
+    if ".." in PurePosixPath(file.name).parts:
+        return Refusal("unsafe_name", "the name inside the zip points out of it")
+    try:
+        return model.prepare(file.read())
+    except InputDataError as error:
+        return Refusal("unreadable", str(error))
+
+
+def _cells(row: Prediction) -> list[str]:
+    def text(months: float | None) -> str:
+        return "" if months is None else f"{months:.2f}"
+
+    return [
+        row.file,
+        row.id,
+        row.sex,
+        text(row.bone_age_months),
+        text(row.bone_age_months_true),
+        row.status,
+        row.reason,
+    ]
+
+
+def _version_folder(path: Path) -> Path:
+    if (path / MANIFEST).is_file() or not path.is_dir():
+        return path
+    numbers = [int(child.name) for child in path.iterdir() if child.name.isdigit()]
+    return path / str(max(numbers)) if numbers else path
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelRefusedError(
+            f"{folder}: expected a model that `bone-age-tf export` wrote. There is no {MANIFEST} in it."
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["schema"] != MODEL_SCHEMA:
+            raise ValueError(f"schema {manifest['schema']!r}, expected {MODEL_SCHEMA!r}")
+        manifest["files"] = tuple(FileEntry(**entry) for entry in manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelRefusedError(f"{path}: not a manifest of this version ({error}).") from error
+    return manifest
+
+
+def _require_vouched(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Every file of the SavedModel stands in the manifest and is unchanged."""
+    faults = list(find_faults(folder, manifest["files"]))
+    named = {entry.name for entry in manifest["files"]} | {MANIFEST}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    faults += [f"{name}: not in the manifest" for name in sorted(there - named)]
+    if faults:
+        raise ModelRefusedError(
+            f"{folder}: the model is not as it was exported, so it was not loaded:\n  "
+            + "\n  ".join(faults)
+            + "\nExport or copy it again."
+        )
+
+
+def _require_harmless(folder: Path) -> None:
+    """No operation in the graph that reaches files or runs Python."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    operations = {
+        node.op
+        for meta_graph in saved.meta_graphs
+        for nodes in (
+            meta_graph.graph_def.node,
+            *(function.node_def for function in meta_graph.graph_def.library.function),
+        )
+        for node in nodes
+    }
+    forbidden = sorted(operations & FORBIDDEN_OPERATIONS)
+    if forbidden:
+        raise ModelRefusedError(
+            f"{folder}: the graph holds {', '.join(forbidden)}, which no model of this program needs. "
+            "It was not loaded."
+        )
