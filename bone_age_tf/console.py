@@ -47,7 +47,7 @@ class ProgressDisplay:
         self._bars.stop()
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
-        """Show that `done` of `total` images of a stage are finished."""
+        """Show that `done` of `total` images of a stage are finished; the first call starts the clock."""
         if self._quiet:
             return
         now = time.monotonic()

@@ -118,6 +118,7 @@ def _judge(
     ids: list[str] = []
     columns: list[tuple[np.ndarray, ...]] = []
     total = radiographs.count(split)
+    notify("evaluate", 0, total)
     for batch in radiographs.examples(split).batch(BATCH_SIZE).as_numpy_iterator():
         predicted = months_of(batch[record.IMAGE], batch[record.SEX])
         columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], predicted))

@@ -139,6 +139,8 @@ def predict(
     known = _read_labels(labels, label_options) if labels else _Labels({}, {})
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    notify = on_progress or (lambda stage, done, total: None)
+    notify("predict", 0, len(files))
     counts = {OK: 0, REFUSED: 0}
     first: list[Prediction] = []
     with (
@@ -153,8 +155,7 @@ def predict(
             counts[row.status] += 1
             if len(first) < 20:
                 first.append(row)
-            if on_progress:
-                on_progress("predict", sum(counts.values()), len(files))
+            notify("predict", sum(counts.values()), len(files))
     write_json(
         folder / "run.json",
         {

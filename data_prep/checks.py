@@ -118,6 +118,8 @@ def _check_files(
 ) -> tuple[list[CheckedRow], list[Problem]]:
     """Read every file once: its sha256, or why it cannot be used."""
     checked, problems = [], []
+    if on_progress:
+        on_progress(0, len(rows))
     with ThreadPoolExecutor(jobs) as pool:
         results = pool.map(lambda row: _check_file(row, is_registered), rows)
         for done, (row, result) in enumerate(zip(rows, results, strict=True), start=1):

@@ -91,6 +91,7 @@ def prepare(
         tasks = _tasks(config, rows, splits, output / WORK)
         _keep_only_work_of(plan, output / WORK)
         total = len(rows)
+        notify("prepare", 0, total)
         counter = _Counter(lambda done: notify("prepare", done, total))
         results = (runner or _local_runner(jobs))(tasks, counter.increment)
         problems += [problem for result in results for problem in result.rejects]

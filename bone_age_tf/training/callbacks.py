@@ -69,16 +69,22 @@ class ProgressReport(keras.callbacks.Callback):
         self._validation = ""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember which epoch it is."""
+        """Remember which epoch it is; the first one starts the clock."""
         self._epoch = epoch
+        self._report(
+            int((logs or {}).get("step", 0)), f"epoch {epoch + 1}/{self._epochs}{self._validation}"
+        )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Report one more batch."""
-        done = (self._epoch * self._steps + batch + 1) * self._batch_size
-        total = self._epochs * self._steps * self._batch_size
         mae = (logs or {}).get("mae_months", float("nan"))
         detail = f"epoch {self._epoch + 1}/{self._epochs}  MAE {mae:.1f} months{self._validation}"
-        self._notify("train", done, total, detail)
+        self._report(batch + 1, detail)
+
+    def _report(self, batch: int, detail: str) -> None:
+        steps = self._epoch * self._steps + batch
+        total = self._epochs * self._steps
+        self._notify("train", steps * self._batch_size, total * self._batch_size, detail)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keep the validation's result for the line."""

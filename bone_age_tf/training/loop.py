@@ -58,7 +58,7 @@ class Loop:
         with _stop_signals() as stop:
             driven.on_train_begin()
             while progress.epoch < epochs:
-                driven.on_epoch_begin(progress.epoch)
+                driven.on_epoch_begin(progress.epoch, {"step": progress.step})
                 logs = self._epoch(progress, driven, stop)
                 driven.on_epoch_end(progress.epoch - 1, logs)
             driven.on_train_end()

@@ -1,0 +1,111 @@
+"""Fixtures: drawn hands in Kaggle's layout, and what each stage makes of them, once a session."""
+
+import csv
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import bone_age_tf
+
+ROOT = Path(__file__).parent.parent
+if str(ROOT) not in bone_age_tf.__path__:
+    bone_age_tf.__path__.append(str(ROOT))  # finds data_prep in a clone that is not installed
+
+
+def draw_hand(age_months: float, seed: int, *, height: int = 340, width: int = 260) -> np.ndarray:
+    """uint8 [height, width]: a crude bright hand on dark, larger and brighter with age."""
+    rng = np.random.default_rng(seed)
+    image = np.full((height, width), 25.0, np.float32)
+    unit = min(height, width) * (0.22 + 0.12 * age_months / 228)
+    centre = np.array([width / 2 + rng.normal(0, 6), height * 0.66 + rng.normal(0, 6)])
+    tone = float(110 + 0.4 * age_months)
+    cv2.ellipse(image, tuple(centre.astype(int)), (int(unit), int(unit * 0.9)), 0, 0, 360, tone, -1)
+    for finger in range(5):
+        angle = np.deg2rad(-150 + 28 * finger + rng.normal(0, 2))
+        tip = centre + np.array([np.cos(angle), np.sin(angle)]) * unit * (1.7 + 0.2 * (finger == 2))
+        thickness = max(3, int(unit * 0.28))
+        cv2.line(image, tuple(centre.astype(int)), tuple(tip.astype(int)), tone, thickness)
+        cv2.line(
+            image, tuple(centre.astype(int)), tuple(tip.astype(int)), tone + 40, thickness // 3
+        )
+    cv2.line(image, tuple(centre.astype(int)), (int(centre[0]), height - 1), tone, int(unit))
+    image = cv2.GaussianBlur(image, (0, 0), 1.5) + rng.normal(0, 3, image.shape)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def write_kaggle_layout(folder: Path, count: int, *, seed: int = 0) -> Path:
+    """`boneage-training-dataset.csv` and `boneage-training-dataset/<id>.png` with drawn hands."""
+    rng = np.random.default_rng(seed)
+    images = folder / "boneage-training-dataset"
+    images.mkdir(parents=True)
+    rows = []
+    for number in range(count):
+        identifier = 1000 + number
+        age = int(rng.integers(12, 228))
+        height, width = int(rng.integers(300, 380)), int(rng.integers(220, 380))
+        picture = draw_hand(age, seed * 10_000 + number, height=height, width=width)
+        assert cv2.imwrite(str(images / f"{identifier}.png"), picture)
+        rows.append([identifier, age, bool(number % 2)])
+    with (folder / "boneage-training-dataset.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows([["id", "boneage", "male"], *rows])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 drawn hands in Kaggle's layout. Read only."""
+    return write_kaggle_layout(tmp_path_factory.mktemp("drawn"), 40)
+
+
+@pytest.fixture(scope="session")
+def prepared(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The drawn hands as a data set of 104 x 80 pixels. Read only."""
+    from bone_age_tf.data_prep.prepare import prepare
+
+    from bone_age_tf.config import PrepareConfig, PreprocessingConfig
+
+    output = tmp_path_factory.mktemp("prepared") / "data"
+    config = PrepareConfig(
+        source=str(drawn_hands),
+        output=str(output),
+        preprocessing=PreprocessingConfig(scale=0.05),
+        split={"train": 0.6, "validation": 0.2, "test": 0.2},
+        shards=2,
+    )
+    prepare(config)
+    return output
+
+
+@pytest.fixture(scope="session")
+def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs of the tiny recipe on `prepared`. Read only."""
+    from bone_age_tf.config import override
+    from bone_age_tf.recipes import load_recipe
+    from bone_age_tf.training.train import train
+
+    folder = tmp_path_factory.mktemp("run") / "tiny"
+    config = override(load_recipe("tiny"), ["train.epochs=2", "train.precision=float32"])
+    train(config, data=str(prepared), run=str(folder), weights="none")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`run` exported as `bone_age/1`; the model folder. Read only."""
+    from bone_age_tf.export import export_saved_model
+
+    folder = tmp_path_factory.mktemp("saved_models") / "bone_age"
+    export_saved_model(run=str(run), output=str(folder))
+    return folder
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of real radiographs; the test is skipped where there is none."""
+    folder = os.environ.get("BONE_AGE_REAL_DATA")
+    if not folder:
+        pytest.skip("BONE_AGE_REAL_DATA is not set: no real radiographs here")
+    return Path(folder)
