@@ -39,7 +39,6 @@ setup(
         "keras>=3.13.2",
         "numpy>=2.0",
         "openpyxl>=3.1",
-        "pandas>=2.2",
         "rich>=13",
         "tensorboard>=2.20",
         "tensorflow>=2.20",

@@ -81,7 +81,7 @@ def _load(model: str, radiographs: PreparedRadiographs) -> tuple[MonthsOf, dict[
 
         def months_of_run(images: np.ndarray, sex: np.ndarray) -> np.ndarray:
             inputs = {record.IMAGE: images, record.SEX: sex}
-            return network.predict(inputs, batch_size=BATCH_SIZE, verbose=0)
+            return network.predict_on_batch(inputs)
 
         return months_of_run, {"kind": "run", "weights_sha256": run.weights_sha256()}
     exported = ExportedModel.open(model)

@@ -1,4 +1,4 @@
-"""Label tables: CSV or Excel -> rows of identifier, sex and bone age, with every problem listed.
+"""Label tables: identifier, sex and bone age of each radiograph, with every problem listed.
 
 Known headers are recognised whatever their case; others are named by `LabelOptions`. Nothing is
 guessed: a cell that cannot be read with certainty is a `Problem`.
@@ -9,17 +9,13 @@ import dataclasses
 import io
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-import pandas as pd
-
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.errors import InputDataError
-from bone_age_tf.image_files import SourceFile
+from bone_age_tf.image_files import IMAGE_SUFFIXES, SourceFile
 from bone_age_tf.record import MAX_BONE_AGE_MONTHS, Sex
-
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
+from bone_age_tf.tables import Table, read_text_table
 
 ID_HEADERS = ("id", "image id", "case id", "image_id", "file", "filename", "file name")
 AGE_HEADERS = (
@@ -74,62 +70,59 @@ class LabelRow:
 
 @dataclasses.dataclass(frozen=True)
 class LabelTable:
-    """A table as text, and which of its columns mean what."""
+    """A table, and which of its columns mean what (None: there is no such column)."""
 
-    name: str
-    cells: pd.DataFrame
-    """Every cell a string; the index is the row as a spreadsheet counts."""
+    table: Table
     id_column: str | None
     age_column: str | None
     sex_column: str | None
 
     @property
-    def ids(self) -> list[str]:
-        """The identifiers in the order of the rows, without a file name's ending."""
-        assert self.id_column is not None
-        return [_identifier(cell) for cell in self.cells[self.id_column]]
+    def name(self) -> str:
+        """The file's name."""
+        return self.table.name
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the column of the identifier is there."""
+        return self.id_column in self.table.columns
+
+    def ids(self) -> dict[int, str]:
+        """Row number -> identifier, without a file name's folder and ending."""
+        return {
+            number: _identifier(cells[self.id_column or ""])
+            for number, cells in self.table.rows.items()
+        }
 
 
 def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
-    """Read a CSV (comma, semicolon or tab; any line ends; with or without BOM) or Excel table."""
-    content = file.read()
-    cells = (
-        _read_excel(content, file.name) if file.suffix == ".xlsx" else _read_csv(content, file.name)
-    )
+    """Read a CSV or Excel table and find its columns."""
+    table = read_text_table(file)
     return LabelTable(
-        name=file.name,
-        cells=cells,
-        id_column=_find(cells.columns, options.id_column, ID_HEADERS),
-        age_column=_find(cells.columns, options.age_column, AGE_HEADERS),
-        sex_column=_find(cells.columns, options.sex_column, SEX_HEADERS),
+        table,
+        id_column=_find(table.columns, options.id_column, ID_HEADERS),
+        age_column=_find(table.columns, options.age_column, AGE_HEADERS),
+        sex_column=_find(table.columns, options.sex_column, SEX_HEADERS),
     )
 
 
-def parse_table(table: LabelTable, options: LabelOptions) -> tuple[list[LabelRow], list[Problem]]:
+def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRow], list[Problem]]:
     """The valid rows and all problems of a table. A row with a problem is not among the rows."""
-    problems = list(_missing_columns(table, options))
+    problems = list(_missing_columns(labels, options))
     if problems:
         return [], problems
-    ages, age_problems = _parse_ages(table, options)
-    problems += age_problems
-    if any(problem.row == HEADER_ROW for problem in problems):
-        return [], sorted(problems)
-    problems += _duplicates(table)
+    problems += _age_unit_problems(labels, options)
+    problems += _duplicates(labels)
     rows = []
-    for position, (number, cells) in enumerate(table.cells.iterrows()):
-        identifier = table.ids[position]
-        sex = parse_sex(table.sex_column or "", cells[table.sex_column])
-        if not identifier:
-            problems.append(Problem(table.name, number, "", "", "no_id", "the identifier is empty"))
-        if sex is None:
-            problems.append(_bad_sex(table, number, identifier, cells[table.sex_column]))
-        if sex is not None and ages[position] is not None:
-            group = cells[options.group_column] if options.group_column else ""
-            split = cells[options.split_column] if options.split_column else ""
-            if options.split_column and not split.isidentifier():
-                problems.append(_bad_split(table, number, identifier, split))
-            rows.append(LabelRow(identifier, sex, ages[position], table.name, number, group, split))
+    for number, identifier in labels.ids().items():
+        outcome = _parse_row(labels, options, number, identifier)
+        if isinstance(outcome, LabelRow):
+            rows.append(outcome)
+        else:
+            problems += outcome
     bad_rows = {problem.row for problem in problems}
+    if HEADER_ROW in bad_rows:
+        rows = []
     return [row for row in rows if row.row not in bad_rows], sorted(problems)
 
 
@@ -143,19 +136,12 @@ def parse_sex(header: str, cell: str) -> Sex | None:
     header = header.strip().lower()
     if value in _UNKNOWN:
         return Sex.UNKNOWN
-    is_male = (
-        value in _MALE
-        or (header == "male" and value in _TRUE)
-        or (header == "female" and value in _FALSE)
-    )
-    is_female = (
-        value in _FEMALE
-        or (header == "female" and value in _TRUE)
-        or (header == "male" and value in _FALSE)
-    )
-    if is_male == is_female:
-        return None
-    return Sex.M if is_male else Sex.F
+    is_yes, is_no = value in _TRUE, value in _FALSE
+    if value in _MALE or (header == "male" and is_yes) or (header == "female" and is_no):
+        return Sex.M
+    if value in _FEMALE or (header == "female" and is_yes) or (header == "male" and is_no):
+        return Sex.F
+    return None
 
 
 def problems_csv(problems: Sequence[Problem]) -> str:
@@ -169,76 +155,18 @@ def problems_csv(problems: Sequence[Problem]) -> str:
 
 def summary(problems: Sequence[Problem], most: int = 20) -> str:
     """The first problems, a line each, and how many more there are."""
-    lines = []
-    for problem in problems[:most]:
-        where = ", ".join(
-            part
-            for part in (
-                problem.table,
-                f"row {problem.row}" if problem.row else "",
-                f"id {problem.id}" if problem.id else "",
-                problem.file,
-            )
-            if part
-        )
-        lines.append(f"  {where}: {problem.message} [{problem.code}]")
+    lines = [
+        f"  {_where(problem)}: {problem.message} [{problem.code}]" for problem in problems[:most]
+    ]
     if len(problems) > most:
         lines.append(f"  ... and {len(problems) - most} more")
     return "\n".join(lines)
 
 
-def _read_csv(content: bytes, name: str) -> pd.DataFrame:
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
-    try:
-        rows = [
-            [cell.strip() for cell in row]
-            for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        ]
-    except csv.Error as error:
-        raise InputDataError(f"{name}: not a CSV table ({error}).") from error
-    return _frame(rows, name)
-
-
-def _read_excel(content: bytes, name: str) -> pd.DataFrame:
-    from openpyxl import load_workbook  # slow to import, rarely needed
-
-    try:
-        sheet = load_workbook(io.BytesIO(content), read_only=True, data_only=True).worksheets[0]
-        rows = [[_excel_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
-    except Exception as error:  # openpyxl raises many kinds for damaged files
-        raise InputDataError(
-            f"{name}: not an Excel table ({type(error).__name__}: {error})."
-        ) from error
-    return _frame(rows, name)
-
-
-def _excel_text(cell: object) -> str:
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return "" if cell is None else str(cell).strip()
-
-
-def _frame(rows: list[list[str]], name: str) -> pd.DataFrame:
-    """Cells with the first row as header; short rows filled up, empty rows left out."""
-    if not rows or not any(rows[0]):
-        raise InputDataError(
-            f"{name}: the first row must name the columns. Received: an empty table."
-        )
-    header = rows[0]
-    repeated = sorted({column for column in header if column and header.count(column) > 1})
-    if repeated:
-        raise InputDataError(f"{name}: two columns are named {', '.join(repeated)}; rename one.")
-    numbered = {
-        number: (row + [""] * len(header))[: len(header)]
-        for number, row in enumerate(rows[1:], start=2)
-        if any(row)
-    }
-    return pd.DataFrame.from_dict(numbered, orient="index", columns=header, dtype=object)
+def _where(problem: Problem) -> str:
+    row = f"row {problem.row}" if problem.row else ""
+    identifier = f"id {problem.id}" if problem.id else ""
+    return ", ".join(part for part in (problem.table, row, identifier, problem.file) if part)
 
 
 def _find(columns: Iterable[str], named: str | None, known: Sequence[str]) -> str | None:
@@ -248,105 +176,114 @@ def _find(columns: Iterable[str], named: str | None, known: Sequence[str]) -> st
     return next((by_header[header] for header in known if header in by_header), None)
 
 
-def _missing_columns(table: LabelTable, options: LabelOptions) -> Iterator[Problem]:
+def _missing_columns(labels: LabelTable, options: LabelOptions) -> Iterator[Problem]:
     wanted = [
-        ("identifier", "--id-column", table.id_column, ID_HEADERS, True),
-        ("bone age", "--age-column", table.age_column, AGE_HEADERS, not options.unlabelled),
-        ("sex", "--sex-column", table.sex_column, SEX_HEADERS, True),
-        ("group", "--group-column", options.group_column, (), options.group_column is not None),
-        ("split", "--split-column", options.split_column, (), options.split_column is not None),
+        ("identifier", "--id-column", labels.id_column, ID_HEADERS, True),
+        ("bone age", "--age-column", labels.age_column, AGE_HEADERS, not options.unlabelled),
+        ("sex", "--sex-column", labels.sex_column, SEX_HEADERS, True),
+        ("group", "--group-column", options.group_column, (), False),
+        ("split", "--split-column", options.split_column, (), False),
     ]
+    there = labels.table.columns
     for what, flag, column, known, is_required in wanted:
-        if column in table.cells.columns or (column is None and not is_required):
+        if column in there or (column is None and not is_required):
             continue
         expected = repr(column) if column else f"one of {', '.join(known)}"
         message = (
             f"no column for the {what}: expected {expected}, received the columns "
-            f"{', '.join(table.cells.columns)}; name it with {flag}"
+            f"{', '.join(there)}; name it with {flag}"
         )
-        yield Problem(table.name, HEADER_ROW, "", "", "missing_column", message)
+        yield Problem(labels.name, HEADER_ROW, "", "", "missing_column", message)
 
 
-def _parse_ages(
-    table: LabelTable, options: LabelOptions
-) -> tuple[list[float | None], list[Problem]]:
-    """Months of each row, None where there is a problem, NaN where no label is needed."""
-    if table.age_column is None:
-        return [math.nan] * len(table.cells), []
-    ages: list[float | None] = []
-    problems = []
-    cells = table.cells[table.age_column]
-    if options.age_unit is None and _is_in_years(table.age_column, cells):
+def _age_unit_problems(labels: LabelTable, options: LabelOptions) -> Iterator[Problem]:
+    """One problem where the bone ages are evidently in years and the user has named no unit."""
+    if labels.age_column is None or options.age_unit is not None:
+        return
+    cells = [row[labels.age_column] for row in labels.table.rows.values()]
+    numbers = [number for number in map(_number, cells) if number is not None]
+    is_small = len(numbers) >= 3 and max(numbers) <= MAX_AGE_IN_YEARS
+    if is_small or "year" in labels.age_column.lower():
         message = (
-            f"the column {table.age_column!r} is evidently in years (no value above {MAX_AGE_IN_YEARS:g}); "
-            "expected months. Say --age-unit years to convert, or --age-unit months if they are months"
+            f"the column {labels.age_column!r} is evidently in years (largest value "
+            f"{max(numbers, default=0):g}); expected months. Say --age-unit years to convert, or "
+            "--age-unit months if they are months"
         )
-        problems.append(Problem(table.name, HEADER_ROW, "", "", "age_in_years", message))
-    factor = 12.0 if options.age_unit == "years" else 1.0
-    for number, identifier, cell in zip(table.cells.index, table.ids, cells, strict=True):
-        age, message = _parse_age(cell, factor, options.unlabelled)
-        ages.append(age)
-        if message:
-            problems.append(Problem(table.name, number, identifier, "", "bad_age", message))
-    return ages, problems
+        yield Problem(labels.name, HEADER_ROW, "", "", "age_in_years", message)
 
 
-def _parse_age(cell: str, factor: float, may_be_missing: bool) -> tuple[float | None, str]:
-    if not cell and may_be_missing:
-        return math.nan, ""
-    expected = f"expected months between 0 and {MAX_BONE_AGE_MONTHS:g}"
-    if not cell:
-        return None, f"the bone age is empty (or a formula without a stored result); {expected}"
-    number = cell.replace(",", ".") if re.fullmatch(r"\d+,\d+", cell) else cell
-    try:
-        age = float(number) * factor
-    except ValueError:
-        return None, f"the bone age {cell!r} is not a number; {expected}"
-    if not 0 <= age <= MAX_BONE_AGE_MONTHS:
-        return None, f"the bone age {cell!r} is outside the range; {expected}"
-    return age, ""
-
-
-def _is_in_years(header: str, cells: pd.Series) -> bool:
-    if "year" in header.lower():
-        return True
-    numbers = pd.to_numeric(cells.str.replace(",", "."), errors="coerce").dropna()
-    return len(numbers) >= 3 and numbers.max() <= MAX_AGE_IN_YEARS
-
-
-def _duplicates(table: LabelTable) -> Iterator[Problem]:
+def _duplicates(labels: LabelTable) -> Iterator[Problem]:
     """Every row whose identifier stands above; and the first such row too, where they disagree."""
     first: dict[str, int] = {}
     contradicted = set()
-    for number, identifier in zip(table.cells.index, table.ids, strict=True):
-        if identifier and identifier in first:
-            earlier = first[identifier]
-            same = list(table.cells.loc[number]) == list(table.cells.loc[earlier])
-            message = f"the identifier stands in row {earlier} already, {'with the same content' if same else 'with other content'}"
-            yield Problem(table.name, number, identifier, "", "duplicate_id", message)
-            if not same and earlier not in contradicted:
-                contradicted.add(earlier)
-                message = f"the identifier stands again in row {number}, with other content"
-                yield Problem(table.name, earlier, identifier, "", "duplicate_id", message)
-        else:
-            first[identifier] = number
+    rows = labels.table.rows
+    for number, identifier in labels.ids().items():
+        earlier = first.setdefault(identifier, number)
+        if not identifier or earlier == number:
+            continue
+        same = rows[number] == rows[earlier]
+        content = "the same content" if same else "other content"
+        message = f"the identifier stands in row {earlier} already, with {content}"
+        yield Problem(labels.name, number, identifier, "", "duplicate_id", message)
+        if not same and earlier not in contradicted:
+            contradicted.add(earlier)
+            message = f"the identifier stands again in row {number}, with other content"
+            yield Problem(labels.name, earlier, identifier, "", "duplicate_id", message)
 
 
-def _bad_sex(table: LabelTable, row: int, identifier: str, cell: str) -> Problem:
+def _parse_row(
+    labels: LabelTable, options: LabelOptions, number: int, identifier: str
+) -> LabelRow | list[Problem]:
+    """The row, or all that is wrong with it."""
+    cells: Mapping[str, str] = labels.table.rows[number]
+    faults: list[tuple[str, str]] = []
+    if not identifier:
+        faults.append(("no_id", "the identifier is empty"))
+    header = labels.sex_column or ""
+    sex = parse_sex(header, cells[header])
+    if not cells[header]:
+        faults.append(("missing_sex", "the sex is empty; expected F, M or unknown"))
+    elif sex is None:
+        message = (
+            f"the sex {cells[header]!r} in column {header!r} is not known; expected F, M or unknown"
+        )
+        faults.append(("bad_sex", message))
+    age = _parse_age(cells[labels.age_column] if labels.age_column else "", options)
+    if isinstance(age, str):
+        faults.append(("bad_age", age))
+    split = cells[options.split_column] if options.split_column else ""
+    if options.split_column and not split.isidentifier():
+        faults.append(("bad_split", f"the split {split!r} is not a name such as train or test"))
+    if faults or sex is None or isinstance(age, str):
+        return [Problem(labels.name, number, identifier, "", *fault) for fault in faults]
+    group = cells[options.group_column] if options.group_column else ""
+    return LabelRow(identifier, sex, age, labels.name, number, group, split)
+
+
+def _parse_age(cell: str, options: LabelOptions) -> float | str:
+    """Months, NaN where no label is needed; or what is wrong."""
+    expected = f"expected months between 0 and {MAX_BONE_AGE_MONTHS:g}"
     if not cell:
-        message = "the sex is empty; expected F, M or unknown"
-        return Problem(table.name, row, identifier, "", "missing_sex", message)
-    message = (
-        f"the sex {cell!r} in column {table.sex_column!r} is not known; expected F, M or unknown"
-    )
-    return Problem(table.name, row, identifier, "", "bad_sex", message)
+        missing = f"the bone age is empty (or a formula without a stored result); {expected}"
+        return math.nan if options.unlabelled else missing
+    number = _number(cell)
+    if number is None:
+        return f"the bone age {cell!r} is not a number; {expected}"
+    months = number * 12 if options.age_unit == "years" else number
+    if not 0 <= months <= MAX_BONE_AGE_MONTHS:
+        return f"the bone age {cell!r} is outside the range; {expected}"
+    return months
 
 
-def _bad_split(table: LabelTable, row: int, identifier: str, cell: str) -> Problem:
-    message = f"the split {cell!r} is not a name; expected letters, as in train, validation, test"
-    return Problem(table.name, row, identifier, "", "bad_split", message)
+def _number(cell: str) -> float | None:
+    """The number in a cell, with point or comma; None where there is none, or NaN."""
+    try:
+        number = float(re.sub(r"^(\d+),(\d+)$", r"\1.\2", cell))
+    except ValueError:
+        return None
+    return None if math.isnan(number) else number
 
 
 def _identifier(cell: str) -> str:
     path = PurePosixPath(cell.replace("\\", "/"))
-    return path.stem if path.suffix.lower() in (".png", ".jpg", ".jpeg") else cell
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else cell

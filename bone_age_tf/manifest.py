@@ -154,9 +154,11 @@ def write_text(path: Path, text: str) -> None:
 def written_whole(path: Path, mode: str = "w") -> Iterator[Any]:
     """A stream to a file that appears, whole and on the disk, when the block ends well."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    is_binary = "b" in mode
     try:
-        with aside.open(mode, **text) as stream:
+        with aside.open(
+            mode, encoding=None if is_binary else "utf-8", newline=None if is_binary else ""
+        ) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -75,7 +75,7 @@ def _check_part(
     else:
         labels, table_problems = parse_table(part.table, options)
         problems += table_problems
-        if part.table.id_column in part.table.cells.columns:
+        if part.table.has_ids:
             problems += _unmatched(part.table, by_stem)
     rows = [
         CheckedRow(label, by_stem[label.id][0], part.split)
@@ -93,11 +93,12 @@ def _images_of_one_name(by_stem: dict[str, list[SourceFile]]) -> Iterator[Proble
 
 
 def _unmatched(table: LabelTable, by_stem: dict[str, list[SourceFile]]) -> Iterator[Problem]:
-    for number, identifier in zip(table.cells.index, table.ids, strict=True):
+    ids = table.ids()
+    for number, identifier in ids.items():
         if identifier and identifier not in by_stem:
             message = f"no image; expected a PNG or JPEG named {identifier}.*"
             yield Problem(table.name, number, identifier, "", "no_image", message)
-    known = set(table.ids)
+    known = set(ids.values())
     for stem, files in sorted(by_stem.items()):
         if stem not in known:
             message = f"no row in {table.name} for this image"

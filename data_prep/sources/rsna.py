@@ -32,7 +32,7 @@ def recognise(config: PrepareConfig, files: Sequence[SourceFile]) -> Source | No
     images = images_of(config, files)
     parts = []
     for table in read_tables(files, config.label_options):
-        found = _SETS.get(frozenset(header.strip().lower() for header in table.cells.columns))
+        found = _SETS.get(frozenset(header.strip().lower() for header in table.table.columns))
         if found:
             name, split = found
             parts.append(LabelledImages(table, _images_of_set(name, images), split))

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
 from bone_age_tf.image_files import SourceFile, list_files
-from bone_age_tf.labels import TABLE_SUFFIXES, LabelTable, read_table
+from bone_age_tf.labels import LabelTable, read_table
+from bone_age_tf.tables import TABLE_SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)
