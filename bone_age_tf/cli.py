@@ -8,6 +8,7 @@ answers at once.
 import errno
 import functools
 import json
+import logging
 import sys
 import traceback
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from bone_age_tf.config import (
 from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, UsageError
 
 _ENVIRONMENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+log = logging.getLogger(__name__)
+
 RESEARCH_ONLY = "For research and education. Not a medical device."
 
 
@@ -212,14 +215,13 @@ def _show_prepared(config: PrepareConfig, report: Any, *, dry_run: bool) -> int:
         f"layout {report.layout}, frame {height} x {width}, preprocessing {report.fingerprint[:12]}"
     )
     if report.problems:
-        click.echo(f"{len(report.problems)} problems:\n{summary(report.problems)}", err=True)
+        log.info(f"{len(report.problems)} problems:\n{summary(report.problems)}")
     if dry_run:
-        click.echo("Dry run: nothing was written.", err=True)
+        log.info("Dry run: nothing was written.")
         return 3 if report.problems and not config.skip_bad else 0
     state = "was complete already" if report.already_complete else "is ready"
-    click.echo(
-        f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1",
-        err=True,
+    log.info(
+        f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1"
     )
     return 4 if report.problems else 0
 
@@ -279,10 +281,9 @@ def train(
     judged = f"best validation MAE {best:.2f} months" if best is not None else "no validation split"
     click.echo(f"{report.epochs} epochs, {judged}")
     run = options["run"]
-    click.echo(
+    log.info(
         f"Next: bone-age-tf evaluate --model {run} --data {options['data']} --output evaluations/1\n"
-        f"Look: tensorboard --logdir {run}/tensorboard",
-        err=True,
+        f"Look: tensorboard --logdir {run}/tensorboard"
     )
     return 0
 
@@ -318,12 +319,11 @@ def evaluate(*, progress: console.ProgressDisplay, as_json: bool, **options: Any
 
     result = run(on_progress=progress, **options)
     click.echo(json.dumps(result, indent=2) if as_json else _evaluation_table(result))
-    click.echo(f"{RESEARCH_ONLY} Results: {options['output']}", err=True)
+    log.info(f"{RESEARCH_ONLY} Results: {options['output']}")
     if Path(options["model"], "run.json").exists():
-        click.echo(
+        log.info(
             f"Next: bone-age-tf export --run {options['model']} --output saved_models/bone_age "
-            f"--evaluation {options['output']}/evaluation.json",
-            err=True,
+            f"--evaluation {options['output']}/evaluation.json"
         )
     return 0
 
@@ -377,9 +377,8 @@ def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
 
     folder = export_saved_model(**options)
     click.echo(str(folder))
-    click.echo(
-        f"Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/1",
-        err=True,
+    log.info(
+        f"Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/1"
     )
     return 0
 
@@ -441,10 +440,9 @@ def predict(
         )
     else:
         click.echo(_prediction_table(report))
-    click.echo(
+    log.info(
         f"{report.predicted} predicted, {report.refused} refused. All rows: {options['output']}/predictions.csv\n"
-        f"{RESEARCH_ONLY}",
-        err=True,
+        f"{RESEARCH_ONLY}"
     )
     return 4 if report.refused else 0
 

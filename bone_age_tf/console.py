@@ -87,7 +87,7 @@ def import_tensorflow_silently() -> None:
 def set_up_logging(*, quiet: bool, debug: bool) -> None:
     """Log of this package to stderr."""
     level = logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("bone_age_tf").setLevel(level)
 
 

@@ -54,7 +54,6 @@ class Run:
             raise ModelRefusedError(
                 f"{self.folder}: there are no {weights} weights yet. Train until an epoch is finished."
             )
-        keras.config.set_dtype_policy("float32")
         model = build_bone_age_model(self.config.model, self.preprocessing.frame)
         try:
             model.load_weights(path)

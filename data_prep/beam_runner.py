@@ -7,7 +7,6 @@ worker needs this package.
 from collections.abc import Callable, Sequence
 
 from bone_age_tf.data_prep.shards import ShardResult, ShardTask, read_result, write_shard
-
 from bone_age_tf.errors import EnvironmentFaultError, UsageError
 
 

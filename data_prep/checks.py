@@ -6,10 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bone_age_tf.data_prep.sources.source import LabelledImages, Source
-
 from bone_age_tf import radiograph
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
+from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelRow, LabelTable, Problem, parse_table

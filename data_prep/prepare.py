@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
+from bone_age_tf import manifest
+from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.checks import CheckedRow, OnProgress, check
 from bone_age_tf.data_prep.publish import publish
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, write_shard
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits, shuffle_key
-from filelock import FileLock, Timeout
-
-from bone_age_tf import manifest
-from bone_age_tf.config import PrepareConfig
 from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 from bone_age_tf.labels import Problem, problems_csv, summary
 from bone_age_tf.preprocessing import pipeline

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from bone_age_tf.data_prep.checks import CheckedRow
-from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
-from bone_age_tf.data_prep.sources.source import Source
 
 from bone_age_tf import config as configuration
 from bone_age_tf import manifest, record
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data_prep.checks import CheckedRow
+from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
+from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.labels import Problem
 from bone_age_tf.manifest import DataSetManifest, Shard
 from bone_age_tf.preprocessing import pipeline

@@ -63,9 +63,8 @@ def drawn_hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn hands as a data set of 104 x 80 pixels. Read only."""
-    from bone_age_tf.data_prep.prepare import prepare
-
     from bone_age_tf.config import PrepareConfig, PreprocessingConfig
+    from bone_age_tf.data_prep.prepare import prepare
 
     output = tmp_path_factory.mktemp("prepared") / "data"
     config = PrepareConfig(

@@ -73,11 +73,18 @@ def find_backbone(name: str, frame: tuple[int, int]) -> Backbone:
     return backbone
 
 
-def build_trunk(name: str, frame: tuple[int, int]) -> keras.Model:
-    """The trunk with random weights: [N, *frame, 3] in its own range -> feature maps."""
-    trunk = find_backbone(name, frame).build(
-        include_top=False, weights=None, input_shape=(*frame, 3)
-    )
+def build_trunk(name: str, frame: tuple[int, int], precision: str) -> keras.Model:
+    """The trunk with random weights: [N, *frame, 3] in its own range -> feature maps.
+
+    `precision` is a Keras dtype policy, as in `float32` or `mixed_bfloat16`.
+    """
+    backbone = find_backbone(name, frame)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)  # keras.applications takes it from nowhere else
+    try:
+        trunk = backbone.build(include_top=False, weights=None, input_shape=(*frame, 3))
+    finally:
+        keras.config.set_dtype_policy(policy)
     trunk.name = name
     return trunk
 

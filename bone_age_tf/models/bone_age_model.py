@@ -11,12 +11,14 @@ SEXES = 3
 """F, M, unknown: the third is a state of its own, learnt from examples whose sex is masked."""
 
 
-def build_bone_age_model(config: ModelConfig, frame: tuple[int, int]) -> keras.Model:
+def build_bone_age_model(
+    config: ModelConfig, frame: tuple[int, int], *, precision: str = "float32"
+) -> keras.Model:
     """The model with random weights.
 
     Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N] (`record.Sex`); output
-    `bone_age_months` float32 [N]. The trunk computes in Keras' current dtype policy, all that
-    follows it in float32: a bfloat16 month would be half a month wide.
+    `bone_age_months` float32 [N]. The trunk computes in the dtype policy `precision`, all that
+    follows it in float32: between 128 and 256, neighbouring bfloat16 numbers are a month apart.
     """
     if config.age_mean_months is None or config.age_sd_months is None:
         raise UsageError(
@@ -35,7 +37,7 @@ def build_bone_age_model(config: ModelConfig, frame: tuple[int, int]) -> keras.M
     )(rgb)
 
     # === Trunk ===
-    features = build_trunk(config.trunk, frame)(scaled)
+    features = build_trunk(config.trunk, frame, precision)(scaled)
     pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(features)
 
     # === Sex branch ===
@@ -48,9 +50,9 @@ def build_bone_age_model(config: ModelConfig, frame: tuple[int, int]) -> keras.M
 
     # === Head ===
     joined = layers.Concatenate(dtype="float32", name="image_and_sex")([pooled, sex_features])
-    joined = layers.Dropout(config.dropout, name="dropout_1")(joined)
+    joined = layers.Dropout(config.dropout, dtype="float32", name="dropout_1")(joined)
     joined = layers.Dense(config.head_units, "relu", dtype="float32", name="joint")(joined)
-    joined = layers.Dropout(config.dropout, name="dropout_2")(joined)
+    joined = layers.Dropout(config.dropout, dtype="float32", name="dropout_2")(joined)
     score = layers.Dense(1, dtype="float32", name="score")(joined)
     months = layers.Rescaling(
         config.age_sd_months, config.age_mean_months, dtype="float32", name="months"

@@ -10,21 +10,23 @@
 | `tensorboard/`      | scalars and a sheet of augmented inputs                                 |
 """
 
+import contextlib
 import dataclasses
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from filelock import FileLock, Timeout
 
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig
-from bone_age_tf.errors import UsageError
+from bone_age_tf.errors import EnvironmentFaultError, UsageError
 from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
 from bone_age_tf.manifest import versions, write_json
 from bone_age_tf.models.backbones import find_backbone, load_trunk_weights
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
+LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +69,25 @@ def train(
     radiographs.require_labels(TRAINING_SPLIT)
     config = _resolve(config, radiographs)
     find_backbone(config.model.trunk, radiographs.frame)
-    description = _describe(config, radiographs, weights)
-    if fresh and folder.exists():
-        shutil.rmtree(folder)
-    _begin(folder, description)
+    _require_run_folder(folder)
+    with _locked(folder):
+        if fresh:
+            _clear(folder)
+        description = _describe(config, radiographs, weights)
+        _require_same_run(folder, description)
+        notify = on_progress or (lambda stage, done, total, detail: None)
+        return _train(config, radiographs, folder, description, weights, notify)
 
+
+def _train(
+    config: ExperimentConfig,
+    radiographs: PreparedRadiographs,
+    folder: Path,
+    description: dict[str, Any],
+    weights: str,
+    notify: Callable[[str, int, int, str], None],
+) -> TrainReport:
     keras.utils.set_random_seed(config.train.seed)
-    keras.config.set_dtype_policy(description["precision"])
     devices = strategy.choose_strategy()
     batches = TrainingBatches(
         radiographs,
@@ -83,11 +98,15 @@ def train(
         cache=config.train.cache,
     )
     with devices.scope():
-        model = build_bone_age_model(config.model, radiographs.frame)
+        model = build_bone_age_model(
+            config.model, radiographs.frame, precision=description["precision"]
+        )
         if not (folder / checkpoint.FILE).exists():
             load_trunk_weights(model.get_layer(config.model.trunk), weights)
         optimizer = _optimizer(config, batches.steps, description["precision"])
         optimizer.build(model.trainable_variables)
+    if not (folder / RUN_FILE).exists():
+        write_json(folder / RUN_FILE, description)
     engine = loop.Loop(
         model=model,
         optimizer=optimizer,
@@ -103,7 +122,6 @@ def train(
         progress = checkpoint.Progress()
     else:
         log.info("going on after epoch %d, step %d", progress.epoch, progress.step)
-    notify = on_progress or (lambda stage, done, total, detail: None)
     epochs = config.train.epochs
     engine.run(
         epochs,
@@ -146,21 +164,52 @@ def _describe(
     }
 
 
-def _begin(folder: Path, description: dict[str, Any]) -> None:
-    """Make the run folder, or make sure that it is this run that goes on in it."""
+def _require_run_folder(folder: Path) -> None:
+    """Refuse a folder of anything else: --fresh would delete it."""
+    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if names - {LOCK} and RUN_FILE not in names:
+        raise UsageError(
+            f"--run {folder}: expected a new folder, or one that `train` began. "
+            f"Received a folder with other files and no {RUN_FILE}. Choose another --run."
+        )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise EnvironmentFaultError(
+            f"{folder}: another process is training in this folder. Wait for it, or choose another --run."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
+
+
+def _require_same_run(folder: Path, description: dict[str, Any]) -> None:
+    """Refuse to go on in a run that was begun with other settings or data."""
     path = folder / RUN_FILE
-    if path.exists():
-        begun = json.loads(path.read_text(encoding="utf-8"))
-        changes = list(_differences(begun, description))
-        if changes:
-            raise UsageError(
-                f"{folder} was begun with other settings or data:\n  "
-                + "\n  ".join(changes)
-                + "\nGive the same ones to go on, choose another --run, or say --fresh to start over."
-            )
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(path, description)
+    if not path.exists():
+        return
+    changes = _differences(json.loads(path.read_text(encoding="utf-8")), description)
+    if changes:
+        raise UsageError(
+            f"{folder} was begun with other settings or data:\n  "
+            + "\n  ".join(changes)
+            + "\nGive the same ones to go on, choose another --run, or say --fresh to start over."
+        )
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -1,9 +1,8 @@
 """Layouts of raw data. One file each; each recognises its layout and yields tables and images only."""
 
+from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.sources import recipe, rsna, table
 from bone_age_tf.data_prep.sources.source import Source
-
-from bone_age_tf.config import PrepareConfig
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import list_files
 

@@ -5,9 +5,8 @@ Its radiographs are registered and segmented already, in a frame of 2080 x 1600 
 
 from collections.abc import Sequence
 
-from bone_age_tf.data_prep.sources.source import LabelledImages, Source, base_name, read_tables
-
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, PrepareConfig
+from bone_age_tf.data_prep.sources.source import LabelledImages, Source, base_name, read_tables
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.radiograph import image_size
 

@@ -13,9 +13,8 @@ Halabi SS et al., Radiology 2018;290(2):498-503.
 import dataclasses
 from collections.abc import Sequence
 
-from bone_age_tf.data_prep.sources.source import LabelledImages, Source, images_of, read_tables
-
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data_prep.sources.source import LabelledImages, Source, images_of, read_tables
 from bone_age_tf.image_files import SourceFile
 
 _SETS = {

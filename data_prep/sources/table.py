@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from bone_age_tf.data_prep.sources.source import LabelledImages, Source, images_of, read_tables
-
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data_prep.sources.source import LabelledImages, Source, images_of, read_tables
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelTable, read_table

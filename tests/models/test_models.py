@@ -1,0 +1,168 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from bone_age_tf.config import ModelConfig
+from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.models.backbones import (
+    BACKBONES,
+    build_trunk,
+    find_backbone,
+    load_trunk_weights,
+)
+from bone_age_tf.models.bone_age_model import build_bone_age_model
+
+FRAME = (96, 104)
+_apps = keras.applications
+PREPROCESS_INPUT = {
+    "inception_v3": _apps.inception_v3.preprocess_input,
+    "xception": _apps.xception.preprocess_input,
+    "efficientnet_v2_b0": _apps.efficientnet_v2.preprocess_input,
+    "efficientnet_v2_s": _apps.efficientnet_v2.preprocess_input,
+    "convnext_tiny": _apps.convnext.preprocess_input,
+    "densenet_121": _apps.densenet.preprocess_input,
+    "mobilenet_v2": _apps.mobilenet_v2.preprocess_input,
+    "tiny": _apps.mobilenet_v2.preprocess_input,
+}
+"""What Keras itself does to an RGB image of 0 to 255 before this trunk."""
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, *FRAME, 1)).astype(np.uint8)
+
+
+def build(trunk: str = "tiny", **settings: float) -> keras.Model:
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+    config = ModelConfig(trunk=trunk, age_mean_months=120.0, age_sd_months=40.0, **settings)
+    return build_bone_age_model(config, FRAME)
+
+
+@pytest.fixture(scope="module", params=BACKBONES)
+def network(request: pytest.FixtureRequest) -> Iterator[keras.Model]:
+    """A model with each trunk in turn, built once."""
+    yield build(request.param)
+    keras.backend.clear_session()
+
+
+def test_gives_finite_months_that_depend_on_sex(network: keras.Model) -> None:
+    inputs = {"image": np.repeat(images(1), 3, axis=0), "sex": np.arange(3, dtype=np.int32)}
+    months = keras.ops.convert_to_numpy(network(inputs, training=False))
+    assert months.shape == (3,)
+    assert months.dtype == np.float32
+    assert np.isfinite(months).all()
+    assert len(set(months.tolist())) == 3
+
+
+def test_the_trunk_sees_the_range_that_keras_applications_gives_it(network: keras.Model) -> None:
+    scaled = keras.Model(network.input["image"], network.get_layer("input_range").output)
+    levels = images(1)
+    (trunk,) = (layer.name for layer in network.layers if layer.name in BACKBONES)
+    rgb = np.repeat(levels.astype(np.float32), 3, axis=-1)
+    expected = PREPROCESS_INPUT[trunk](rgb.copy(), data_format="channels_last")
+    np.testing.assert_allclose(scaled(levels), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_every_trunk_has_a_known_range() -> None:
+    assert set(PREPROCESS_INPUT) == set(BACKBONES)
+
+
+def test_the_model_depends_on_the_image() -> None:
+    months = build()({"image": images(2), "sex": np.zeros(2, np.int32)}, training=False)
+    assert float(months[0]) != float(months[1])
+
+
+def test_mean_and_spread_scale_the_score() -> None:
+    model = build()
+    score = keras.Model(model.inputs, model.get_layer("score").output)
+    inputs = {"image": images(2), "sex": np.array([0, 2], np.int32)}
+    scores = keras.ops.convert_to_numpy(score(inputs, training=False))[:, 0]
+    np.testing.assert_allclose(model(inputs, training=False), 120 + 40 * scores, rtol=1e-5)
+
+
+def test_months_are_float32_where_the_trunk_is_bfloat16() -> None:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+        model = build_bone_age_model(config, FRAME)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert model.get_layer("tiny").compute_dtype == "bfloat16"
+    assert model.get_layer("score").compute_dtype == "float32"
+    assert model.output.dtype == "float32"
+
+
+def test_months_are_never_built_without_mean_and_spread() -> None:
+    with pytest.raises(UsageError, match="age_mean_months"):
+        build_bone_age_model(ModelConfig(trunk="tiny"), FRAME)
+
+
+def test_unknown_trunk_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="'resnet_9000'.*inception_v3"):
+        find_backbone("resnet_9000", FRAME)
+
+
+@pytest.mark.parametrize("trunk", BACKBONES)
+def test_too_small_a_frame_is_refused(trunk: str) -> None:
+    smallest = BACKBONES[trunk].min_side
+    find_backbone(trunk, (smallest, 500))
+    with pytest.raises(UsageError, match=f"at least {smallest}.*Received: 500 x {smallest - 1}|"
+                       f"at least {smallest}.*500 x {smallest - 1}"):
+        find_backbone(trunk, (500, smallest - 1))
+
+
+def test_weights_file_round_trip(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    first, second = build_trunk("tiny", FRAME), build_trunk("tiny", (64, 64))
+    path = tmp_path / "tiny.weights.h5"
+    first.save_weights(path)
+    load_trunk_weights(second, str(path))
+    for mine, other in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+def test_weights_none_leaves_the_trunk_alone() -> None:
+    trunk = build_trunk("tiny", FRAME)
+    before = trunk.get_weights()
+    load_trunk_weights(trunk, "none")
+    for mine, other in zip(before, trunk.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("weights", ["there-is-none.weights.h5", "imagenette", "model.h5"])
+def test_a_wrong_weights_option_is_refused(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.h5").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"--weights: expected imagenet, none.*Received"):
+        load_trunk_weights(build_trunk("tiny", FRAME), weights)
+
+
+def test_imagenet_is_refused_for_a_trunk_without_it() -> None:
+    with pytest.raises(UsageError, match="--weights none"):
+        load_trunk_weights(build_trunk("tiny", FRAME), "imagenet")
+
+
+def test_weights_that_cannot_be_downloaded_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*args: object, **options: object) -> None:
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.utils, "get_file", no_network)
+    monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", no_network)
+    with pytest.raises(InputDataError, match="URL fetch failure.*--weights FILE"):
+        load_trunk_weights(build_trunk("mobilenet_v2", FRAME), "imagenet")
+
+
+@pytest.mark.parametrize("content", ["garbage", "another model"])
+def test_a_file_of_other_content_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.weights.h5"
+    if content == "garbage":
+        path.write_bytes(b"no weights at all")
+    else:
+        keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
+    with pytest.raises(InputDataError, match="not weights of tiny"):
+        load_trunk_weights(build_trunk("tiny", FRAME), str(path))

@@ -1,0 +1,171 @@
+import dataclasses
+import math
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import draw_hand
+
+from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.preprocessing import geometry, intensity, pipeline
+from bone_age_tf.radiograph import refusal_from
+
+SMALL = PreprocessingConfig(scale=0.05)
+FRAME = SMALL.frame
+SHAPES = [
+    (64, 64), (64, 65), (65, 64), (67, 101), (101, 67), (104, 80), (103, 79), (105, 81), (208, 160),
+    (209, 161), (207, 159), (520, 400), (521, 400), (520, 401), (77, 1000), (1000, 77), (64, 3000),
+    (3000, 64), (127, 129), (331, 257), (999, 333), (333, 999), (400, 520), (612, 613), (128, 128),
+    (130, 100), (131, 100), (130, 101), (73, 512), (512, 73),
+]  # fmt: skip
+
+
+def encode(picture: np.ndarray, ending: str = ".png") -> bytes:
+    done, encoded = cv2.imencode(ending, picture)
+    assert done
+    return encoded.tobytes()
+
+
+def prepared(picture: np.ndarray, config: PreprocessingConfig = SMALL) -> np.ndarray:
+    return pipeline.compiled(config)(encode(picture)).numpy()
+
+
+def expected_size(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of the same shape in the frame, half a pixel rounded up."""
+    if height * frame[1] >= width * frame[0]:
+        return frame[0], max(math.floor(width * frame[0] / height + 0.5), 1)
+    return max(math.floor(height * frame[1] / width + 0.5), 1), frame[1]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape[0]}x{shape[1]}")
+def test_fitted_size_is_the_largest_inside_the_frame(shape: tuple[int, int]) -> None:
+    fitted = geometry.fit(tf.zeros((*shape, 1), tf.uint16), FRAME)
+    assert tuple(fitted.shape) == (*expected_size(*shape, FRAME), 1)
+    assert fitted.shape[0] <= FRAME[0]
+    assert fitted.shape[1] <= FRAME[1]
+
+
+@pytest.mark.parametrize("shape", [(104, 80), (103, 79), (104, 1), (1, 80), (51, 80)])
+def test_centred_with_zeros_around(shape: tuple[int, int]) -> None:
+    inside = np.full((*shape, 1), 7, np.uint8)
+    centred = geometry.centre(tf.constant(inside), FRAME).numpy()
+    top, left = (FRAME[0] - shape[0]) // 2, (FRAME[1] - shape[1]) // 2
+    expected = np.zeros((*FRAME, 1), np.uint8)
+    expected[top : top + shape[0], left : left + shape[1]] = 7
+    np.testing.assert_array_equal(centred, expected)
+
+
+def test_a_radiograph_of_the_frame_s_size_is_not_resampled() -> None:
+    pixels = np.random.default_rng(0).integers(0, 65536, (*FRAME, 1)).astype(np.uint16)
+    np.testing.assert_array_equal(geometry.fit(tf.constant(pixels), FRAME), pixels)
+
+
+def test_eager_function_and_tf_data_agree_byte_for_byte() -> None:
+    files = [encode(draw_hand(100, n, height=h, width=w)) for n, (h, w) in enumerate(SHAPES)]
+    mapped = tf.data.Dataset.from_tensor_slices(files).map(
+        lambda encoded: pipeline.prepare_radiograph(encoded, SMALL), num_parallel_calls=2
+    )
+    for encoded, from_data in zip(files, mapped.as_numpy_iterator(), strict=True):
+        eager = pipeline.prepare_radiograph(tf.constant(encoded), SMALL).numpy()
+        assert eager.shape == (*FRAME, 1)
+        assert eager.dtype == np.uint8
+        np.testing.assert_array_equal(eager, from_data)
+        np.testing.assert_array_equal(eager, pipeline.compiled(SMALL)(encoded))
+
+
+def test_stretch_goes_from_0_to_255() -> None:
+    dull = draw_hand(120, 3, height=208, width=160) // 3 + 60
+    picture = prepared(dull)
+    assert picture.min() == 0
+    assert picture.max() == 255
+
+
+def test_stretch_by_hand() -> None:
+    pixels = tf.reshape(tf.range(0, 1000, dtype=tf.int32), (10, 100, 1))
+    grey = intensity.stretch(pixels, 10, 90).numpy().ravel()
+    low, high = 99, 899
+    expected = np.floor((np.clip(np.arange(1000), low, high) - low) * 255 / (high - low) + 0.5)
+    np.testing.assert_array_equal(grey, expected)
+
+
+def test_percentiles_are_levels_that_occur() -> None:
+    pixels = tf.constant([5] * 90 + [1000] * 10, tf.int32)[:, None, None]
+    assert [int(level) for level in intensity.percentiles(pixels, 1, 90)] == [5, 5]
+    assert [int(level) for level in intensity.percentiles(pixels, 1, 90.5)] == [5, 1000]
+
+
+@pytest.mark.parametrize("level", [0, 1, 128, 255])
+def test_blank_is_refused(level: int) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        prepared(np.full((120, 90), level, np.uint8))
+    assert refusal_from(caught.value).reason == "blank"
+
+
+@pytest.mark.parametrize("shape", SHAPES[:8])
+def test_16_bit_equals_its_8_bit_twin(shape: tuple[int, int]) -> None:
+    hand = draw_hand(90, 5, height=shape[0], width=shape[1])
+    np.testing.assert_array_equal(prepared(hand), prepared(hand.astype(np.uint16) * 257))
+
+
+def test_brightness_and_contrast_of_the_film_do_not_matter() -> None:
+    hand = draw_hand(90, 5, height=208, width=160).astype(np.uint16)
+    bright, dark = prepared(hand * 200 + 9000), prepared(hand * 100 + 500)
+    np.testing.assert_allclose(bright.astype(int), dark, atol=1)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("shape", [(340, 260), (260, 340), (500, 180)])
+def test_an_inverted_hand_is_turned_around(seed: int, shape: tuple[int, int]) -> None:
+    hand = draw_hand(60 + 40 * seed, seed, height=shape[0], width=shape[1])
+    upright, inverted = prepared(hand).astype(int), prepared(255 - hand).astype(int)
+    assert np.abs(upright - inverted).max() <= 1
+
+
+def test_polarity_has_the_sign_of_the_bone() -> None:
+    view = tf.constant(draw_hand(120, 0, height=128, width=100)[..., None], tf.int32) * 257
+    assert float(intensity.polarity(view)) > 0
+    assert float(intensity.polarity(intensity.FULL_SCALE - view)) < intensity.POLARITY_THRESHOLD
+
+
+@pytest.mark.parametrize("factor", [1, 257])
+def test_scale_keeps_the_grey_levels_of_a_registered_radiograph(factor: int) -> None:
+    registered = draw_hand(150, 2, height=2080, width=1600)
+    picture = registered.astype(np.uint8 if factor == 1 else np.uint16) * factor
+    config = PreprocessingConfig(method="scale", scale=1.0)
+    np.testing.assert_array_equal(prepared(picture, config)[..., 0], registered)
+
+
+def test_scale_does_not_turn_an_inverted_radiograph() -> None:
+    config = PreprocessingConfig(method="scale", scale=0.05)
+    hand = draw_hand(150, 2, height=208, width=160)
+    together = prepared(hand, config).astype(int) + prepared(255 - hand, config)
+    np.testing.assert_allclose(together, 255, atol=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"method": "scale"}, {"scale": 0.3}, {"low_percentile": 2.0}, {"high_percentile": 99.0}],
+)
+def test_fingerprint_changes_with_every_setting(change: dict[str, object]) -> None:
+    base = PreprocessingConfig()
+    assert pipeline.fingerprint(dataclasses.replace(base, **change)) != pipeline.fingerprint(base)
+
+
+def test_every_setting_is_in_the_fingerprint_test() -> None:
+    names = {field.name for field in dataclasses.fields(PreprocessingConfig)}
+    assert names == {"method", "scale", "low_percentile", "high_percentile"}
+
+
+def test_fingerprint_changes_with_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pipeline.fingerprint(SMALL)
+    monkeypatch.setattr(pipeline, "VERSION", pipeline.VERSION + 1)
+    assert pipeline.fingerprint(SMALL) != before
+
+
+def test_fingerprint_is_stable() -> None:
+    assert pipeline.fingerprint(PreprocessingConfig()) == pipeline.fingerprint(
+        PreprocessingConfig()
+    )
+    assert len(pipeline.fingerprint(SMALL)) == 64
+    assert int(pipeline.fingerprint(SMALL), 16)

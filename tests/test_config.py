@@ -1,0 +1,134 @@
+import json
+import re
+from typing import Any
+
+import pytest
+
+from bone_age_tf.config import (
+    AugmentationConfig,
+    ExperimentConfig,
+    LabelOptions,
+    ModelConfig,
+    PrepareConfig,
+    PreprocessingConfig,
+    TrainConfig,
+    from_dict,
+    override,
+    to_dict,
+)
+from bone_age_tf.errors import UsageError
+
+PREPARE = PrepareConfig(
+    source="raw",
+    output="prepared",
+    label_options=LabelOptions(age_unit="years", group_column="patient"),
+    split={"train": 0.5, "test": 0.5},
+    preprocessing=PreprocessingConfig(scale=0.1),
+    limit=7,
+)
+EXPERIMENT = ExperimentConfig(
+    model=ModelConfig(trunk="tiny", age_mean_months=120.5),
+    augmentation=AugmentationConfig(mirror=False),
+    train=TrainConfig(epochs=3, learning_rate=1e-3),
+)
+
+
+@pytest.mark.parametrize("config", [PREPARE, EXPERIMENT], ids=lambda c: type(c).__name__)
+def test_configuration_survives_json(config: Any) -> None:
+    assert from_dict(type(config), json.loads(json.dumps(to_dict(config)))) == config
+
+
+def test_from_dict_fills_up_with_defaults() -> None:
+    assert from_dict(TrainConfig, {"epochs": 5}) == TrainConfig(epochs=5)
+
+
+def test_from_dict_refuses_unknown_settings_by_name() -> None:
+    with pytest.raises(UsageError, match="TrainConfig has no setting epoch, rate"):
+        from_dict(TrainConfig, {"epoch": 5, "rate": 1})
+    with pytest.raises(UsageError, match="ModelConfig has no setting trunks"):
+        from_dict(ExperimentConfig, {"model": {"trunks": "tiny"}})
+
+
+def test_override_changes_only_what_is_named() -> None:
+    changed = override(
+        EXPERIMENT,
+        [
+            "train.epochs=9",
+            "train.learning_rate=2e-4",
+            "model.trunk = xception",
+            "model.age_mean_months=none",
+            "augmentation.mirror=True",
+            "train.epochs=10",
+        ],
+    )
+    assert changed == ExperimentConfig(
+        model=ModelConfig(trunk="xception"),
+        augmentation=AugmentationConfig(mirror=True),
+        train=TrainConfig(epochs=10, learning_rate=2e-4),
+    )
+    assert EXPERIMENT.train.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.epochs", "--set expects NAME=VALUE"),
+        ("train.epoch=3", "there is no setting 'epoch' here"),
+        ("epochs=3", "there is no setting 'epochs' here"),
+        ("train=3", "there is no setting 'train' here"),
+        ("train.epochs.more=3", "there is no setting 'epochs' here"),
+        ("train.epochs=three", "expected a value of type int"),
+        ("train.epochs=3.5", "expected a value of type int"),
+        ("train.epochs=none", "expected a value of type int"),
+        ("augmentation.mirror=maybe", "expected a value of type bool"),
+        ("train.epochs=0", "train.epochs must be at least 1"),
+        ("train.precision=float8", "train.precision must be one of auto"),
+        ("train.learning_rate=nan", "train.learning_rate must be positive"),
+        ("model.dropout=1", "model.dropout must be"),
+    ],
+)
+def test_override_refuses_naming_what_the_user_typed(assignment: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        override(EXPERIMENT, [assignment])
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag"),
+    [
+        ({"split": {"train": 0.8, "test": 0.1}}, "--split"),
+        ({"split": {"train": 1.2, "test": -0.2}}, "--split"),
+        ({"split": {"no name": 1.0}}, "--split"),
+        ({"split": {}}, "--split"),
+        ({"shards": 0}, "--shards"),
+        ({"jobs": -1}, "--jobs"),
+        ({"limit": 0}, "--limit"),
+    ],
+)
+def test_prepare_refuses_impossible_settings_naming_the_flag(
+    settings: dict[str, Any], flag: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{flag} must be"):
+        PrepareConfig(source="raw", output="prepared", **settings)
+
+
+def test_preprocessing_and_label_options_name_their_flags() -> None:
+    with pytest.raises(UsageError, match=r"--scale must be between 0\.05 and 1"):
+        PreprocessingConfig(scale=2)
+    with pytest.raises(UsageError, match="--age-unit must be months or years"):
+        LabelOptions(age_unit="weeks")
+    with pytest.raises(UsageError, match=r"preprocessing\.method"):
+        PreprocessingConfig(method="crop")
+    with pytest.raises(UsageError, match="percentiles"):
+        PreprocessingConfig(low_percentile=99, high_percentile=1)
+
+
+@pytest.mark.parametrize(
+    ("scale", "frame"), [(0.25, (520, 400)), (1, (2080, 1600)), (0.05, (104, 80))]
+)
+def test_frame_follows_the_scale(scale: float, frame: tuple[int, int]) -> None:
+    assert PreprocessingConfig(scale=scale).frame == frame
+
+
+def test_configurations_are_frozen() -> None:
+    with pytest.raises(AttributeError):
+        PREPARE.limit = 8  # type: ignore[misc]

@@ -1,0 +1,73 @@
+"""Every command that the README and the helps show is run, on drawn hands."""
+
+import csv
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import cv2
+import pytest
+from conftest import ROOT, draw_hand, write_kaggle_layout
+
+from bone_age_tf import cli
+
+WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1"
+"""Appended to `train`: a small network and no download of ImageNet weights."""
+
+
+def _examples() -> list[str]:
+    texts = [(ROOT / "README.md").read_text()]
+    texts += [command.help or "" for command in cli.commands.commands.values()]
+    lines = [line.strip() for text in texts for line in text.splitlines()]
+    found = [
+        line
+        for line in lines
+        if re.match(r"bone-age-tf [a-z]+ .*--output|bone-age-tf train ", line)
+    ]
+    return list(dict.fromkeys(found))
+
+
+@pytest.fixture
+def workspace(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prepared: Path,
+    run: Path,
+    exported: Path,
+) -> Path:
+    """The files that the examples name, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    write_kaggle_layout(tmp_path / "rsna-bone-age", 12)
+    cv2.imwrite("hand.png", draw_hand(120, 1))
+    Path("radiographs").mkdir()
+    with Path("ages.csv").open("w", newline="") as ages, Path("children.csv").open("w") as children:
+        writers = csv.writer(ages), csv.writer(children)
+        writers[0].writerow(["file", "months", "sex"])
+        writers[1].writerow(["id", "sex"])
+        for number in range(12):
+            cv2.imwrite(f"radiographs/c{number}.png", draw_hand(24 + 10 * number, number))
+            writers[0].writerow([f"c{number}.png", 24 + 10 * number, "FM"[number % 2]])
+            writers[1].writerow([f"c{number}", "FM"[number % 2]])
+    shutil.copytree(exported, "saved_models/bone_age")
+    shutil.copytree(prepared, "prepared")
+    shutil.copytree(run, "runs/1")
+    return tmp_path
+
+
+def test_there_are_examples_of_every_command() -> None:
+    assert {shlex.split(line)[1] for line in _examples()} == set(cli.commands.commands)
+
+
+@pytest.mark.parametrize("example", _examples())
+def test_example_runs(example: str, workspace: Path) -> None:
+    arguments = shlex.split(example)[1:]
+    if arguments[0] == "prepare":
+        shutil.rmtree("prepared")
+    if arguments[0] == "train":
+        shutil.rmtree("runs")
+        arguments += shlex.split(WITHOUT_DOWNLOAD)
+    if "evaluations/1/evaluation.json" in arguments:
+        judge = "evaluate --model runs/1 --data prepared --output evaluations/1 --quiet"
+        assert cli.commands.main(shlex.split(judge), standalone_mode=False) == 0
+    assert cli.commands.main(arguments, standalone_mode=False) == 0

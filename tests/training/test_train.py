@@ -1,0 +1,335 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bone_age_tf import config as configuration
+from bone_age_tf.config import ExperimentConfig, override
+from bone_age_tf.errors import InputDataError, InterruptedBySignalError, UsageError
+from bone_age_tf.recipes import load_recipe
+from bone_age_tf.runs import Run
+from bone_age_tf.training import strategy
+from bone_age_tf.training.train import TrainReport, train
+
+STEPS = 3
+BATCH = 8
+
+
+def tiny(*assignments: str) -> ExperimentConfig:
+    """The configuration of the fixture `run`, changed."""
+    settings = ["train.epochs=2", "train.precision=float32", *assignments]
+    return override(load_recipe("tiny"), settings)
+
+
+def start(
+    data: Path,
+    folder: Path,
+    *assignments: str,
+    weights: str = "none",
+    fresh: bool = False,
+    on_progress: Callable[[str, int, int, str], None] | None = None,
+) -> TrainReport:
+    return train(
+        tiny(*assignments),
+        data=str(data),
+        run=str(folder),
+        weights=weights,
+        fresh=fresh,
+        on_progress=on_progress,
+    )
+
+
+def signal_after(step: int, number: int = signal.SIGINT) -> Callable[[str, int, int, str], None]:
+    """A progress callback that sends this process a signal once, after `step` steps in all."""
+    sent = []
+
+    def watch(stage: str, done: int, total: int, detail: str) -> None:
+        if done == step * BATCH and not sent:
+            sent.append(True)
+            signal.raise_signal(number)
+
+    return watch
+
+
+def history(folder: Path) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    for row in rows:
+        assert float(row.pop("images_per_second")) > 0
+    return rows
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    with np.load(folder / "checkpoint.npz") as archive:
+        return {name: archive[name].tobytes() for name in archive.files if name != "state"}
+
+
+def weights_of(folder: Path, name: str) -> list[np.ndarray]:
+    return Run.open(folder).load_model(name).get_weights()
+
+
+def assert_same_run(folder: Path, other: Path) -> None:
+    assert state(folder) == state(other)
+    assert history(folder) == history(other)
+    for name in ("best", "last"):
+        for mine, theirs in zip(weights_of(folder, name), weights_of(other, name), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.fixture
+def copied_run(run: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(run, tmp_path / "run")
+
+
+def test_a_run_folder_holds_what_the_docstring_lists(run: Path) -> None:
+    assert {path.name for path in run.iterdir()} == {
+        "run.json",
+        "history.csv",
+        "best.weights.h5",
+        "last.weights.h5",
+        "checkpoint.npz",
+        "tensorboard",
+    }
+    assert list((run / "tensorboard").glob("events.*"))
+
+
+def test_run_json_says_what_was_trained_on_what(run: Path, prepared: Path) -> None:
+    description = json.loads((run / "run.json").read_text())
+    manifest = json.loads((prepared / "manifest.json").read_text())
+    assert description["data"] == {"plan": manifest["plan"], "splits": {"train": 24, "validation": 8, "test": 8}}
+    assert description["fingerprint"] == manifest["fingerprint"]
+    assert description["config"]["train"]["epochs"] == 2
+    labels = manifest["labels"]["train"]
+    assert description["config"]["model"]["age_mean_months"] == labels["mean_months"]
+    assert set(description["versions"]) >= {"bone_age_tf", "tensorflow", "keras", "python"}
+    configuration.from_dict(ExperimentConfig, description["config"])
+
+
+def test_history_has_a_row_for_each_epoch(run: Path) -> None:
+    rows = history(run)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert all(np.isfinite([float(value) for value in row.values()]).all() for row in rows)
+
+
+def test_the_best_is_at_most_every_validation_mae(run: Path) -> None:
+    best = json.loads((run / "run.json").read_text())["result"]["best_validation_mae_months"]
+    maes = [float(row["validation_mae_months"]) for row in history(run)]
+    assert best == min(maes)
+
+
+def test_the_best_weights_have_the_best_validation_mae(run: Path, prepared: Path) -> None:
+    from bone_age_tf.input_pipeline import PreparedRadiographs
+
+    (batch,) = PreparedRadiographs.open(prepared).examples("validation").batch(100)
+    inputs = {"image": batch["image"], "sex": batch["sex"]}
+    months = Run.open(run).load_model("best")(inputs, training=False)
+    best = json.loads((run / "run.json").read_text())["result"]["best_validation_mae_months"]
+    assert np.abs(months - batch["bone_age_months"]).mean() == pytest.approx(best, abs=1e-3)
+
+
+def test_a_finished_run_is_left_as_it_is(copied_run: Path, run: Path, prepared: Path) -> None:
+    report = start(prepared, copied_run)
+    assert report.epochs == 2
+    assert_same_run(copied_run, run)
+
+
+@pytest.mark.parametrize(
+    ("step", "number"), [(2, signal.SIGINT), (STEPS, signal.SIGTERM), (2 * STEPS, signal.SIGINT)]
+)
+def test_stopped_and_resumed_is_bit_identical(
+    step: int, number: int, run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(InterruptedBySignalError, match="same command goes on") as caught:
+        start(prepared, folder, on_progress=signal_after(step, number))
+    assert caught.value.exit_code == 128 + number
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    start(prepared, folder)
+    assert_same_run(folder, run)
+
+
+def test_killed_after_an_epoch_and_resumed_is_bit_identical(
+    run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(stage: str, done: int, total: int, detail: str) -> None:
+        if done == (STEPS + 1) * BATCH:
+            raise Killed
+
+    with pytest.raises(Killed):
+        start(prepared, tmp_path / "run", on_progress=kill)
+    start(prepared, tmp_path / "run")
+    assert_same_run(tmp_path / "run", run)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "line"),
+    [
+        ("train.learning_rate=0.001", "config.train.learning_rate: was 0.002, now 0.001"),
+        ("model.head_units=32", "config.model.head_units: was 64, now 32"),
+        ("train.epochs=3", "config.train.epochs: was 2, now 3"),
+    ],
+)
+def test_a_changed_setting_is_refused_by_name(
+    assignment: str, line: str, run: Path, prepared: Path
+) -> None:
+    with pytest.raises(UsageError, match=line) as caught:
+        start(prepared, run, assignment)
+    assert str(caught.value).count(": was ") == 1
+    assert "--fresh" in str(caught.value)
+
+
+def test_other_first_weights_are_refused_by_name(run: Path, prepared: Path) -> None:
+    with pytest.raises(UsageError, match="weights: was 'none', now 'imagenet'"):
+        start(prepared, run, weights="imagenet")
+
+
+def test_fresh_starts_over(copied_run: Path, prepared: Path) -> None:
+    (copied_run / "stray").touch()
+    report = start(prepared, copied_run, "train.epochs=1", fresh=True)
+    assert report.epochs == 1
+    assert len(history(copied_run)) == 1
+    assert not (copied_run / "stray").exists()
+
+
+def test_fresh_does_not_delete_a_folder_that_is_no_run(prepared: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "home" / "thesis.txt"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+    with pytest.raises(UsageError):
+        start(prepared, thesis.parent, "train.epochs=1", fresh=True)
+    assert thesis.exists()
+
+
+def test_fresh_with_a_mistake_keeps_the_old_run(copied_run: Path, run: Path, prepared: Path) -> None:
+    with pytest.raises(UsageError):
+        start(prepared, copied_run, weights="no-such-file.weights.h5", fresh=True)
+    assert_same_run(copied_run, run)
+
+
+def test_a_start_that_failed_does_not_bind_the_next_one(prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(UsageError):
+        start(prepared, folder, weights="no-such-file.weights.h5")
+    with pytest.raises(InputDataError):
+        start(prepared, folder, "train.batch_size=1000")
+    assert start(prepared, folder, "train.epochs=1").epochs == 1
+
+
+@pytest.mark.parametrize("size", [0, 100, 10_000])
+def test_a_damaged_checkpoint_is_refused(size: int, copied_run: Path, prepared: Path) -> None:
+    os.truncate(copied_run / "checkpoint.npz", size)
+    with pytest.raises(InputDataError, match="--fresh"):
+        start(prepared, copied_run)
+
+
+def test_a_damaged_data_set_is_refused_by_file(prepared: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(prepared, tmp_path / "data")
+    shard = sorted(data.glob("*.tfrecord-*"))[0]
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(InputDataError, match=shard.name):
+        start(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unlabelled_data_set_is_refused(prepared: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(prepared, tmp_path / "data")
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["labels"]["train"]["count"] = 0
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputDataError, match="bone age"):
+        start(data, tmp_path / "run")
+
+
+def test_without_a_validation_split_the_last_weights_are_the_best(
+    prepared: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(prepared, tmp_path / "data")
+    manifest = json.loads((data / "manifest.json").read_text())
+    for shard in manifest["shards"]:
+        if shard["split"] == "validation":
+            (data / shard["name"]).unlink()
+    manifest["shards"] = [s for s in manifest["shards"] if s["split"] != "validation"]
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    report = start(data, tmp_path / "run", "train.epochs=1")
+    assert report.best_validation_mae_months is None
+    for best, last in zip(
+        weights_of(tmp_path / "run", "best"), weights_of(tmp_path / "run", "last"), strict=True
+    ):
+        np.testing.assert_array_equal(best, last)
+
+
+def test_progress_counts_radiographs_up_to_the_total(prepared: Path, tmp_path: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    start(
+        prepared,
+        tmp_path / "run",
+        "train.epochs=1",
+        on_progress=lambda stage, done, total, detail: calls.append((done, total)),
+    )
+    assert calls == [(step * BATCH, STEPS * BATCH) for step in range(STEPS + 1)]
+
+
+def test_training_learns(prepared: Path, tmp_path: Path) -> None:
+    report = start(prepared, tmp_path / "run", "train.epochs=15")
+    maes = [row["mae_months"] for row in report.history]
+    assert np.mean(maes[-3:]) < 0.8 * maes[0]
+
+
+@pytest.mark.parametrize(
+    ("capability", "policy"),
+    [((6, 1), "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16"), ((9, 0), "mixed_bfloat16")],
+)
+def test_precision_follows_the_gpu(capability: tuple[int, int], policy: str) -> None:
+    assert strategy._gpu_precision(capability) == policy
+
+
+def test_a_named_precision_is_kept() -> None:
+    assert strategy.choose_precision("mixed_float16") == "mixed_float16"
+
+
+MIRRORED = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from bone_age_tf.config import override
+from bone_age_tf.recipes import load_recipe
+from bone_age_tf.training import strategy
+from bone_age_tf.training.train import train
+replicas = []
+def choose():
+    devices = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    replicas.append(devices.num_replicas_in_sync)
+    return devices
+strategy.choose_strategy = choose
+config = override(load_recipe("tiny"), ["train.epochs=2", "train.precision=float32"])
+train(config, data=sys.argv[1], run=sys.argv[2], weights="none")
+assert replicas == [2]
+"""
+
+
+def test_two_devices_train_like_one(run: Path, prepared: Path, tmp_path: Path) -> None:
+    """Not equal: dropout and batch normalisation are each device's own."""
+    subprocess.run(
+        [sys.executable, "-c", MIRRORED, str(prepared), str(tmp_path / "run")],
+        check=True,
+        timeout=240,
+        capture_output=True,
+    )
+    for one, two in zip(history(run), history(tmp_path / "run"), strict=True):
+        assert float(two["mae_months"]) == pytest.approx(float(one["mae_months"]), rel=0.1)
+        assert float(two["validation_mae_months"]) == pytest.approx(
+            float(one["validation_mae_months"]), rel=0.1
+        )
+        assert two["learning_rate"] == one["learning_rate"]
