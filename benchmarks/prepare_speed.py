@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data_prep.checks import CheckedRow
+from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import ShardTask, write_shard
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelRow

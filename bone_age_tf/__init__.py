@@ -16,7 +16,7 @@ _HOME = {
     "train": "bone_age_tf.training.train",
     "evaluate": "bone_age_tf.evaluation",
     "export_saved_model": "bone_age_tf.export",
-    "ExportedModel": "bone_age_tf.prediction",
+    "ExportedModel": "bone_age_tf.exported_model",
     "predict": "bone_age_tf.prediction",
 }
 __all__ = ["__version__", *_HOME]

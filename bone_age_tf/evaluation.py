@@ -10,9 +10,9 @@ import numpy as np
 
 from bone_age_tf import metrics, record
 from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
-from bone_age_tf.prediction import ExportedModel
 from bone_age_tf.record import SEX_NAMES, Sex
 from bone_age_tf.runs import RUN_FILE, Run
 

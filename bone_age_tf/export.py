@@ -26,8 +26,8 @@ from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.exported_model import MODEL_SCHEMA, PREDICT_PREPARED, PREPARE, SERVING
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
-from bone_age_tf.prediction import MODEL_SCHEMA, PREDICT_PREPARED, PREPARE, SERVING
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.radiograph import require
 from bone_age_tf.record import SEX_NAMES

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bone_age_tf import radiograph
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
+from bone_age_tf.data_prep.rows import CheckedRow, shuffle_key
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile
@@ -17,32 +18,19 @@ from bone_age_tf.record import Sex
 OnProgress = Callable[[int, int], None]
 
 
-@dataclasses.dataclass(frozen=True)
-class CheckedRow:
-    """A row that can be prepared: its label, its file, and the split that its source gives it."""
-
-    label: LabelRow
-    file: SourceFile
-    split: str | None
-    sha256: str = ""
-
-    @property
-    def id(self) -> str:
-        """The identifier of the label table."""
-        return self.label.id
-
-
 def check(
     source: Source,
     options: LabelOptions,
     *,
-    select: Callable[[list[CheckedRow]], list[CheckedRow]],
+    limit: int | None,
+    seed: int,
     jobs: int,
     on_progress: OnProgress | None = None,
 ) -> tuple[list[CheckedRow], list[Problem]]:
     """The rows without a problem, and every problem, ordered by table and row.
 
-    `select` picks the rows whose files are read, after the tables have been checked as a whole.
+    The tables are checked as a whole. With a limit, that many rows are drawn by the seed and only
+    their files are read; otherwise every file of the source is.
     """
     problems: list[Problem] = []
     rows: list[CheckedRow] = []
@@ -51,9 +39,20 @@ def check(
         rows += part_rows
         problems += part_problems
     problems += _ids_in_two_tables(rows)
-    selected = select(_without(rows, problems))
-    readable, file_problems = _check_files(selected, source.is_registered, jobs, on_progress)
-    problems += file_problems
+    sound = sorted(_without(rows, problems), key=lambda row: shuffle_key(seed, row.id))
+    selected = sound[:limit]
+    images = dict.fromkeys(image for part in source.parts for image in part.images)
+    files = [row.file for row in selected] if limit else list(images)
+    contents = _read_files(files, source.is_registered, jobs, on_progress)
+    owners = {row.file: row for row in rows}
+    readable = []
+    for file, content in contents.items():
+        if isinstance(content, radiograph.Refusal):
+            problems.append(_file_problem(file, owners.get(file), content))
+    for row in selected:
+        content = contents[row.file]
+        if isinstance(content, str):
+            readable.append(dataclasses.replace(row, sha256=content))
     problems += _same_picture(readable)
     return _without(readable, problems), sorted(set(problems))
 
@@ -113,39 +112,40 @@ def _ids_in_two_tables(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
             yield _problem(row, "duplicate_id", message)
 
 
-def _check_files(
-    rows: Sequence[CheckedRow], is_registered: bool, jobs: int, on_progress: OnProgress | None
-) -> tuple[list[CheckedRow], list[Problem]]:
+def _read_files(
+    files: Sequence[SourceFile], is_registered: bool, jobs: int, on_progress: OnProgress | None
+) -> dict[SourceFile, str | radiograph.Refusal]:
     """Read every file once: its sha256, or why it cannot be used."""
-    checked, problems = [], []
-    if on_progress:
-        on_progress(0, len(rows))
+    notify = on_progress or (lambda done, total: None)
+    notify(0, len(files))
+    contents = {}
     with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(lambda row: _check_file(row, is_registered), rows)
-        for done, (row, result) in enumerate(zip(rows, results, strict=True), start=1):
-            if isinstance(result, Problem):
-                problems.append(result)
-            else:
-                checked.append(dataclasses.replace(row, sha256=result))
-            if on_progress:
-                on_progress(done, len(rows))
-    return checked, problems
+        results = pool.map(lambda file: _read_file(file, is_registered), files)
+        for done, (file, content) in enumerate(zip(files, results, strict=True), start=1):
+            contents[file] = content
+            notify(done, len(files))
+    return contents
 
 
-def _check_file(row: CheckedRow, is_registered: bool) -> str | Problem:
+def _read_file(file: SourceFile, is_registered: bool) -> str | radiograph.Refusal:
     try:
-        encoded = row.file.read()
+        encoded = file.read()
     except InputDataError as error:
-        return _problem(row, "unreadable", str(error))
+        return radiograph.Refusal("unreadable", str(error))
     refusal = radiograph.find_refusal(encoded)
     if refusal:
-        return _problem(row, refusal.reason, refusal.explanation)
+        return refusal
     if is_registered and radiograph.image_size(encoded) != (FRAME_HEIGHT, FRAME_WIDTH):
-        message = (
-            f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others"
+        return radiograph.Refusal(
+            "not_registered",
+            f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others",
         )
-        return _problem(row, "not_registered", message)
     return hashlib.sha256(encoded).hexdigest()
+
+
+def _file_problem(file: SourceFile, row: CheckedRow | None, refusal: radiograph.Refusal) -> Problem:
+    table, number = (row.label.table, row.label.row) if row else ("", 0)
+    return Problem(table, number, file.stem, file.name, *refusal)
 
 
 def _same_picture(rows: Sequence[CheckedRow]) -> Iterator[Problem]:

@@ -21,12 +21,13 @@ from filelock import FileLock, Timeout
 
 from bone_age_tf import manifest
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data_prep.checks import CheckedRow, OnProgress, check
+from bone_age_tf.data_prep.checks import OnProgress, check
 from bone_age_tf.data_prep.publish import publish
+from bone_age_tf.data_prep.rows import CheckedRow, shuffle_key
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, write_shard
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
-from bone_age_tf.data_prep.splits import assign_splits, shuffle_key
+from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 from bone_age_tf.labels import Problem, problems_csv, summary
 from bone_age_tf.preprocessing import pipeline
@@ -124,13 +125,14 @@ def _check(
     source = find_source(config)
     log.info("layout: %s", source.layout)
 
-    def select(rows: list[CheckedRow]) -> list[CheckedRow]:
-        rows = sorted(rows, key=lambda row: shuffle_key(config.seed, row.id))
-        return rows[: config.limit]
-
     on_progress: OnProgress = lambda done, total: notify("check", done, total)  # noqa: E731
     rows, problems = check(
-        source, config.label_options, select=select, jobs=jobs, on_progress=on_progress
+        source,
+        config.label_options,
+        limit=config.limit,
+        seed=config.seed,
+        jobs=jobs,
+        on_progress=on_progress,
     )
     if not rows and not problems:
         raise InputDataError(f"{config.source}: the label table has no rows.")

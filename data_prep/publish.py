@@ -14,7 +14,7 @@ import numpy as np
 from bone_age_tf import config as configuration
 from bone_age_tf import manifest, record
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data_prep.checks import CheckedRow
+from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.labels import Problem

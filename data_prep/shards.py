@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data_prep.checks import CheckedRow
+from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.labels import Problem
 from bone_age_tf.manifest import FileEntry, Shard, describe_file, find_faults, write_json

@@ -1,18 +1,12 @@
 """Which radiograph is in which split: stratified, by patient, and the same for the same seed."""
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from bone_age_tf.data_prep.checks import CheckedRow
+from bone_age_tf.data_prep.rows import CheckedRow, shuffle_key
 
 AGE_BAND_MONTHS = 24
-
-
-def shuffle_key(seed: int, text: str) -> str:
-    """A key that sorts texts into an order that only the seed decides."""
-    return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
 def assign_splits(

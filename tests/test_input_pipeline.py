@@ -11,9 +11,7 @@ from bone_age_tf.config import AugmentationConfig
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
 
-NOTHING = AugmentationConfig(
-    rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, mask_sex=0
-)
+NOTHING = AugmentationConfig(rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, mask_sex=0)
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 

@@ -10,14 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import ExperimentConfig, override
-from bone_age_tf.errors import InputDataError, InterruptedBySignalError, UsageError
+from bone_age_tf.errors import (
+    EnvironmentFaultError,
+    InputDataError,
+    InterruptedBySignalError,
+    UsageError,
+)
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.runs import Run
 from bone_age_tf.training import strategy
-from bone_age_tf.training.train import TrainReport, train
+from bone_age_tf.training.train import LOCK, TrainReport, train
 
 STEPS = 3
 BATCH = 8
@@ -90,7 +96,8 @@ def copied_run(run: Path, tmp_path: Path) -> Path:
 
 
 def test_a_run_folder_holds_what_the_docstring_lists(run: Path) -> None:
-    assert {path.name for path in run.iterdir()} == {
+    names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
+    assert names == {
         "run.json",
         "history.csv",
         "best.weights.h5",
@@ -104,7 +111,10 @@ def test_a_run_folder_holds_what_the_docstring_lists(run: Path) -> None:
 def test_run_json_says_what_was_trained_on_what(run: Path, prepared: Path) -> None:
     description = json.loads((run / "run.json").read_text())
     manifest = json.loads((prepared / "manifest.json").read_text())
-    assert description["data"] == {"plan": manifest["plan"], "splits": {"train": 24, "validation": 8, "test": 8}}
+    assert description["data"] == {
+        "plan": manifest["plan"],
+        "splits": {"train": 24, "validation": 8, "test": 8},
+    }
     assert description["fingerprint"] == manifest["fingerprint"]
     assert description["config"]["train"]["epochs"] == 2
     labels = manifest["labels"]["train"]
@@ -211,10 +221,20 @@ def test_fresh_does_not_delete_a_folder_that_is_no_run(prepared: Path, tmp_path:
     assert thesis.exists()
 
 
-def test_fresh_with_a_mistake_keeps_the_old_run(copied_run: Path, run: Path, prepared: Path) -> None:
+def test_fresh_with_a_mistake_keeps_the_old_run(
+    copied_run: Path, run: Path, prepared: Path
+) -> None:
     with pytest.raises(UsageError):
         start(prepared, copied_run, weights="no-such-file.weights.h5", fresh=True)
     assert_same_run(copied_run, run)
+
+
+def test_two_processes_do_not_train_in_one_folder(copied_run: Path, prepared: Path) -> None:
+    with (
+        FileLock(copied_run / LOCK, is_singleton=False),
+        pytest.raises(EnvironmentFaultError, match="another process"),
+    ):
+        start(prepared, copied_run)
 
 
 def test_a_start_that_failed_does_not_bind_the_next_one(prepared: Path, tmp_path: Path) -> None:
@@ -281,14 +301,19 @@ def test_progress_counts_radiographs_up_to_the_total(prepared: Path, tmp_path: P
 
 
 def test_training_learns(prepared: Path, tmp_path: Path) -> None:
-    report = start(prepared, tmp_path / "run", "train.epochs=15")
+    report = start(prepared, tmp_path / "run", "train.epochs=10")
     maes = [row["mae_months"] for row in report.history]
     assert np.mean(maes[-3:]) < 0.8 * maes[0]
 
 
 @pytest.mark.parametrize(
     ("capability", "policy"),
-    [((6, 1), "float32"), ((7, 5), "mixed_float16"), ((8, 0), "mixed_bfloat16"), ((9, 0), "mixed_bfloat16")],
+    [
+        ((6, 1), "float32"),
+        ((7, 5), "mixed_float16"),
+        ((8, 0), "mixed_bfloat16"),
+        ((9, 0), "mixed_bfloat16"),
+    ],
 )
 def test_precision_follows_the_gpu(capability: tuple[int, int], policy: str) -> None:
     assert strategy._gpu_precision(capability) == policy

@@ -1,0 +1,127 @@
+"""An exported model, loaded without Keras, and only where it is what its manifest says."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf import record
+from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.manifest import MANIFEST, FileEntry, find_faults
+from bone_age_tf.radiograph import Refusal, refusal_from
+
+MODEL_SCHEMA = "bone-age-tf/model/1"
+SERVING = "serving_default"
+PREDICT_PREPARED = "predict_prepared"
+PREPARE = "prepare"
+
+FORBIDDEN_OPERATIONS = frozenset(
+    {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"}
+)
+"""Operations by which a SavedModel could reach files or run Python."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportedModel:
+    """A SavedModel that `export` wrote, loaded without Keras."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    signatures: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "ExportedModel":
+        """Load `saved_models/NAME` (its highest version) or `saved_models/NAME/VERSION`.
+
+        Raises `ModelRefusedError`, with nothing of it executed, where a file is missing, changed,
+        not vouched for, or where the graph holds a forbidden operation.
+        """
+        folder = _version_folder(Path(path))
+        manifest = _read_manifest(folder)
+        _require_vouched(folder, manifest)
+        _require_harmless(folder)
+        loaded = tf.saved_model.load(str(folder))
+        return cls(folder, manifest, loaded.signatures)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the preprocessing inside."""
+        return self.manifest["fingerprint"]
+
+    def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
+        """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""
+        try:
+            answer = self.signatures[PREPARE](image_bytes=tf.constant([encoded]))
+        except tf.errors.InvalidArgumentError as error:
+            return refusal_from(error)
+        return answer[record.IMAGE].numpy()[0]
+
+    def months_of_prepared(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
+        """Prepared radiographs [N, height, width, 1] and F, M, unknown [N] -> months [N]."""
+        answer = self.signatures[PREDICT_PREPARED](
+            image=tf.constant(images), sex=tf.constant(list(sexes))
+        )
+        return answer[record.BONE_AGE_MONTHS].numpy()
+
+
+def _version_folder(path: Path) -> Path:
+    if (path / MANIFEST).is_file() or not path.is_dir():
+        return path
+    numbers = [int(child.name) for child in path.iterdir() if child.name.isdigit()]
+    return path / str(max(numbers)) if numbers else path
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelRefusedError(
+            f"{folder}: expected a model that `bone-age-tf export` wrote. There is no {MANIFEST} in it."
+        )
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if manifest["schema"] != MODEL_SCHEMA:
+            raise ValueError(f"schema {manifest['schema']!r}, expected {MODEL_SCHEMA!r}")
+        manifest["files"] = tuple(FileEntry(**entry) for entry in manifest["files"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelRefusedError(f"{path}: not a manifest of this version ({error}).") from error
+    return manifest
+
+
+def _require_vouched(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Every file of the SavedModel stands in the manifest and is unchanged."""
+    faults = list(find_faults(folder, manifest["files"]))
+    named = {entry.name for entry in manifest["files"]} | {MANIFEST}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    faults += [f"{name}: not in the manifest" for name in sorted(there - named)]
+    if faults:
+        raise ModelRefusedError(
+            f"{folder}: the model is not as it was exported, so it was not loaded:\n  "
+            + "\n  ".join(faults)
+            + "\nExport or copy it again."
+        )
+
+
+def _require_harmless(folder: Path) -> None:
+    """No operation in the graph that reaches files or runs Python."""
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    operations = {
+        node.op
+        for meta_graph in saved.meta_graphs
+        for nodes in (
+            meta_graph.graph_def.node,
+            *(function.node_def for function in meta_graph.graph_def.library.function),
+        )
+        for node in nodes
+    }
+    forbidden = sorted(operations & FORBIDDEN_OPERATIONS)
+    if forbidden:
+        raise ModelRefusedError(
+            f"{folder}: the graph holds {', '.join(forbidden)}, which no model of this program needs. "
+            "It was not loaded."
+        )

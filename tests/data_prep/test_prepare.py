@@ -1,0 +1,523 @@
+import hashlib
+import random
+import shutil
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import ROOT, draw_hand, write_kaggle_layout
+from filelock import FileLock
+
+from bone_age_tf import record
+from bone_age_tf.config import LabelOptions, PrepareConfig, PreprocessingConfig
+from bone_age_tf.data_prep.prepare import PrepareReport, prepare
+from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
+from bone_age_tf.manifest import load_data_set
+from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.record import Sex
+
+TABLE = "boneage-training-dataset.csv"
+IMAGES = "boneage-training-dataset"
+SMALL = PreprocessingConfig(scale=0.05)
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """12 drawn hands, ids 1000 to 1011 in rows 2 to 13; a test may damage them."""
+    return write_kaggle_layout(tmp_path / "raw", 12)
+
+
+def _config(source: Path, output: Path, **settings: Any) -> PrepareConfig:
+    chosen: dict[str, Any] = {"preprocessing": SMALL, "shards": 3, "jobs": 2} | settings
+    return PrepareConfig(source=str(source), output=str(output), **chosen)
+
+
+def _prepare(source: Path, output: Path, **settings: Any) -> PrepareReport:
+    return prepare(_config(source, output, **settings))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """sha256 of every file below a folder."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def _records(folder: Path) -> dict[str, dict[str, Any]]:
+    paths = sorted(str(path) for path in folder.glob("*.tfrecord-*"))
+    parsed = [record.parse(item) for item in tf.data.TFRecordDataset(paths)]
+    return {str(item["id"].numpy(), "utf-8"): item for item in parsed}
+
+
+def _write_blank(path: Path) -> None:
+    """A radiograph that only preprocessing refuses."""
+    assert cv2.imwrite(str(path), np.full((300, 260), 80, np.uint8))
+
+
+def _write_png_without_pixels(path: Path) -> None:
+    """A PNG whose chunks and checksums hold, but whose compressed pixels are noise."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + checksum
+
+    header = (100).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    noise = chunk(b"IDAT", bytes(range(256)))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + noise + chunk(b"IEND", b""))
+
+
+# === What the data set holds ===
+
+
+def test_tensorflow_datasets_reads_the_folder_as_it_is(prepared: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(str(prepared))
+    sizes = {name: split.num_examples for name, split in builder.info.splits.items()}
+    assert sizes == load_data_set(prepared).splits
+    examples = list(builder.as_dataset(split="test"))
+    assert len(examples) == sizes["test"]
+    assert examples[0]["image"].shape == (104, 80, 1)
+    assert examples[0]["image"].dtype == tf.uint8
+    assert builder.info.features["sex"].names == ["F", "M", "unknown"]
+
+
+def test_records_hold_the_labels_and_the_prepared_pixels(raw: Path, tmp_path: Path) -> None:
+    _prepare(raw, tmp_path / "out")
+    records = _records(tmp_path / "out")
+    rows = [line.split(",") for line in (raw / TABLE).read_text().splitlines()[1:]]
+    assert set(records) == {identifier for identifier, _, _ in rows}
+    for identifier, age, male in rows:
+        item = records[identifier]
+        assert item["bone_age_months"].numpy() == float(age)
+        assert item["sex"].numpy() == (Sex.M if male == "True" else Sex.F)
+        encoded = (raw / IMAGES / f"{identifier}.png").read_bytes()
+        expected = pipeline.prepare_radiograph(tf.constant(encoded), SMALL)
+        stored = record.decode_image(item["image"], SMALL.frame)
+        np.testing.assert_array_equal(stored, expected)
+
+
+def test_splits_csv_says_where_every_record_is(raw: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    report = _prepare(raw, output, split={"train": 0.75, "test": 0.25})
+    lines = [line.split(",") for line in (output / "splits.csv").read_text().splitlines()]
+    assert lines[0] == ["id", "sex", "bone_age_months", "split", "group"]
+    for split in ("train", "test"):
+        shards = [str(output / shard.name) for shard in load_data_set(output).shards_of(split)]
+        ids = {
+            bytes(record.parse(r)["id"].numpy()).decode() for r in tf.data.TFRecordDataset(shards)
+        }
+        assert ids == {line[0] for line in lines[1:] if line[3] == split}
+        assert len(ids) == report.splits[split]
+    assert report.splits == {"train": 9, "test": 3}
+
+
+def test_manifest_holds_what_decides_the_content(raw: Path, tmp_path: Path) -> None:
+    report = _prepare(raw, tmp_path / "out")
+    manifest = load_data_set(tmp_path / "out")
+    assert manifest.fingerprint == report.fingerprint == pipeline.fingerprint(SMALL)
+    assert manifest.config["seed"] == 0
+    assert manifest.preprocessing == SMALL
+    assert manifest.rejects == ()
+    ages = [float(line.split(",")[2]) for line in _splits_of(tmp_path / "out", "train")]
+    statistics = manifest.labels["train"]
+    assert statistics["count"] == len(ages)
+    assert statistics["mean_months"] == pytest.approx(np.mean(ages))
+    assert statistics["sd_months"] == pytest.approx(np.std(ages))
+
+
+def _splits_of(folder: Path, split: str) -> list[str]:
+    lines = (folder / "splits.csv").read_text().splitlines()[1:]
+    return [line for line in lines if line.split(",")[3] == split]
+
+
+def test_unlabelled_radiographs_have_no_bone_age(tmp_path: Path) -> None:
+    (tmp_path / "raw").mkdir()
+    assert cv2.imwrite(str(tmp_path / "raw/x.png"), draw_hand(90, 0))
+    _prepare(tmp_path / "raw", tmp_path / "out", label_options=LabelOptions(unlabelled=True))
+    (item,) = _records(tmp_path / "out").values()
+    assert np.isnan(item["bone_age_months"].numpy())
+    assert item["sex"].numpy() == Sex.UNKNOWN
+    assert load_data_set(tmp_path / "out").labels == {}
+
+
+def test_limit_draws_that_many_rows_by_the_seed(raw: Path, tmp_path: Path) -> None:
+    drawn = []
+    for number, seed in enumerate((0, 0, 1)):
+        output = tmp_path / f"out{number}"
+        assert sum(_prepare(raw, output, limit=5, seed=seed).splits.values()) == 5
+        drawn.append(set(_records(output)))
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_nothing_tells_where_the_source_lay_or_what_else_the_table_says(tmp_path: Path) -> None:
+    canary = "CanaryOfThePatient"
+    raw = write_kaggle_layout(tmp_path / canary, 6)
+    lines = (raw / TABLE).read_text().splitlines()
+    table = "\n".join([f"{lines[0]},name", *(f"{line},{canary}" for line in lines[1:])])
+    (raw / TABLE).write_text(table)
+    (raw / IMAGES).rename(raw / f"{canary}Images")
+    _prepare(raw, tmp_path / "out", label_options=LabelOptions(id_column="id"))
+    for path in (tmp_path / "out").iterdir():
+        assert canary.encode() not in path.read_bytes(), path.name
+        assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+# === Same bytes ===
+
+
+def test_bytes_do_not_depend_on_jobs_folder_or_order_of_rows(raw: Path, tmp_path: Path) -> None:
+    _prepare(raw, tmp_path / "one", jobs=1)
+    moved = Path(shutil.copytree(raw, tmp_path / "elsewhere/moved"))
+    header, *lines = (moved / TABLE).read_text().splitlines()
+    (moved / TABLE).write_text("\n".join([header, *reversed(lines)]) + "\n")
+    _prepare(moved, tmp_path / "elsewhere/two", jobs=2)
+    digests = _digests(tmp_path / "one")
+    assert digests == _digests(tmp_path / "elsewhere/two")
+    assert sum("tfrecord" in name for name in digests) == 5
+    assert set(digests) >= {"manifest.json", "splits.csv", "dataset_info.json", "features.json"}
+
+
+def test_another_seed_gives_another_order(raw: Path, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        _prepare(raw, tmp_path / str(seed), seed=seed, split={"train": 1.0}, shards=1)
+    first, second = (list(_records(tmp_path / str(seed))) for seed in (0, 1))
+    assert sorted(first) == sorted(second)
+    assert first != second
+
+
+# === Problems ===
+
+
+def test_problems_are_written_and_nothing_is_published(raw: Path, tmp_path: Path) -> None:
+    (raw / IMAGES / "1003.png").write_bytes(b"")
+    (raw / IMAGES / "1004.png").unlink()
+    with pytest.raises(InputDataError, match=r"2 problems(.|\n)*--skip-bad") as caught:
+        _prepare(raw, tmp_path / "out")
+    assert caught.value.exit_code == 3
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["problems.csv"]
+    lines = (tmp_path / "out/problems.csv").read_text().splitlines()
+    assert [line.split(",")[1:3] for line in lines] == [["row", "id"], ["5", "1003"], ["6", "1004"]]
+
+
+def test_mended_source_leaves_no_problems_behind(raw: Path, tmp_path: Path) -> None:
+    content = (raw / IMAGES / "1003.png").read_bytes()
+    (raw / IMAGES / "1003.png").write_bytes(b"")
+    with pytest.raises(InputDataError):
+        _prepare(raw, tmp_path / "out")
+    (raw / IMAGES / "1003.png").write_bytes(content)
+    assert _prepare(raw, tmp_path / "out").problems == ()
+    _prepare(raw, tmp_path / "straight")
+    assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
+
+
+def test_skip_bad_goes_on_without_them_and_lists_them(raw: Path, tmp_path: Path) -> None:
+    (raw / IMAGES / "1003.png").write_bytes(b"")
+    (raw / IMAGES / "1004.png").unlink()
+    report = _prepare(raw, tmp_path / "out", skip_bad=True)
+    assert [problem.code for problem in report.problems] == ["empty", "no_image"]
+    assert sum(report.splits.values()) == 10
+    assert {reject["id"] for reject in load_data_set(tmp_path / "out").rejects} == {"1003", "1004"}
+    assert (tmp_path / "out/problems.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("write", "code"),
+    [(_write_blank, "blank"), (_write_png_without_pixels, "damaged")],
+    ids=["blank", "noise-for-pixels"],
+)
+def test_what_only_preprocessing_refuses_is_listed_and_left_out(
+    raw: Path, tmp_path: Path, write: Callable[[Path], None], code: str
+) -> None:
+    write(raw / IMAGES / "1003.png")
+    with pytest.raises(InputDataError, match="not published"):
+        _prepare(raw, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.tfrecord*"))
+    assert not (tmp_path / "out/manifest.json").exists()
+    report = _prepare(raw, tmp_path / "out", skip_bad=True)
+    assert [(problem.row, problem.id, problem.code) for problem in report.problems] == [
+        (5, "1003", code)
+    ]
+    (reject,) = load_data_set(tmp_path / "out").rejects
+    assert (reject["id"], reject["code"]) == ("1003", code)
+    assert "1003" not in _records(tmp_path / "out")
+    assert len(_records(tmp_path / "out")) == sum(report.splits.values()) == 11
+    assert "1003," not in (tmp_path / "out/splits.csv").read_text()
+
+
+def test_shard_of_which_nothing_is_left_does_not_disturb_readers(raw: Path, tmp_path: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    _write_blank(raw / IMAGES / "1003.png")
+    _prepare(raw, tmp_path / "out", skip_bad=True, split={"train": 1.0}, shards=12)
+    assert load_data_set(tmp_path / "out").splits == {"train": 11}
+    builder = tfds.builder_from_directory(str(tmp_path / "out"))
+    assert len(list(builder.as_dataset(split="train"))) == 11
+
+
+def test_row_that_stays_when_its_repetition_is_left_out_is_in_every_list(
+    raw: Path, tmp_path: Path
+) -> None:
+    first_row = (raw / TABLE).read_text().splitlines()[1]
+    with (raw / TABLE).open("a") as stream:
+        stream.write(f"{first_row}\n")
+    report = _prepare(raw, tmp_path / "out", skip_bad=True)
+    assert [(problem.row, problem.code) for problem in report.problems] == [(14, "duplicate_id")]
+    assert sum(report.splits.values()) == 12
+    assert "1000" in _records(tmp_path / "out")
+    assert "\n1000," in (tmp_path / "out/splits.csv").read_text()
+    labels = load_data_set(tmp_path / "out").labels
+    assert sum(statistics["count"] for statistics in labels.values()) == 12
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda path: path.write_bytes(b""), _write_blank], ids=["empty", "blank"]
+)
+def test_nothing_left_is_refused_as_bad_input(
+    tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    raw = write_kaggle_layout(tmp_path / "raw", 1)
+    spoil(raw / IMAGES / "1000.png")
+    with pytest.raises(InputDataError, match="No radiograph is left"):
+        _prepare(raw, tmp_path / "out", skip_bad=True)
+    assert not (tmp_path / "out/manifest.json").exists()
+
+
+def test_table_without_rows_is_refused_and_leaves_nothing(raw: Path, tmp_path: Path) -> None:
+    shutil.rmtree(raw / IMAGES)
+    (raw / IMAGES).mkdir()
+    with pytest.raises(InputDataError):
+        _prepare(raw, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_dry_run_finds_the_problems_and_writes_nothing(raw: Path, tmp_path: Path) -> None:
+    (raw / IMAGES / "1003.png").write_bytes(b"")
+    report = prepare(_config(raw, tmp_path / "out"), dry_run=True)
+    assert [(problem.id, problem.code) for problem in report.problems] == [("1003", "empty")]
+    assert sum(report.splits.values()) == 11
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+
+
+# === Again, and side by side ===
+
+
+def test_running_again_finds_the_data_set_complete(raw: Path, tmp_path: Path) -> None:
+    first = _prepare(raw, tmp_path / "out")
+    before = _digests(tmp_path / "out")
+    again = _prepare(raw, tmp_path / "out", jobs=1)
+    assert not first.already_complete
+    assert again.already_complete
+    assert again.splits == first.splits
+    assert _digests(tmp_path / "out") == before
+
+
+def test_running_again_reports_the_same_rejects(raw: Path, tmp_path: Path) -> None:
+    _write_blank(raw / IMAGES / "1003.png")
+    first = _prepare(raw, tmp_path / "out", skip_bad=True)
+    again = _prepare(raw, tmp_path / "out", skip_bad=True)
+    assert again.already_complete
+    assert again.problems == first.problems
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"seed": 1}, {"shards": 2}, {"limit": 6}, {"preprocessing": PreprocessingConfig(scale=0.06)}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_other_settings_are_refused_and_the_data_set_stays(
+    raw: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    _prepare(raw, tmp_path / "out")
+    before = _digests(tmp_path / "out")
+    with pytest.raises(UsageError, match="other settings"):
+        _prepare(raw, tmp_path / "out", **settings)
+    assert _digests(tmp_path / "out") == before
+
+
+def test_damaged_data_set_is_not_taken_for_complete(raw: Path, tmp_path: Path) -> None:
+    _prepare(raw, tmp_path / "out")
+    shard = next((tmp_path / "out").glob("*.tfrecord-*"))
+    shard.write_bytes(b"")
+    with pytest.raises(InputDataError, match=shard.name):
+        _prepare(raw, tmp_path / "out")
+
+
+def test_second_process_is_turned_away_and_changes_nothing(raw: Path, tmp_path: Path) -> None:
+    work = tmp_path / "out/.prepare"
+    work.mkdir(parents=True)
+    with FileLock(work / "lock"):
+        with pytest.raises(EnvironmentFaultError, match="another process") as caught:
+            _prepare(raw, tmp_path / "out")
+        assert caught.value.exit_code == 6
+        assert [path.name for path in (tmp_path / "out").rglob("*")] == [".prepare", "lock"]
+
+
+def test_lock_file_of_a_dead_owner_is_taken_over(raw: Path, tmp_path: Path) -> None:
+    (tmp_path / "out/.prepare").mkdir(parents=True)
+    (tmp_path / "out/.prepare/lock").write_text("left behind")
+    assert sum(_prepare(raw, tmp_path / "out").splits.values()) == 12
+    assert not (tmp_path / "out/.prepare").exists()
+
+
+# === Killed ===
+
+
+class _StopError(Exception):
+    pass
+
+
+def test_interrupted_run_goes_on_with_its_finished_shards(raw: Path, tmp_path: Path) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("prepare", 8):
+            raise _StopError
+
+    config = _config(raw, tmp_path / "out", split={"train": 1.0}, shards=4, jobs=1)
+    with pytest.raises(_StopError):
+        prepare(config, on_progress=stop)
+    finished = {
+        path.name: path.stat().st_ino
+        for path in (tmp_path / "out/.prepare").glob("bone_age-*")
+        if path.suffix != ".json"
+    }
+    assert 2 <= len(finished) < 4
+    prepare(config)
+    for name, inode in finished.items():
+        assert (tmp_path / "out" / name).stat().st_ino == inode
+    prepare(_config(raw, tmp_path / "straight", split={"train": 1.0}, shards=4, jobs=1))
+    assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
+
+
+def test_unfinished_work_of_other_settings_is_not_mixed_in(raw: Path, tmp_path: Path) -> None:
+    def stop(stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("prepare", 8):
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        prepare(_config(raw, tmp_path / "out", seed=1), on_progress=stop)
+    _prepare(raw, tmp_path / "out")
+    _prepare(raw, tmp_path / "straight")
+    assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
+
+
+_KILLER = """
+import os, pathlib, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+import conftest
+from bone_age_tf.data_prep.prepare import prepare
+from bone_age_tf.config import PrepareConfig, PreprocessingConfig
+import tensorflow_datasets
+
+def start(output, last_file=None):
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            if last_file:
+                die_before(last_file)
+            prepare(PrepareConfig(source=sys.argv[2], output=output, shards=6, jobs=2,
+                                  preprocessing=PreprocessingConfig(scale=0.05)))
+            code = 0
+        finally:
+            os._exit(code)
+    return pid
+
+def die_before(name):
+    replace = pathlib.Path.replace
+    def replace_or_die(path, target):
+        if pathlib.Path(target).name == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return replace(path, target)
+    pathlib.Path.replace = replace_or_die
+
+def finish(output):
+    assert os.waitstatus_to_exitcode(os.waitpid(start(output), 0)[1]) == 0
+
+raw, straight, anywhere, publishing = sys.argv[2:6]
+finish(straight)
+began = time.monotonic()
+finish(straight + " again")
+seconds = time.monotonic() - began
+for share in sys.argv[6:]:
+    pid = start(anywhere)
+    time.sleep(seconds * float(share))
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+finish(anywhere)
+for name in ("splits.csv", "manifest.json"):
+    status = os.waitpid(start(publishing, name), 0)[1]
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+finish(publishing)
+"""
+
+
+def test_killed_runs_end_byte_identical_to_an_undisturbed_one(tmp_path: Path) -> None:
+    """One process that loads TensorFlow once, and a fork of it for every run.
+
+    One folder's runs are killed at random shares of an undisturbed run's time, the other's just
+    before a file is put in its place.
+    """
+    raw = write_kaggle_layout(tmp_path / "raw", 30)
+    folders = [tmp_path / name for name in ("straight", "anywhere", "publishing")]
+    shares = [f"{random.uniform(low, low + 0.3):.4f}" for low in (0.0, 0.3, 0.6)]
+    finished = subprocess.run(
+        [sys.executable, "-c", _KILLER, str(ROOT / "tests"), str(raw), *map(str, folders), *shares],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert finished.returncode == 0, f"killed after {shares}: {finished.stderr[-2000:]}"
+    straight = _digests(folders[0])
+    for folder in folders[1:]:
+        assert _digests(folder) == straight, f"{folder.name}, killed after {shares}"
+        assert not (folder / ".prepare").exists()
+
+
+def test_run_killed_after_publishing_is_tidied_up_by_the_next(raw: Path, tmp_path: Path) -> None:
+    _prepare(raw, tmp_path / "out")
+    before = _digests(tmp_path / "out")
+    work = tmp_path / "out/.prepare"
+    work.mkdir()
+    for name in before:  # as they lie there until the manifest is written
+        if "tfrecord" in name:
+            shutil.copyfile(tmp_path / "out" / name, work / name)
+    assert _prepare(raw, tmp_path / "out").already_complete
+    assert _digests(tmp_path / "out") == before
+
+
+def test_unpublished_folder_is_no_data_set_and_the_next_run_finishes_it(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import tensorflow_datasets as tfds
+
+    def fail(**_: Any) -> None:
+        raise _StopError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tfds.folder_dataset, "write_metadata", fail)
+        with pytest.raises(_StopError):
+            _prepare(raw, tmp_path / "out")
+    with pytest.raises(InputDataError, match=r"manifest\.json"):
+        load_data_set(tmp_path / "out")
+    _prepare(raw, tmp_path / "out")
+    _prepare(raw, tmp_path / "straight")
+    assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
+
+
+def test_refusal_leaves_a_finished_data_set_as_it_was(raw: Path, tmp_path: Path) -> None:
+    (raw / IMAGES / "1002.png").write_bytes(b"")
+    _prepare(raw, tmp_path / "out", skip_bad=True)
+    before = _digests(tmp_path / "out")
+    with pytest.raises(InputDataError):
+        _prepare(raw, tmp_path / "out")
+    assert _digests(tmp_path / "out") == before

@@ -1,0 +1,243 @@
+import base64
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+
+from bone_age_tf import export
+from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.evaluation import evaluate
+from bone_age_tf.export import export_saved_model, golden_picture
+from bone_age_tf.prediction import FORBIDDEN_OPERATIONS, ExportedModel
+
+FRAME = (104, 80)
+ALLOWED_OPERATIONS = frozenset(
+    ["Add", "AddV2", "All", "Any", "ArgMax", "Assert", "AssignVariableOp", "AvgPool", "BiasAdd", "Cast", "Ceil", "ConcatV2", "Const", "Conv2D", "Cumsum", "DecodeJpeg", "DecodePng", "DecodeRaw", "DenseBincount", "DisableCopyOnRead", "EnsureShape", "Equal", "ExpandDims", "ExtractJpegShape", "FloorDiv", "GatherV2", "Greater", "GreaterEqual", "Identity", "If", "Less", "LessEqual", "LogicalAnd", "LogicalOr", "LowerBound", "MatMul", "Max", "Maximum", "Mean", "MergeV2Checkpoints", "Minimum", "Mul", "NoOp", "Pack", "Pad", "Placeholder", "Pow", "ReadVariableOp", "RealDiv", "Relu", "Reshape", "RestoreV2", "Round", "Rsqrt", "SaveV2", "ScaleAndTranslate", "Select", "SelectV2", "Shape", "ShardedFilename", "Size", "Square", "Squeeze", "StatefulPartitionedCall", "StatelessIf", "StaticRegexFullMatch", "StridedSlice", "StringJoin", "StringLength", "Sub", "Substr", "Sum", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem", "TensorListStack", "VarHandleOp", "VarIsInitializedOp", "While"]
+)
+"""Stock operations that TensorFlow Serving has; a new one is added here on purpose."""
+
+
+@pytest.fixture(scope="module")
+def model(exported: Path) -> ExportedModel:
+    return ExportedModel.open(exported)
+
+
+@pytest.fixture(scope="module")
+def manifest(exported: Path) -> dict[str, Any]:
+    return json.loads((exported / "1/manifest.json").read_text())
+
+
+def golden_png() -> bytes:
+    return tf.io.encode_png(golden_picture()).numpy()
+
+
+def serve(model: ExportedModel, images: list[bytes], sexes: list[str]) -> np.ndarray:
+    answer = model.signatures["serving_default"](
+        image_bytes=tf.constant(images, tf.string), sex=tf.constant(sexes, tf.string)
+    )
+    return answer["bone_age_months"].numpy()
+
+
+def numeric_folders(base: Path) -> list[str]:
+    return sorted(path.name for path in base.iterdir() if path.name.isdigit())
+
+
+INPUTS = {
+    "serving_default": {"image_bytes": ([None], tf.string), "sex": ([None], tf.string)},
+    "predict_prepared": {"image": ([None, *FRAME, 1], tf.uint8), "sex": ([None], tf.string)},
+    "prepare": {"image_bytes": ([None], tf.string)},
+}
+OUTPUTS = {
+    "serving_default": {"bone_age_months": (1, tf.float32)},
+    "predict_prepared": {"bone_age_months": (1, tf.float32)},
+    "prepare": {"image": (4, tf.uint8)},
+}
+
+
+def test_signatures_are_the_documented_ones(model: ExportedModel) -> None:
+    assert set(model.signatures) == set(INPUTS)
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_signature_has_its_names_types_and_shapes(name: str, model: ExportedModel) -> None:
+    signature = model.signatures[name]
+    received = signature.structured_input_signature[1]
+    assert {n: (s.shape.as_list(), s.dtype) for n, s in received.items()} == INPUTS[name]
+    outputs = signature.structured_outputs
+    assert {n: (s.shape.rank, s.dtype) for n, s in outputs.items()} == OUTPUTS[name]
+
+
+def test_prepare_gives_the_frame(model: ExportedModel) -> None:
+    answer = model.signatures["prepare"](image_bytes=tf.constant([golden_png()] * 2))
+    assert answer["image"].shape == (2, *FRAME, 1)
+
+
+def test_the_golden_answer_is_given_again(model: ExportedModel, manifest: dict[str, Any]) -> None:
+    golden = manifest["golden"]
+    picture = base64.b64decode(golden["image_png_base64"])
+    assert golden["sex"] == ["F", "M", "unknown"]
+    months = serve(model, [picture] * 3, golden["sex"])
+    np.testing.assert_allclose(months, golden["bone_age_months"], atol=0.01)
+    assert len(set(months.tolist())) == 3
+
+
+def test_rows_of_a_batch_do_not_depend_on_each_other(model: ExportedModel) -> None:
+    alone = [serve(model, [golden_png()], [sex])[0] for sex in ("M", "F")]
+    np.testing.assert_allclose(serve(model, [golden_png()] * 2, ["M", "F"]), alone, atol=1e-3)
+
+
+def test_the_manifest_vouches_for_every_file(exported: Path, manifest: dict[str, Any]) -> None:
+    folder = exported / "1"
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {entry["name"] for entry in manifest["files"]} == there - {"manifest.json"}
+    assert "saved_model.pb" in there
+
+
+def test_the_manifest_says_where_the_model_comes_from(run: Path, manifest: dict[str, Any]) -> None:
+    description = json.loads((run / "run.json").read_text())
+    assert manifest["fingerprint"] == description["fingerprint"]
+    assert manifest["config"] == description["config"]
+    assert manifest["metrics"]["training"] == description["result"]
+    assert manifest["exported_with"]["tensorflow"] == tf.__version__
+    assert "Not a medical device" in manifest["terms"]
+
+
+@pytest.mark.parametrize("sex", ["", "f", "male", "1", "Unknown"])
+def test_another_text_for_the_sex_fails_the_request(sex: str, model: ExportedModel) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match="sex must be F, M or unknown"):
+        serve(model, [golden_png()] * 2, ["F", sex])
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (b"", r"refused \(empty\)"),
+        (b"GIF89a", r"refused \(not_png_or_jpeg\)"),
+        (tf.io.encode_png(np.zeros((9, 9, 1), np.uint8)).numpy(), r"refused \(too_small\)"),
+        (tf.io.encode_png(np.zeros((99, 99, 1), np.uint8)).numpy(), r"refused \(blank\)"),
+    ],
+    ids=["empty", "gif", "small", "blank"],
+)
+def test_a_bad_picture_fails_its_request_with_the_reason(
+    picture: bytes, message: str, model: ExportedModel
+) -> None:
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        serve(model, [golden_png(), picture], ["F", "M"])
+
+
+def test_a_second_export_is_the_next_version(
+    run: Path, exported: Path, prepared: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "bone_age"
+    (base / "3").mkdir(parents=True)
+    evaluate(model=str(run), data=str(prepared), output=str(tmp_path / "evaluated"))
+    evaluation = tmp_path / "evaluated/evaluation.json"
+    written = export_saved_model(run=str(run), output=str(base), evaluation=str(evaluation))
+    assert written == base / "4"
+    assert [path.name for path in base.iterdir() if path.name not in "34"] == []
+    newest, first = ExportedModel.open(base), ExportedModel.open(exported)
+    assert newest.folder == written
+    assert newest.manifest["golden"] == first.manifest["golden"]
+    overall = json.loads(evaluation.read_text())["overall"]
+    assert newest.manifest["metrics"]["evaluation"]["overall"] == overall
+
+
+def test_a_version_is_never_written_twice(run: Path, exported: Path) -> None:
+    with pytest.raises(UsageError, match="exists already"):
+        export_saved_model(run=str(run), output=str(exported), version=1)
+
+
+def test_an_evaluation_of_another_model_is_refused(run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps({"model": {"weights_sha256": "0"}}))
+    with pytest.raises(ModelRefusedError, match="other weights"):
+        export_saved_model(run=str(run), output=str(tmp_path / "out"), evaluation=str(path))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", "[]"])
+def test_an_evaluation_that_is_none_is_refused(content: str, run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "evaluation.json"
+    path.write_text(content)
+    with pytest.raises(ModelRefusedError, match=r"evaluation\.json"):
+        export_saved_model(run=str(run), output=str(tmp_path / "out"), evaluation=str(path))
+
+
+def test_a_run_of_other_preprocessing_is_refused(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    description = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps(description | {"fingerprint": "0" * 64}))
+    with pytest.raises(ModelRefusedError, match="was trained with preprocessing 000000000000"):
+        export_saved_model(run=str(copy), output=str(tmp_path / "out"))
+
+
+def test_no_version_folder_is_seen_before_all_is_on_the_disk(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(folder: Path) -> None:
+        assert (folder / "saved_model.pb").exists()
+        assert (folder / "manifest.json").exists()
+        assert numeric_folders(tmp_path) == []
+        raise Killed
+
+    monkeypatch.setattr(export, "_to_disk", kill)
+    with pytest.raises(Killed):
+        export_saved_model(run=str(run), output=str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def operations(folder: Path) -> set[str]:
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    found: set[str] = set()
+    for graph in (meta_graph.graph_def for meta_graph in saved.meta_graphs):
+        found |= {node.op for node in graph.node}
+        found |= {node.op for function in graph.library.function for node in function.node_def}
+    return found
+
+
+def test_the_graph_holds_allowed_operations_only(exported: Path) -> None:
+    assert operations(exported / "1") - ALLOWED_OPERATIONS == set()
+
+
+def test_the_allow_list_has_nothing_that_reaches_files_or_python() -> None:
+    words = ("Py", "ReadFile", "WriteFile", "Dataset", "Print", "Summary", "Reader", "Iterator")
+    assert not ALLOWED_OPERATIONS & FORBIDDEN_OPERATIONS
+    assert [name for name in ALLOWED_OPERATIONS if any(word in name for word in words)] == []
+
+
+WITHOUT_KERAS = """
+import base64, json, sys
+sys.modules["keras"] = None  # `import tensorflow` imports Keras where there is one
+from bone_age_tf.prediction import ExportedModel
+model = ExportedModel.open(sys.argv[1])
+golden = model.manifest["golden"]
+image = model.prepare(base64.b64decode(golden["image_png_base64"]))
+months = model.months_of_prepared(image[None].repeat(3, 0), golden["sex"])
+assert sys.modules["keras"] is None
+assert not [name for name in sys.modules if name.startswith("keras.")]
+json.dump(months.tolist(), sys.stdout)
+"""
+
+
+def test_it_serves_in_a_process_without_keras(exported: Path, manifest: dict[str, Any]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_KERAS, str(exported)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    np.testing.assert_allclose(
+        json.loads(done.stdout), manifest["golden"]["bone_age_months"], atol=0.01
+    )
