@@ -299,8 +299,19 @@ def test_every_step_names_the_next_one(shell: Shell, drawn_hands: Path, tmp_path
     steps = [
         (["prepare", drawn_hands, "--output", data, "--scale", 0.05], "bone-age-tf train"),
         (
-            ["train", "--data", data, "--run", run, "--recipe", "tiny", "--weights", "none"]
-            + ["--set", "train.epochs=1"],
+            [
+                "train",
+                "--data",
+                data,
+                "--run",
+                run,
+                "--recipe",
+                "tiny",
+                "--weights",
+                "none",
+                "--set",
+                "train.epochs=1",
+            ],
             "bone-age-tf evaluate",
         ),
         (

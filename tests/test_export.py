@@ -15,11 +15,92 @@ from bone_age_tf import export
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.export import export_saved_model, golden_picture
-from bone_age_tf.prediction import FORBIDDEN_OPERATIONS, ExportedModel
+from bone_age_tf.exported_model import FORBIDDEN_OPERATIONS, ExportedModel
 
 FRAME = (104, 80)
 ALLOWED_OPERATIONS = frozenset(
-    ["Add", "AddV2", "All", "Any", "ArgMax", "Assert", "AssignVariableOp", "AvgPool", "BiasAdd", "Cast", "Ceil", "ConcatV2", "Const", "Conv2D", "Cumsum", "DecodeJpeg", "DecodePng", "DecodeRaw", "DenseBincount", "DisableCopyOnRead", "EnsureShape", "Equal", "ExpandDims", "ExtractJpegShape", "FloorDiv", "GatherV2", "Greater", "GreaterEqual", "Identity", "If", "Less", "LessEqual", "LogicalAnd", "LogicalOr", "LowerBound", "MatMul", "Max", "Maximum", "Mean", "MergeV2Checkpoints", "Minimum", "Mul", "NoOp", "Pack", "Pad", "Placeholder", "Pow", "ReadVariableOp", "RealDiv", "Relu", "Reshape", "RestoreV2", "Round", "Rsqrt", "SaveV2", "ScaleAndTranslate", "Select", "SelectV2", "Shape", "ShardedFilename", "Size", "Square", "Squeeze", "StatefulPartitionedCall", "StatelessIf", "StaticRegexFullMatch", "StridedSlice", "StringJoin", "StringLength", "Sub", "Substr", "Sum", "TensorListFromTensor", "TensorListGetItem", "TensorListReserve", "TensorListSetItem", "TensorListStack", "VarHandleOp", "VarIsInitializedOp", "While"]
+    [
+        "Add",
+        "AddV2",
+        "All",
+        "Any",
+        "ArgMax",
+        "Assert",
+        "AssignVariableOp",
+        "AvgPool",
+        "BiasAdd",
+        "Cast",
+        "Ceil",
+        "ConcatV2",
+        "Const",
+        "Conv2D",
+        "Cumsum",
+        "DecodeJpeg",
+        "DecodePng",
+        "DecodeRaw",
+        "DenseBincount",
+        "DisableCopyOnRead",
+        "EnsureShape",
+        "Equal",
+        "ExpandDims",
+        "ExtractJpegShape",
+        "FloorDiv",
+        "GatherV2",
+        "Greater",
+        "GreaterEqual",
+        "Identity",
+        "If",
+        "Less",
+        "LessEqual",
+        "LogicalAnd",
+        "LogicalOr",
+        "LowerBound",
+        "MatMul",
+        "Max",
+        "Maximum",
+        "Mean",
+        "MergeV2Checkpoints",
+        "Minimum",
+        "Mul",
+        "NoOp",
+        "Pack",
+        "Pad",
+        "Placeholder",
+        "Pow",
+        "ReadVariableOp",
+        "RealDiv",
+        "Relu",
+        "Reshape",
+        "RestoreV2",
+        "Round",
+        "Rsqrt",
+        "SaveV2",
+        "ScaleAndTranslate",
+        "Select",
+        "SelectV2",
+        "Shape",
+        "ShardedFilename",
+        "Size",
+        "Square",
+        "Squeeze",
+        "StatefulPartitionedCall",
+        "StatelessIf",
+        "StaticRegexFullMatch",
+        "StridedSlice",
+        "StringJoin",
+        "StringLength",
+        "Sub",
+        "Substr",
+        "Sum",
+        "TensorListFromTensor",
+        "TensorListGetItem",
+        "TensorListReserve",
+        "TensorListSetItem",
+        "TensorListStack",
+        "VarHandleOp",
+        "VarIsInitializedOp",
+        "While",
+    ]
 )
 """Stock operations that TensorFlow Serving has; a new one is added here on purpose."""
 
@@ -218,7 +299,7 @@ def test_the_allow_list_has_nothing_that_reaches_files_or_python() -> None:
 WITHOUT_KERAS = """
 import base64, json, sys
 sys.modules["keras"] = None  # `import tensorflow` imports Keras where there is one
-from bone_age_tf.prediction import ExportedModel
+from bone_age_tf.exported_model import ExportedModel
 model = ExportedModel.open(sys.argv[1])
 golden = model.manifest["golden"]
 image = model.prepare(base64.b64decode(golden["image_png_base64"]))

@@ -9,8 +9,8 @@ import tensorflow as tf
 from conftest import draw_hand
 
 from bone_age_tf.config import PrepareConfig, PreprocessingConfig
+from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.prediction import ExportedModel
 from bone_age_tf.runs import Run
 
 SIZES = [

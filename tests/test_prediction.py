@@ -16,7 +16,9 @@ from conftest import draw_hand
 from bone_age_tf import prediction
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError, ModelRefusedError
-from bone_age_tf.prediction import COLUMNS, ExportedModel, PredictReport, predict
+from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.manifest import FileEntry
+from bone_age_tf.prediction import COLUMNS, PredictReport, predict
 
 Rows = dict[str, dict[str, str]]
 
@@ -337,7 +339,7 @@ def test_a_vouched_model_with_a_forbidden_operation_is_refused(
     tf.saved_model.save(hostile(operation), str(copied))
     names = [str(p.relative_to(copied)) for p in copied.rglob("*") if p.is_file()]
     manifest["files"] = [
-        dataclasses.asdict(prediction.FileEntry(name, (copied / name).stat().st_size, digest))
+        dataclasses.asdict(FileEntry(name, (copied / name).stat().st_size, digest))
         for name in names
         for digest in [hashlib.sha256((copied / name).read_bytes()).hexdigest()]
     ]
