@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from bone_age_tf import export
-from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.errors import BoneAgeError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.export import export_saved_model, golden_picture
 from bone_age_tf.exported_model import FORBIDDEN_OPERATIONS, ExportedModel
@@ -247,7 +247,7 @@ def test_an_evaluation_of_another_model_is_refused(run: Path, tmp_path: Path) ->
 def test_an_evaluation_that_is_none_is_refused(content: str, run: Path, tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
     path.write_text(content)
-    with pytest.raises(ModelRefusedError, match=r"evaluation\.json"):
+    with pytest.raises(BoneAgeError, match=r"evaluation\.json"):
         export_saved_model(run=str(run), output=str(tmp_path / "out"), evaluation=str(path))
 
 

@@ -27,7 +27,7 @@ def _check(
 ) -> tuple[list[CheckedRow], list[Problem]]:
     options = options or LabelOptions()
     config = PrepareConfig(source=str(folder), output="unused", label_options=options)
-    return check(find_source(config), options, select=lambda rows: rows[:limit], jobs=2)
+    return check(find_source(config), options, limit=limit, seed=0, jobs=2)
 
 
 def _found(problems: list[Problem]) -> list[tuple[int, str, str]]:

@@ -51,7 +51,7 @@ def _find(source: Path, **settings: Any) -> tuple[Source, list[CheckedRow]]:
     """The source, and its rows, all of which must be good."""
     config = PrepareConfig(source=str(source), output="unused", **settings)
     found = find_source(config)
-    rows, problems = check(found, config.label_options, select=lambda rows: rows, jobs=2)
+    rows, problems = check(found, config.label_options, limit=None, seed=0, jobs=2)
     assert problems == []
     return found, rows
 
@@ -182,7 +182,7 @@ def test_registered_recipe_reports_a_radiograph_of_another_size(tmp_path: Path) 
     _write_recipe(tmp_path, "train", ["1", "2"], (2080, 1600))
     assert cv2.imwrite(str(tmp_path / "train/2.png"), draw_hand(90, 0))
     source = find_source(PrepareConfig(source=str(tmp_path), output="unused"))
-    _, problems = check(source, LabelOptions(), select=lambda rows: rows, jobs=1)
+    _, problems = check(source, LabelOptions(), limit=None, seed=0, jobs=1)
     assert [(problem.id, problem.code) for problem in problems] == [("2", "not_registered")]
 
 
