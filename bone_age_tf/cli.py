@@ -26,7 +26,17 @@ from bone_age_tf.config import (
 )
 from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, UsageError
 
-_ENVIRONMENT_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+_ENVIRONMENT_ERRNOS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENAMETOOLONG,
+)
 log = logging.getLogger(__name__)
 
 RESEARCH_ONLY = "For research and education. Not a medical device."
@@ -152,7 +162,13 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
 @click.option("--limit", type=int, help="Use only this many rows, drawn by the seed.")
 @click.option("--skip-bad", is_flag=True, help="Go on without bad rows and files; exit code 4.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
-@click.option("--runner", type=click.Choice(["local", "beam"]), default="local", show_default=True)
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "beam"]),
+    default="local",
+    show_default=True,
+    help="Where shards are made: here, or by Apache Beam.",
+)
 @click.option(
     "--beam-option",
     "beam_options",
@@ -301,7 +317,7 @@ def train(
     type=click.Path(exists=True, file_okay=False),
     help="Data set that prepare made.",
 )
-@click.option("--split", default="test", show_default=True)
+@click.option("--split", default="test", show_default=True, help="Split to judge.")
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
 )

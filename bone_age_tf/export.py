@@ -25,7 +25,7 @@ import tensorflow as tf
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.exported_model import MODEL_SCHEMA, PREDICT_PREPARED, PREPARE, SERVING
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.preprocessing import pipeline
@@ -58,7 +58,8 @@ def export_saved_model(
     if target.exists():
         raise UsageError(f"{target} exists already. Choose another --version.")
     model = trained.load_model()
-    aside = base / f".writing-{target.name}-{os.getpid()}"
+    aside = base / f".writing-{target.name}"  # what a kill left there is replaced
+    shutil.rmtree(aside, ignore_errors=True)
     try:
         _write_saved_model(model, trained.preprocessing, aside)
         write_json(aside / MANIFEST, _manifest(trained, metrics, aside))
@@ -128,8 +129,15 @@ def _metrics(run: Run, evaluation: str | None) -> dict[str, Any]:
     metrics = {"training": run.description.get("result")}
     if evaluation is None:
         return metrics
-    judged = json.loads(Path(evaluation).read_text(encoding="utf-8"))
-    if judged["model"]["weights_sha256"] != run.weights_sha256():
+    try:
+        judged = json.loads(Path(evaluation).read_text(encoding="utf-8"))
+        weights = judged["model"]["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputDataError(
+            f"{evaluation}: expected an evaluation.json of `bone-age-tf evaluate` "
+            f"({type(error).__name__}: {error})."
+        ) from error
+    if weights != run.weights_sha256():
         raise ModelRefusedError(
             f"{evaluation} judges other weights than the best ones of {run.folder}. "
             "Evaluate this run, and give its evaluation.json."

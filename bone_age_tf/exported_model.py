@@ -19,10 +19,104 @@ SERVING = "serving_default"
 PREDICT_PREPARED = "predict_prepared"
 PREPARE = "prepare"
 
-FORBIDDEN_OPERATIONS = frozenset(
-    {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "WriteFile", "MatchingFiles"}
+ALLOWED_OPERATIONS = frozenset(
+    [
+        "Add",
+        "AddV2",
+        "All",
+        "Any",
+        "ArgMax",
+        "Assert",
+        "AssignVariableOp",
+        "AvgPool",
+        "BiasAdd",
+        "Cast",
+        "Ceil",
+        "ConcatV2",
+        "Const",
+        "Conv2D",
+        "Cumsum",
+        "DecodeJpeg",
+        "DecodePng",
+        "DecodeRaw",
+        "DenseBincount",
+        "DepthwiseConv2dNative",
+        "DisableCopyOnRead",
+        "EnsureShape",
+        "Equal",
+        "Erfc",
+        "ExpandDims",
+        "ExtractJpegShape",
+        "FloorDiv",
+        "GatherV2",
+        "Greater",
+        "GreaterEqual",
+        "Identity",
+        "IdentityN",
+        "If",
+        "Less",
+        "LessEqual",
+        "LogicalAnd",
+        "LogicalOr",
+        "LowerBound",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Maximum",
+        "Mean",
+        "MergeV2Checkpoints",
+        "Minimum",
+        "Mul",
+        "Neg",
+        "NoOp",
+        "Pack",
+        "Pad",
+        "Placeholder",
+        "Pow",
+        "Prod",
+        "ReadVariableOp",
+        "RealDiv",
+        "Relu",
+        "Relu6",
+        "Reshape",
+        "RestoreV2",
+        "Round",
+        "Rsqrt",
+        "SaveV2",
+        "ScaleAndTranslate",
+        "Select",
+        "SelectV2",
+        "Shape",
+        "ShardedFilename",
+        "Sigmoid",
+        "Size",
+        "Sqrt",
+        "Square",
+        "SquaredDifference",
+        "Squeeze",
+        "StatefulPartitionedCall",
+        "StatelessIf",
+        "StaticRegexFullMatch",
+        "StopGradient",
+        "StridedSlice",
+        "StringJoin",
+        "StringLength",
+        "Sub",
+        "Substr",
+        "Sum",
+        "TensorListFromTensor",
+        "TensorListGetItem",
+        "TensorListReserve",
+        "TensorListSetItem",
+        "TensorListStack",
+        "Transpose",
+        "VarHandleOp",
+        "VarIsInitializedOp",
+        "While",
+    ]
 )
-"""Operations by which a SavedModel could reach files or run Python."""
+"""All that the models of this program are made of, with every trunk of the table. None of them
+reaches a file (but for the variables of the model itself), the network, or Python."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +132,7 @@ class ExportedModel:
         """Load `saved_models/NAME` (its highest version) or `saved_models/NAME/VERSION`.
 
         Raises `ModelRefusedError`, with nothing of it executed, where a file is missing, changed,
-        not vouched for, or where the graph holds a forbidden operation.
+        not vouched for, or where the graph holds an operation outside `ALLOWED_OPERATIONS`.
         """
         folder = _version_folder(Path(path))
         manifest = _read_manifest(folder)
@@ -106,7 +200,7 @@ def _require_vouched(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 
 def _require_harmless(folder: Path) -> None:
-    """No operation in the graph that reaches files or runs Python."""
+    """Only operations that our own models are made of: none that reaches files or runs Python."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
@@ -119,9 +213,9 @@ def _require_harmless(folder: Path) -> None:
         )
         for node in nodes
     }
-    forbidden = sorted(operations & FORBIDDEN_OPERATIONS)
-    if forbidden:
+    foreign = sorted(operations - ALLOWED_OPERATIONS)
+    if foreign:
         raise ModelRefusedError(
-            f"{folder}: the graph holds {', '.join(forbidden)}, which no model of this program needs. "
+            f"{folder}: the graph holds {', '.join(foreign)}, which no model of this program needs. "
             "It was not loaded."
         )

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -47,7 +48,13 @@ class SourceFile:
             archive = _open_zip(self.path)
             self._check_size(archive.getinfo(self.member).file_size)
             return archive.read(self.member)
-        except (OSError, RuntimeError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (
+            OSError,
+            RuntimeError,
+            zipfile.BadZipFile,
+            zlib.error,
+            NotImplementedError,
+        ) as error:
             raise InputDataError(f"{self.name}: cannot be read ({error}).") from error
 
     def _check_size(self, size: int) -> None:

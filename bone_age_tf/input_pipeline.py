@@ -102,6 +102,7 @@ class TrainingBatches:
 
     def epoch(self, number: int, *, skip: int = 0) -> tf.data.Dataset:
         """Batches of epoch `number` (from 0), without the first `skip`."""
+        tf.random.set_seed(self._seed)  # `shuffle` mixes it into its own seed
         order = self._serialized.shuffle(
             self._buffer, seed=self._seed * 100_003 + number, reshuffle_each_iteration=False
         )

@@ -109,7 +109,7 @@ def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
 def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRow], list[Problem]]:
     """The valid rows and all problems of a table. A row with a problem is not among the rows."""
     problems = list(_missing_columns(labels, options))
-    if problems:
+    if not labels.has_ids:
         return [], problems
     problems += _age_unit_problems(labels, options)
     problems += _duplicates(labels)
@@ -198,12 +198,13 @@ def _missing_columns(labels: LabelTable, options: LabelOptions) -> Iterator[Prob
 
 def _age_unit_problems(labels: LabelTable, options: LabelOptions) -> Iterator[Problem]:
     """One problem where the bone ages are evidently in years and the user has named no unit."""
-    if labels.age_column is None or options.age_unit is not None:
+    header = (labels.age_column or "").lower()
+    if header == "" or options.age_unit is not None or "month" in header:
         return
-    cells = [row[labels.age_column] for row in labels.table.rows.values()]
+    cells = [row.get(labels.age_column or "", "") for row in labels.table.rows.values()]
     numbers = [number for number in map(_number, cells) if number is not None]
     is_small = len(numbers) >= 3 and max(numbers) <= MAX_AGE_IN_YEARS
-    if is_small or "year" in labels.age_column.lower():
+    if is_small or "year" in header:
         message = (
             f"the column {labels.age_column!r} is evidently in years (largest value "
             f"{max(numbers, default=0):g}); expected months. Say --age-unit years to convert, or "
@@ -240,23 +241,24 @@ def _parse_row(
     if not identifier:
         faults.append(("no_id", "the identifier is empty"))
     header = labels.sex_column or ""
-    sex = parse_sex(header, cells[header])
-    if not cells[header]:
+    sex = parse_sex(header, cells.get(header, ""))
+    if header in cells and not cells[header]:
         faults.append(("missing_sex", "the sex is empty; expected F, M or unknown"))
-    elif sex is None:
+    elif header in cells and sex is None:
         message = (
             f"the sex {cells[header]!r} in column {header!r} is not known; expected F, M or unknown"
         )
         faults.append(("bad_sex", message))
-    age = _parse_age(cells[labels.age_column] if labels.age_column else "", options)
+    has_age = labels.age_column in cells
+    age = _parse_age(cells[labels.age_column or ""], options) if has_age else math.nan
     if isinstance(age, str):
         faults.append(("bad_age", age))
-    split = cells[options.split_column] if options.split_column else ""
-    if options.split_column and not split.isidentifier():
+    split = cells.get(options.split_column or "", "")
+    if options.split_column in cells and not split.isidentifier():
         faults.append(("bad_split", f"the split {split!r} is not a name such as train or test"))
     if faults or sex is None or isinstance(age, str):
         return [Problem(labels.name, number, identifier, "", *fault) for fault in faults]
-    group = cells[options.group_column] if options.group_column else ""
+    group = cells.get(options.group_column or "", "")
     return LabelRow(identifier, sex, age, labels.name, number, group, split)
 
 
@@ -277,11 +279,9 @@ def _parse_age(cell: str, options: LabelOptions) -> float | str:
 
 def _number(cell: str) -> float | None:
     """The number in a cell, with point or comma; None where there is none, or NaN."""
-    try:
-        number = float(re.sub(r"^(\d+),(\d+)$", r"\1.\2", cell))
-    except ValueError:
+    if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
         return None
-    return None if math.isnan(number) else number
+    return float(cell.replace(",", "."))
 
 
 def _identifier(cell: str) -> str:

@@ -153,7 +153,7 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def written_whole(path: Path, mode: str = "w") -> Iterator[Any]:
     """A stream to a file that appears, whole and on the disk, when the block ends well."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside = path.with_name(f".{path.name}.writing")  # what a kill leaves, the next one replaces
     is_binary = "b" in mode
     try:
         with aside.open(

@@ -9,7 +9,7 @@ import keras
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import ExperimentConfig, PreprocessingConfig
-from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.manifest import sha256_of
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 
@@ -43,7 +43,7 @@ class Run:
             config = configuration.from_dict(ExperimentConfig, values["config"])
             preprocessing = configuration.from_dict(PreprocessingConfig, values["preprocessing"])
             fingerprint = values["fingerprint"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, UsageError) as error:
             raise ModelRefusedError(f"{path}: not a run of this version ({error}).") from error
         return cls(Path(folder), config, preprocessing, fingerprint, values)
 

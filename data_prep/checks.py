@@ -39,6 +39,7 @@ def check(
         rows += part_rows
         problems += part_problems
     problems += _ids_in_two_tables(rows)
+    problems += _groups_in_two_splits(rows)
     sound = sorted(_without(rows, problems), key=lambda row: shuffle_key(seed, row.id))
     selected = sound[:limit]
     images = dict.fromkeys(image for part in source.parts for image in part.images)
@@ -112,6 +113,19 @@ def _ids_in_two_tables(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
             yield _problem(row, "duplicate_id", message)
 
 
+def _groups_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
+    """Every row of a patient whom the split column puts into more than one split."""
+    splits: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.label.group and row.label.split:
+            splits[row.label.group].add(row.label.split)
+    for row in rows:
+        found = splits.get(row.label.group, set())
+        if len(found) > 1:
+            message = f"the group {row.label.group!r} is in the splits {', '.join(sorted(found))}"
+            yield _problem(row, "group_in_two_splits", message)
+
+
 def _read_files(
     files: Sequence[SourceFile], is_registered: bool, jobs: int, on_progress: OnProgress | None
 ) -> dict[SourceFile, str | radiograph.Refusal]:
@@ -153,7 +167,8 @@ def _same_picture(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
     by_content: dict[str, list[CheckedRow]] = defaultdict(list)
     for row in rows:
         by_content[row.sha256].append(row)
-    for copies in by_content.values():
+    for found in by_content.values():
+        copies = sorted(found, key=lambda row: (row.label.table, row.label.row))
         labels = {(row.label.sex, str(row.label.bone_age_months)) for row in copies}
         agree = len(labels) == 1
         for row in copies[1 if agree else 0 :]:

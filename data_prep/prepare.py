@@ -82,13 +82,16 @@ def prepare(
         rows, problems, source, config = _check(config, jobs, notify)
         if problems and not config.skip_bad:
             raise _refused(output, problems, "Nothing was prepared.")
+        if not rows:
+            raise _refused(output, problems, "No radiograph is left.")
         splits = assign_splits(rows, config.split, config.seed)
         plan = _plan_digest(config, source, rows, splits)
         if (output / manifest.MANIFEST).exists():
             done = _already_complete(output, plan)
-            return dataclasses.replace(
-                _report(config, source, done.splits, problems), already_complete=True
-            )
+            _remove_work(output / WORK)
+            problems = [Problem(**reject) for reject in done.rejects]
+            report = _report(config, source, done.splits, problems)
+            return dataclasses.replace(report, already_complete=True)
         tasks = _tasks(config, rows, splits, output / WORK)
         _keep_only_work_of(plan, output / WORK)
         total = len(rows)
@@ -98,7 +101,7 @@ def prepare(
         problems += [problem for result in results for problem in result.rejects]
         if problems and not config.skip_bad:
             raise _refused(output, problems, "The data set was not published.")
-        rejected = {problem.id for problem in problems}
+        rejected = {problem.id for result in results for problem in result.rejects}
         rows = [row for row in rows if row.id not in rejected]
         if not rows:
             raise _refused(output, problems, "No radiograph is left.")

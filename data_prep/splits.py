@@ -30,7 +30,7 @@ def assign_splits(
 def _deal(rows: Sequence[CheckedRow], shares: Mapping[str, float], seed: int) -> dict[str, str]:
     """Deal groups, stratum after stratum, each to the split that is furthest below its share."""
     groups: dict[str, list[CheckedRow]] = defaultdict(list)
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.id):
         groups[f"group:{row.label.group}" if row.label.group else f"id:{row.id}"].append(row)
     order = sorted(groups, key=lambda name: (_stratum(groups[name]), shuffle_key(seed, name)))
     total = sum(shares.values())

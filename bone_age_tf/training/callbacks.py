@@ -24,8 +24,16 @@ class HistoryCsv(keras.callbacks.Callback):
         self._path = path
         self._rows = rows
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Write what an earlier process had finished but not written."""
+        if self._rows:
+            self._write()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write the rows that the loop has collected so far."""
+        self._write()
+
+    def _write(self) -> None:
         stream = io.StringIO()
         writer = csv.DictWriter(stream, fieldnames=list(self._rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -6,6 +6,7 @@ every variable of the model and the optimizer is kept, with the place in the dat
 
 import dataclasses
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def restore(folder: Path, variables: Sequence[keras.Variable]) -> Progress | Non
         with np.load(path, allow_pickle=False) as archive:
             progress = Progress(**json.loads(archive[_STATE].tobytes()))
             arrays = [archive[name] for name in sorted(archive.files) if name != _STATE]
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputDataError(
             f"{path}: not a checkpoint of this program ({error}). Say --fresh to start over."
         ) from error

@@ -71,12 +71,11 @@ def train(
     find_backbone(config.model.trunk, radiographs.frame)
     _require_run_folder(folder)
     with _locked(folder):
-        if fresh:
-            _clear(folder)
         description = _describe(config, radiographs, weights)
-        _require_same_run(folder, description)
+        if not fresh:
+            _require_same_run(folder, description)
         notify = on_progress or (lambda stage, done, total, detail: None)
-        return _train(config, radiographs, folder, description, weights, notify)
+        return _train(config, radiographs, folder, description, weights, fresh, notify)
 
 
 def _train(
@@ -85,6 +84,7 @@ def _train(
     folder: Path,
     description: dict[str, Any],
     weights: str,
+    fresh: bool,
     notify: Callable[[str, int, int, str], None],
 ) -> TrainReport:
     keras.utils.set_random_seed(config.train.seed)
@@ -101,10 +101,13 @@ def _train(
         model = build_bone_age_model(
             config.model, radiographs.frame, precision=description["precision"]
         )
-        if not (folder / checkpoint.FILE).exists():
+        if fresh or not (folder / checkpoint.FILE).exists():
             load_trunk_weights(model.get_layer(config.model.trunk), weights)
         optimizer = _optimizer(config, batches.steps, description["precision"])
         optimizer.build(model.trainable_variables)
+    validation = _validation(radiographs, config.train.batch_size)
+    if fresh:
+        _clear(folder)  # only now that nothing can be refused any more
     if not (folder / RUN_FILE).exists():
         write_json(folder / RUN_FILE, description)
     engine = loop.Loop(
@@ -112,7 +115,7 @@ def _train(
         optimizer=optimizer,
         strategy=devices,
         batches=batches,
-        validation=_validation(radiographs, config.train.batch_size),
+        validation=validation,
         batch_size=config.train.batch_size,
         loss_scale_months=float(config.model.age_sd_months or 1),
         folder=folder,

