@@ -25,8 +25,8 @@ from bone_age_tf.radiograph import refusal_from
 
 DATA_SET_NAME = "bone_age"
 
-PNG_COMPRESSION = 3
-"""zlib level: five times as fast as the default of 6, files a tenth larger (measured)."""
+PNG_COMPRESSION = 1
+"""zlib level: 3.3 ms for a radiograph instead of 33 ms at the default of 6, files a sixth larger."""
 
 
 @dataclasses.dataclass(frozen=True)
