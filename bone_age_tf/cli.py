@@ -159,7 +159,7 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
     "--shards", type=int, help="Shards of the largest split. [one for every 128 radiographs]"
 )
 @click.option("--jobs", type=int, help="Shards made at the same time. [one for each core]")
-@click.option("--limit", type=int, help="Use only this many rows, drawn by the seed.")
+@click.option("--limit", type=int, help="Use (and read) only this many rows, drawn by the seed.")
 @click.option("--skip-bad", is_flag=True, help="Go on without bad rows and files; exit code 4.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option(

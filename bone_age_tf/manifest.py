@@ -56,7 +56,7 @@ class DataSetManifest:
     config: Mapping[str, Any]
     """The settings of `prepare` that decided the content."""
     source: Mapping[str, Any]
-    """Layout, tables, and the numbers of rows and files."""
+    """Layout and tables."""
     rejects: tuple[Mapping[str, Any], ...]
     """Every row or file that was left out, with the reason."""
     schema: str = DATA_SET_SCHEMA

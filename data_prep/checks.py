@@ -114,14 +114,13 @@ def _ids_in_two_tables(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
 
 
 def _groups_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    """Every row of a patient whom the split column puts into more than one split."""
+    """Every row of a patient whom the split column or the layout puts into more than one split."""
     splits: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        if row.label.group and row.label.split:
-            splits[row.label.group].add(row.label.split)
+        splits[row.label.group].add(row.label.split or row.split or "")
     for row in rows:
-        found = splits.get(row.label.group, set())
-        if len(found) > 1:
+        found = splits[row.label.group]
+        if row.label.group and len(found) > 1:
             message = f"the group {row.label.group!r} is in the splits {', '.join(sorted(found))}"
             yield _problem(row, "group_in_two_splits", message)
 

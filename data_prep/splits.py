@@ -46,7 +46,7 @@ def _deal(rows: Sequence[CheckedRow], shares: Mapping[str, float], seed: int) ->
 
 
 def _stratum(group: Sequence[CheckedRow]) -> tuple[int, int]:
-    """Sex and age band of a group's youngest radiograph; unlabelled ones are a band of their own."""
+    """Sex of a group's first identifier and band of its lowest age; unlabelled is a band of its own."""
     ages = [row.label.bone_age_months for row in group if not math.isnan(row.label.bone_age_months)]
     band = int(min(ages) // AGE_BAND_MONTHS) if ages else -1
     return int(group[0].label.sex), band

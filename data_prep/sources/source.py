@@ -1,7 +1,7 @@
 """What every layout yields: label tables and the image files that belong to each."""
 
+import contextlib
 import dataclasses
-import logging
 from collections.abc import Sequence
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
@@ -9,8 +9,6 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile, list_files
 from bone_age_tf.labels import LabelTable, read_table
 from bone_age_tf.tables import TABLE_SUFFIXES
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +33,29 @@ class Source:
 
 def read_tables(files: Sequence[SourceFile], options: LabelOptions) -> list[LabelTable]:
     """The tables in the source's top folders, those whose header is known."""
-    near = [file for file in files if file.suffix in TABLE_SUFFIXES and file.name.count("/") <= 2]
     tables = []
-    for file in near:
-        try:
+    for file in _near_tables(files):
+        with contextlib.suppress(InputDataError):  # notes, drafts, other people's files
             tables.append(read_table(file, options))
-        except InputDataError as error:  # notes, drafts, other people's files
-            log.info("%s is not taken as a label table: %s", file.name, error)
     return [table for table in tables if table.id_column and (table.age_column or table.sex_column)]
+
+
+def why_no_table(files: Sequence[SourceFile], options: LabelOptions) -> list[str]:
+    """For each file that could have been a label table, why it was not taken."""
+    reasons = []
+    for file in _near_tables(files):
+        try:
+            columns = read_table(file, options).table.columns
+            reasons.append(
+                f"{file.name}: no known identifier with bone age or sex in {', '.join(columns)}."
+            )
+        except InputDataError as error:
+            reasons.append(str(error))
+    return reasons
+
+
+def _near_tables(files: Sequence[SourceFile]) -> list[SourceFile]:
+    return [file for file in files if file.suffix in TABLE_SUFFIXES and file.name.count("/") <= 2]
 
 
 def images_of(config: PrepareConfig, files: Sequence[SourceFile]) -> tuple[SourceFile, ...]:

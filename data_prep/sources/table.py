@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data_prep.sources.source import LabelledImages, Source, images_of, read_tables
+from bone_age_tf.data_prep.sources.source import (
+    LabelledImages,
+    Source,
+    images_of,
+    read_tables,
+    why_no_table,
+)
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelTable, read_table
@@ -20,7 +26,7 @@ def recognise(config: PrepareConfig, files: Sequence[SourceFile]) -> Source | No
         return Source("table", (LabelledImages(read_table(named, config.label_options), images),))
     tables = read_tables(files, config.label_options)
     if not tables and not config.label_options.unlabelled:
-        raise InputDataError(_no_table(config))
+        raise InputDataError(_no_table(config, why_no_table(files, config.label_options)))
     return Source("table", (LabelledImages(_only(tables, config), images),))
 
 
@@ -33,10 +39,11 @@ def _only(tables: Sequence[LabelTable], config: PrepareConfig) -> LabelTable | N
     return tables[0] if tables else None
 
 
-def _no_table(config: PrepareConfig) -> str:
+def _no_table(config: PrepareConfig, not_taken: Sequence[str]) -> str:
     return (
         f"{config.source}: radiographs but no label table found. Expected a CSV or Excel table with an "
         "identifier (the file's name without its ending), sex and bone age in months. Name it with "
         "--labels, and its columns with --id-column, --age-column and --sex-column; or say "
         "--unlabelled where the data are only for prediction."
+        + "".join(f"\nNot taken: {reason}" for reason in not_taken)
     )

@@ -9,7 +9,9 @@ from conftest import draw_hand, write_kaggle_layout
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
 from bone_age_tf.data_prep.checks import CheckedRow, check
+from bone_age_tf.data_prep.rows import shuffle_key
 from bone_age_tf.data_prep.sources import find_source
+from bone_age_tf.errors import InputDataError
 from bone_age_tf.labels import Problem
 
 TABLE = "boneage-training-dataset.csv"
@@ -188,7 +190,26 @@ def test_limit_reads_only_the_selected_files_but_the_whole_table(raw: Path) -> N
     _add_row(raw, "9000,999,True")
     (raw / IMAGES / "7.png").write_bytes(b"")
     rows, problems = _check(raw, limit=2)
-    assert {row.id for row in rows} | {problem.id for problem in problems} > {"7", "9000"}
-    assert {problem.code for problem in problems} <= {"no_row", "no_image", "bad_age", "empty"}
-    assert ("empty" in {p.code for p in problems}) == (len(rows) == 1)
-    assert not [problem for problem in problems if (problem.id, problem.code) == ("7", "empty")]
+    drawn = sorted((f"100{number}" for number in range(6)), key=lambda name: shuffle_key(0, name))[
+        :2
+    ]
+    assert {row.id for row in rows} == set(drawn) - {"1005"}
+    found = {("7", "no_row"), ("9000", "bad_age"), ("9000", "no_image")}
+    unread = {("1005", "empty")} if "1005" in drawn else set()
+    assert {(problem.id, problem.code) for problem in problems} == found | unread
+
+
+def test_patient_in_the_training_and_test_tables_of_a_layout_is_reported(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "test")):
+        (tmp_path / split).mkdir()
+        assert cv2.imwrite(str(tmp_path / split / f"{split}1.png"), draw_hand(90, number))
+        table = f"id,boneage,male,patient\n{split}1,90,True,P\n"
+        (tmp_path / f"{split}.csv").write_text(table)
+    _, problems = _check(tmp_path, LabelOptions(group_column="patient"))
+    assert [problem.code for problem in problems] == ["group_in_two_splits"] * 2
+
+
+def test_why_a_broken_table_was_not_taken_is_said(raw: Path) -> None:
+    (raw / TABLE).write_text("id,sex,sex\n1000,F,F\n")
+    with pytest.raises(InputDataError, match="Not taken: .*two columns are named sex"):
+        _check(raw)
