@@ -88,8 +88,7 @@ def _with_common_options(command: Callable[..., Any]) -> Callable[..., Any]:
         console.set_up_logging(quiet=quiet, debug=debug)
         if not debug:
             console.import_tensorflow_silently()
-        with console.ProgressDisplay(quiet=quiet) as progress:
-            return command(progress=progress, **options)
+        return command(progress=console.ProgressDisplay(quiet=quiet), **options)
 
     return wrapped
 
@@ -206,12 +205,13 @@ def prepare(
         preprocessing=PreprocessingConfig(method=preprocess, scale=scale),
         **options,
     )
-    report = run(
-        config,
-        dry_run=dry_run,
-        runner=_beam_runner(beam_options) if runner == "beam" else None,
-        on_progress=progress,
-    )
+    with progress:
+        report = run(
+            config,
+            dry_run=dry_run,
+            runner=_beam_runner(beam_options) if runner == "beam" else None,
+            on_progress=progress,
+        )
     return _show_prepared(config, report, dry_run=dry_run)
 
 
@@ -292,7 +292,8 @@ def train(
     from bone_age_tf.training.train import train as run_training
 
     config = override(load_recipe(recipe), assignments)
-    report = run_training(config, on_progress=progress, **options)
+    with progress:
+        report = run_training(config, on_progress=progress, **options)
     best = report.best_validation_mae_months
     judged = f"best validation MAE {best:.2f} months" if best is not None else "no validation split"
     click.echo(f"{report.epochs} epochs, {judged}")
@@ -333,7 +334,8 @@ def evaluate(*, progress: console.ProgressDisplay, as_json: bool, **options: Any
     """
     from bone_age_tf.evaluation import evaluate as run
 
-    result = run(on_progress=progress, **options)
+    with progress:
+        result = run(on_progress=progress, **options)
     click.echo(json.dumps(result, indent=2) if as_json else _evaluation_table(result))
     log.info(f"{RESEARCH_ONLY} Results: {options['output']}")
     if Path(options["model"], "run.json").exists():
@@ -449,7 +451,8 @@ def predict(
     from bone_age_tf.prediction import predict as run
 
     columns = LabelOptions(id_column=id_column, age_column=age_column, sex_column=sex_column)
-    report = run(paths, label_options=columns, on_progress=progress, **options)
+    with progress:
+        report = run(paths, label_options=columns, on_progress=progress, **options)
     if as_json:
         click.echo(
             Path(options["output"], "predictions.jsonl").read_text(encoding="utf-8"), nl=False
