@@ -143,7 +143,7 @@ class ModelConfig:
     head_units: int = 512
     """Units of the layer that joins trunk and sex."""
     dropout: float = 0.3
-    """Dropout before that layer; none after it, where it would be noise on the months themselves."""
+    """Dropout before and after that layer."""
     age_mean_months: float | None = None
     """Mean bone age that the head starts from; None: taken from the training split."""
     age_sd_months: float | None = None

@@ -50,8 +50,9 @@ def build_bone_age_model(
 
     # === Head ===
     joined = layers.Concatenate(dtype="float32", name="image_and_sex")([pooled, sex_features])
-    joined = layers.Dropout(config.dropout, dtype="float32", name="dropout")(joined)
+    joined = layers.Dropout(config.dropout, dtype="float32", name="dropout_1")(joined)
     joined = layers.Dense(config.head_units, "relu", dtype="float32", name="joint")(joined)
+    joined = layers.Dropout(config.dropout, dtype="float32", name="dropout_2")(joined)
     score = layers.Dense(1, dtype="float32", name="score")(joined)
     months = layers.Rescaling(
         config.age_sd_months, config.age_mean_months, dtype="float32", name="months"
