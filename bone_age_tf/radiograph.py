@@ -16,7 +16,6 @@ import tensorflow as tf
 MIN_SIDE = 64
 MAX_SIDE = 12_000
 MAX_PIXELS = 40_000_000
-MAX_BYTES = 64 * 2**20
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"

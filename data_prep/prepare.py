@@ -17,9 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
-from bone_age_tf import manifest
+from bone_age_tf import locks, manifest
 from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.checks import OnProgress, check
 from bone_age_tf.data_prep.publish import publish
@@ -28,7 +26,7 @@ from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, 
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
-from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
+from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.labels import Problem, problems_csv, summary
 from bone_age_tf.preprocessing import pipeline
 
@@ -147,24 +145,17 @@ def _check(
 
 @contextlib.contextmanager
 def _locked(output: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system lets go of a dead process' lock."""
+    """Hold the folder for this process, and leave nothing in it where nothing was written."""
     work = output / WORK
-    work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise EnvironmentFaultError(
-            f"{output}: another process is preparing this folder. Wait for it, or choose another --output."
-        ) from error
-    try:
-        yield
-    finally:
-        if [path.name for path in work.iterdir()] == [LOCK]:
-            shutil.rmtree(work)
-        lock.release()
-        with contextlib.suppress(OSError):
-            output.rmdir()  # only where nothing was written
+    busy = f"{output}: another process is preparing this folder. Wait for it, or choose another --output."
+    with locks.held(work / LOCK, busy):
+        try:
+            yield
+        finally:
+            if [path.name for path in work.iterdir()] == [LOCK]:
+                shutil.rmtree(work)
+            with contextlib.suppress(OSError):
+                output.rmdir()  # only where it is empty
 
 
 def _plan_digest(

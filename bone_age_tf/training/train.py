@@ -10,23 +10,21 @@
 | `tensorboard/`      | scalars and a sheet of augmented inputs                                 |
 """
 
-import contextlib
 import dataclasses
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from filelock import FileLock, Timeout
 
 from bone_age_tf import config as configuration
-from bone_age_tf import record
+from bone_age_tf import locks, record
 from bone_age_tf.config import ExperimentConfig
-from bone_age_tf.errors import EnvironmentFaultError, UsageError
+from bone_age_tf.errors import UsageError
 from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
 from bone_age_tf.manifest import versions, write_json
 from bone_age_tf.models.backbones import find_backbone, load_trunk_weights
@@ -70,7 +68,8 @@ def train(
     config = _resolve(config, radiographs)
     find_backbone(config.model.trunk, radiographs.frame)
     _require_run_folder(folder)
-    with _locked(folder):
+    busy = f"{folder}: another process is training in this folder. Wait for it, or choose another --run."
+    with locks.held(folder / LOCK, busy):
         description = _describe(config, radiographs, weights)
         if not fresh:
             _require_same_run(folder, description)
@@ -175,22 +174,6 @@ def _require_run_folder(folder: Path) -> None:
             f"--run {folder}: expected a new folder, or one that `train` began. "
             f"Received a folder with other files and no {RUN_FILE}. Choose another --run."
         )
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise EnvironmentFaultError(
-            f"{folder}: another process is training in this folder. Wait for it, or choose another --run."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _clear(folder: Path) -> None:

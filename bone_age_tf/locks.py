@@ -1,0 +1,27 @@
+"""One process at a time in a folder; the system lets go of a dead process' lock."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from bone_age_tf.errors import EnvironmentFaultError
+
+
+@contextlib.contextmanager
+def held(path: Path, busy: str) -> Iterator[None]:
+    """Hold the lock file `path`, its folder made where it is missing.
+
+    Raises `EnvironmentFaultError` with the text `busy` where another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise EnvironmentFaultError(busy) from error
+    try:
+        yield
+    finally:
+        lock.release()
