@@ -1,0 +1,188 @@
+"""How a radiograph is taken: aim, beam, detector. `clean` is a good one; `varied` what archives hold."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from bone_age_tf.data_prep.phantom import artefacts
+from bone_age_tf.data_prep.phantom.rendering import Camera
+from bone_age_tf.data_prep.phantom.skeleton import turn
+from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
+
+STYLES = ("clean", "varied")
+
+
+@dataclasses.dataclass(frozen=True)
+class Acquisition:
+    """One exposure; the defaults are a good radiograph."""
+
+    style: str = "clean"
+    rotation_degrees: float = 0.0
+    """Of the hand in the picture, clockwise before mirroring."""
+    mirrored: bool = False
+    """The thumb is on the left."""
+    inverted: bool = False
+    """Bone is dark."""
+    fill: float = 0.93
+    """Share of the picture that the hand fills."""
+    offset: tuple[float, float] = (0.5, 0.5)
+    """Where in the room that is left the hand lies, 0 to 1."""
+    aspect: float = 0.8
+    """Width over height of the picture."""
+    forearm: float = 0.2
+    """Length of the forearm in the picture, in hand units."""
+    hardness: float = 1.0
+    """Factor of the attenuation: below 1 a higher tube voltage."""
+    blur: float = 0.0020
+    """Unsharpness of focus and detector in hand units."""
+    scatter: float = 0.25
+    """Scattered over primary radiation."""
+    noise: float = 0.006
+    detail: float = 0.55
+    """How far the detector's software lifts local contrast."""
+    gamma: float = 0.95
+    black: float = 6.0
+    white: float = 215.0
+    """Grey values of the open beam and of the densest bone."""
+    half_resolution: bool = False
+    collimation: str = "none"
+    """none, shutter (black outside a frame), frame (a bright line and grey outside), unexposed (white strips)."""
+    film_border: bool = False
+    """A grey film on a black background."""
+    marker: bool = False
+    holder: bool = False
+    """An adult's finger reaches in from the edge."""
+    artefact_seed: int = 0
+
+
+def draw_acquisition(rng: np.random.Generator, style: str) -> Acquisition:
+    """Draw how one radiograph is taken."""
+    clean = Acquisition(
+        rotation_degrees=float(rng.normal(0, 2)),
+        fill=float(rng.uniform(0.9, 0.96)),
+        forearm=float(rng.uniform(0.14, 0.3)),
+        hardness=float(np.exp(rng.normal(0, 0.06))),
+        detail=float(rng.uniform(0.45, 0.7)),
+        artefact_seed=int(rng.integers(2**31)),
+    )
+    return _varied(rng, clean) if style == "varied" else clean
+
+
+def _varied(rng: np.random.Generator, clean: Acquisition) -> Acquisition:
+    def happens(share: float) -> bool:
+        return bool(rng.random() < share)
+
+    turned = happens(0.08)
+    rotation = rng.uniform(-60, 60) if turned else rng.normal(0, 9)
+    faint = happens(0.25)
+    black = rng.uniform(20, 110) if happens(0.4) else rng.uniform(0, 15)
+    collimations = ("none", "shutter", "frame", "unexposed")
+    return dataclasses.replace(
+        clean,
+        style="varied",
+        rotation_degrees=float(rotation),
+        mirrored=happens(0.08),
+        inverted=happens(0.04),
+        fill=float(rng.uniform(0.62, 1.0)),
+        offset=(float(rng.uniform(0, 1)), float(rng.uniform(0, 1))),
+        aspect=float(rng.choice([0.7, 0.75, 0.8, 0.83, 0.9, 1.0])),
+        forearm=float(np.clip(rng.gamma(2.5, 0.12), 0.03, 1.1)),
+        hardness=float(np.exp(rng.normal(-0.05, 0.15))),
+        blur=float(rng.uniform(0.0012, 0.0045)),
+        scatter=float(rng.uniform(0.1, 0.8)),
+        noise=float(np.exp(rng.normal(np.log(0.009), 0.6))),
+        detail=float(rng.uniform(0.0, 0.9)),
+        gamma=float(np.exp(rng.normal(0.0, 0.22))),
+        black=float(black),
+        white=float(black + rng.uniform(35, 90) if faint else rng.uniform(max(150, black + 60), 255)),
+        half_resolution=happens(0.12),
+        collimation=str(rng.choice(collimations, p=[0.5, 0.18, 0.12, 0.2])),
+        film_border=happens(0.12),
+        marker=happens(0.85),
+        holder=happens(0.06),
+    )
+
+
+def aim(taken: Acquisition, parts: Sequence[SoftPart], size: int) -> Camera:
+    """The camera that puts the hand where the exposure wants it; the longer side has `size` pixels."""
+    longer = max(1.0, taken.aspect)
+    height, width = round(size / longer), round(size * taken.aspect / longer)
+    every = np.concatenate([part.outline for part in parts])
+    wrist = float(np.median(parts[-1].outline[:, 0]))
+    hand = every[every[:, 1] > -0.15]
+    end = np.array([[wrist - 0.16, -0.17 - taken.forearm], [wrist + 0.16, -0.17 - taken.forearm]])
+    seen = turn(np.concatenate([hand, end]), taken.rotation_degrees)
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    scale = float(taken.fill * np.min(np.array([width, height]) / (high - low)))
+    room = np.array([width, height]) - scale * (high - low)
+    corner = room * np.array(taken.offset)  # left and bottom edge of what is seen
+    if taken.fill > 0.85 or taken.style == "clean":
+        corner[1] = min(corner[1], 0.03 * height)
+    angle = np.radians(taken.rotation_degrees)
+    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    matrix = np.zeros((2, 3))
+    matrix[:, :2] = scale * np.diag([1.0, -1.0]) @ rotation
+    matrix[:, 2] = (corner[0] - scale * low[0], height - corner[1] + scale * low[1])
+    if taken.mirrored:
+        matrix[0] = -matrix[0]
+        matrix[0, 2] += width - 1
+    return Camera(matrix, height, width)
+
+
+def expose(
+    attenuation: np.ndarray,
+    mask: np.ndarray,
+    taken: Acquisition,
+    camera: Camera,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Attenuation float32 [height, width] -> the radiograph, uint8 [height, width]."""
+    spoiler = artefacts.Artefacts(np.random.default_rng(taken.artefact_seed), camera, mask)
+    if taken.holder:
+        attenuation = attenuation + spoiler.holder()
+    received = _beam(attenuation * np.float32(taken.hardness), taken, camera)
+    quantum = rng.standard_normal(received.shape, dtype=np.float32)
+    received += np.float32(taken.noise) * quantum * np.sqrt(received)
+    grey = _develop(received, mask, taken, camera)
+    if taken.collimation != "none":
+        grey = spoiler.collimate(grey, taken.collimation)
+    if taken.marker:
+        grey = spoiler.mark(grey)
+    if taken.film_border:
+        grey = spoiler.border(grey)
+    if taken.inverted:
+        grey = np.float32(255) - grey
+    if taken.half_resolution:
+        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        grey = cv2.resize(half, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.clip(np.round(grey), 0, 255).astype(np.uint8)
+
+
+def _beam(attenuation: np.ndarray, taken: Acquisition, camera: Camera) -> np.ndarray:
+    """Radiation behind the hand as a fraction of the open beam: primary, unsharp, and scattered."""
+    primary = np.exp(-attenuation)
+    primary = cv2.GaussianBlur(primary, (0, 0), max(0.45, taken.blur * camera.pixels_per_unit))
+    scattered = _wide_blur(primary, 0.12 * camera.pixels_per_unit)
+    return (primary + np.float32(taken.scatter) * scattered) / np.float32(1 + taken.scatter)
+
+
+def _develop(
+    received: np.ndarray, mask: np.ndarray, taken: Acquisition, camera: Camera
+) -> np.ndarray:
+    """The detector's curve and its software: radiation -> grey values, float32."""
+    density = -np.log(np.maximum(received, np.float32(1e-3)))
+    broad = _wide_blur(density, 0.07 * camera.pixels_per_unit)
+    density = density + np.float32(taken.detail) * (density - broad) * mask
+    densest = float(np.percentile(density[mask > 0][::7], 99.5)) if mask.any() else 1.0
+    shown = np.clip(density / max(densest, 1e-3), 0, 1.15) ** np.float32(taken.gamma)
+    return np.float32(taken.black) + np.float32(taken.white - taken.black) * shown
+
+
+def _wide_blur(plane: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur with a large sigma, computed on a coarse copy."""
+    coarse = max(1, int(sigma / 4))
+    small = cv2.resize(plane, None, fx=1 / coarse, fy=1 / coarse, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma / coarse)
+    return cv2.resize(small, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -1,0 +1,123 @@
+"""One drawn radiograph with its truth."""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from bone_age_tf.data_prep.phantom import acquisition, bones, maturation, rendering, skeleton
+from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES, RAYS, Segment
+from bone_age_tf.data_prep.phantom.soft_tissue import soft_parts
+
+GROWN_UP_MONTHS = 150.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """What is known about a drawn radiograph because it was drawn."""
+
+    bone_age_months: float
+    sex: str
+    """F or M."""
+    mask: np.ndarray
+    """uint8 [height, width]: 255 hand and forearm, 0 everything else."""
+    bones: np.ndarray
+    """uint8 [height, width]: 0 no bone, 1 + position in `skeleton.ALL_BONES`."""
+    key_points: Mapping[str, tuple[float, float]]
+    """Name -> (x, y) in pixels, x = column; also where they lie outside the picture."""
+    stages: Mapping[str, maturation.Stage]
+    """Ossification centre -> how far it has come."""
+    acquisition: acquisition.Acquisition
+    """How the radiograph was taken: rotation, mirroring, inversion and the rest."""
+    pixel_spacing_mm: float
+
+
+def draw(
+    bone_age_months: float,
+    sex: str,
+    rng: np.random.Generator,
+    *,
+    size: int = 768,
+    style: str = "clean",
+    with_bones: bool = True,
+) -> tuple[np.ndarray, Truth]:
+    """Draw a radiograph of a left hand, uint8 [height, width], its longer side `size` pixels.
+
+    The same state of `rng` at two bone ages draws the same child twice. `style` is `clean` or
+    `varied` (see `acquisition`). Without bones only the soft tissue is left: a control for what a
+    network reads.
+
+    Raises `ValueError` for a bone age outside 0 to 240 months, or a sex other than F and M.
+    """
+    _require(bone_age_months, sex, size, style)
+    child = skeleton.draw_individual(rng)
+    taken = acquisition.draw_acquisition(rng, style)
+    growth = float(np.clip(bone_age_months / GROWN_UP_MONTHS, 0, 1))
+    segments = skeleton.pose(child, growth)
+    stages = maturation.stages(bone_age_months, sex, child.scatter)
+    drawn = [
+        *bones.tubular_bones(segments, stages, child, growth),
+        *bones.carpal_bones(stages, child),
+        *bones.sesamoid(segments, stages["sesamoid"], child),
+    ]
+    parts = soft_parts(segments, child, growth)
+    camera = acquisition.aim(taken, parts, size)
+    millimetres = maturation.hand_unit_millimetres(bone_age_months, sex) * child.size
+    mask = rendering.hand_mask(parts, camera)
+    attenuation = rendering.soft_attenuation(parts, mask, camera, millimetres)
+    bony = rendering.bone_attenuation(drawn, camera, millimetres, rng) * np.float32(child.density)
+    if with_bones:
+        attenuation = attenuation + bony
+    radiograph = acquisition.expose(attenuation, mask, taken, camera, rng)
+    truth = Truth(
+        bone_age_months=float(bone_age_months),
+        sex=sex,
+        mask=mask * np.uint8(255),
+        bones=rendering.label_map(drawn, camera, ALL_BONES),
+        key_points={name: tuple(camera.project(at)) for name, at in _key_points(segments).items()},
+        stages=stages,
+        acquisition=taken,
+        pixel_spacing_mm=millimetres / camera.pixels_per_unit,
+    )
+    return radiograph, truth
+
+
+def _require(bone_age_months: float, sex: str, size: int, style: str) -> None:
+    if not 0 <= bone_age_months <= 240:
+        raise ValueError(f"bone_age_months: expected 0 to 240, received {bone_age_months}.")
+    if sex not in ("F", "M"):
+        raise ValueError(f"sex: a drawn hand is F or M, received {sex!r}.")
+    if size < 64:
+        raise ValueError(f"size: expected at least 64 pixels, received {size}.")
+    if style not in acquisition.STYLES:
+        raise ValueError(f"style: expected one of {acquisition.STYLES}, received {style!r}.")
+
+
+POINT_NAMES = {1: "thumb", 2: "index", 3: "middle", 4: "ring", 5: "little"}
+
+
+def _key_points(segments: Mapping[str, Segment]) -> dict[str, np.ndarray]:
+    """Tips, joints, capitate and wrist in hand units.
+
+    `*_mcp` is the centre of the metacarpal's head; the other joints are the middle of the joint
+    space; `wrist` is the middle of radius and ulna at the radius' growth plate.
+    """
+    points = {"capitate": np.zeros(2)}
+    for ray in RAYS:
+        finger = POINT_NAMES[ray]
+        metacarpal = segments[f"metacarpal_{ray}"]
+        inside = 0.075 if ray == 1 else bones.EPIPHYSIS_HEIGHT["metacarpal"] / 2
+        points[f"{finger}_mcp"] = metacarpal.head - inside * metacarpal.length * metacarpal.axis
+        points[f"{finger}_cmc"] = metacarpal.base
+        names = [k for k in ("proximal", "middle", "distal") if f"{k}_{ray}" in segments]
+        joints = ("ip",) if ray == 1 else ("pip", "dip")
+        for name, joint in zip(names, joints, strict=False):
+            points[f"{finger}_{joint}"] = segments[f"{name}_{ray}"].head
+        last = segments[f"distal_{ray}"]
+        points[f"{finger}_tip"] = last.head - bones.JOINT * last.axis
+    radius, ulna = segments["radius"], segments["ulna"]
+    plate = bones.EPIPHYSIS_HEIGHT["radius"] + bones.JOINT
+    middle = 0.5 * (radius.head + ulna.head)
+    shift = (radius.head - plate * radius.axis - middle) @ radius.axis
+    points["wrist"] = middle + shift * radius.axis
+    return points

@@ -1,0 +1,192 @@
+"""Outlines -> what the beam meets: thickness of soft tissue and bone under every pixel.
+
+A bone is a tube of cortical bone around trabecular bone. Its chord under a pixel follows from the
+distance to its edge, as in a cylinder: the shaft gets its bright rims and the ends their even grey.
+Everything is drawn twice as fine as the picture and averaged.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from bone_age_tf.data_prep.phantom.bones import Bone
+from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
+
+FINER = 2
+CORTICAL_PER_MM = 0.075
+TRABECULAR_PER_MM = 0.026
+SOFT_PER_MM = 0.021
+"""Effective attenuation at about 55 kV, after the tissue has hardened the beam."""
+TRABECULA = 0.0125
+"""Distance of neighbouring trabeculae in hand units."""
+_TILE = 256
+_WAVE = 9.0  # pixels of the tile
+
+
+@dataclasses.dataclass(frozen=True)
+class Camera:
+    """Hand units -> pixels of the picture (x = column, y = row; integers are pixel centres)."""
+
+    matrix: np.ndarray
+    """float [2, 3]."""
+    height: int
+    width: int
+
+    @property
+    def pixels_per_unit(self) -> float:
+        """Length of one hand unit in pixels."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """float [..., 2] in hand units -> float [..., 2] in pixels."""
+        return points @ self.matrix[:, :2].T + self.matrix[:, 2]
+
+    def finer(self) -> "Camera":
+        """The same view in pixels of half the size."""
+        matrix = self.matrix * FINER
+        matrix[:, 2] += (FINER - 1) / 2
+        return Camera(matrix, self.height * FINER, self.width * FINER)
+
+
+def bone_attenuation(
+    bones: Sequence[Bone], camera: Camera, millimetres: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Attenuation (natural logarithm) by bone, float32 [height, width].
+
+    `millimetres` is the length of a hand unit.
+    """
+    fine = camera.finer()
+    plane = np.zeros((fine.height, fine.width), np.float32)
+    for bone in bones:
+        offset = rng.integers(0, _TILE, 2)
+        _add_bone(plane, bone, fine, millimetres, offset)
+    return cv2.resize(plane, (camera.width, camera.height), interpolation=cv2.INTER_AREA)
+
+
+def label_map(bones: Sequence[Bone], camera: Camera, labels: Sequence[str]) -> np.ndarray:
+    """uint8 [height, width]: 0 background, 1 + position of the bone's name in `labels`.
+
+    Where bones overlap, the later one of `bones`.
+    """
+    drawn = np.zeros((camera.height, camera.width), np.uint8)
+    for bone in bones:
+        for outline in bone.outlines:
+            _fill(drawn, camera.project(outline), 1 + labels.index(bone.name))
+    return drawn
+
+
+def _add_bone(
+    plane: np.ndarray, bone: Bone, camera: Camera, millimetres: float, offset: np.ndarray
+) -> None:
+    outlines = [camera.project(outline) for outline in bone.outlines]
+    every = np.concatenate(outlines)
+    low = np.maximum(np.floor(every.min(axis=0)).astype(int) - 2, 0)
+    high = np.minimum(np.ceil(every.max(axis=0)).astype(int) + 3, (camera.width, camera.height))
+    if (high <= low).any():
+        return
+    mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+    for outline in outlines:
+        _fill(mask, outline - low, 1)
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / np.float32(camera.pixels_per_unit)
+    along, across = _bone_coordinates(bone, camera, low, mask.shape)
+    attenuation = _attenuation(bone, depth, along, across, offset) * np.float32(millimetres)
+    plane[low[1] : high[1], low[0] : high[0]] += attenuation * mask
+
+
+def _bone_coordinates(
+    bone: Bone, camera: Camera, corner: np.ndarray, shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each pixel from the bone's origin, along its axis and across, in hand units."""
+    inverse = np.linalg.inv(camera.matrix[:, :2])
+    across_axis = np.array([bone.axis[1], -bone.axis[0]])
+    rows, columns = np.arange(shape[0]), np.arange(shape[1])
+    grids = []
+    for axis in (bone.axis, across_axis):
+        per_pixel = axis @ inverse
+        constant = per_pixel @ (corner - camera.matrix[:, 2]) - axis @ bone.origin
+        grid = (per_pixel[1] * rows)[:, None] + (per_pixel[0] * columns + constant)[None, :]
+        grids.append(grid.astype(np.float32))
+    return grids[0], grids[1]
+
+
+def _attenuation(
+    bone: Bone, depth: np.ndarray, along: np.ndarray, across: np.ndarray, offset: np.ndarray
+) -> np.ndarray:
+    thick, thin = bone.cortex
+    middle = np.float32(0.5 * bone.length if bone.length < 1 else 0.45)
+    shaft = np.exp(-(((along - middle) / np.float32(0.62 * middle)) ** 4))
+    cortex = np.float32(thin) + np.float32(max(thick - thin, 0)) * shaft
+    radius = np.float32(bone.half_depth)
+    outer = _chord(depth, radius)
+    inner = _chord(np.maximum(depth - cortex, 0), np.maximum(radius - cortex, np.float32(1e-4)))
+    texture = _texture(along * (1 - np.float32(0.45) * shaft), across, offset)
+    trabecular = inner * (1 - np.float32(0.55) * shaft) * (1 + np.float32(0.5) * texture)
+    result = np.float32(CORTICAL_PER_MM) * (outer - inner) + np.float32(TRABECULAR_PER_MM) * trabecular
+    for line in bone.lines:
+        band = np.exp(-(((along - np.float32(line.distance)) / np.float32(0.0042)) ** 2))
+        result += np.float32(0.020 * line.strength * CORTICAL_PER_MM) * band
+    return result
+
+
+def _chord(depth: np.ndarray, radius: np.ndarray | np.float32) -> np.ndarray:
+    """Length of the beam's way through a rounded body at a distance from its edge."""
+    inside = np.minimum(depth, radius)
+    return 2 * np.sqrt(inside * (2 * radius - inside))
+
+
+def _texture(along: np.ndarray, across: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    scale = np.float32(_WAVE / TRABECULA)
+    row = (along * scale + np.float32(offset[0])).astype(np.int32) & (_TILE - 1)
+    column = (across * scale + np.float32(offset[1])).astype(np.int32) & (_TILE - 1)
+    return _tile()[row, column]
+
+
+@functools.cache
+def _tile() -> np.ndarray:
+    """A net of bright lines that repeats without a seam, mean 0, float32 [256, 256]."""
+    noise = np.fft.fft2(np.random.default_rng(0).standard_normal((_TILE, _TILE)))
+    wave = np.hypot(*np.meshgrid(np.fft.fftfreq(_TILE), np.fft.fftfreq(_TILE)))
+    band = np.exp(-(((wave - 0.6 / _WAVE) / (0.35 / _WAVE)) ** 2))
+    waves = np.real(np.fft.ifft2(noise * band))
+    ridges = -np.abs(waves / waves.std())
+    return ((ridges - ridges.mean()) / ridges.std()).astype(np.float32)
+
+
+# === Soft tissue ===
+
+
+def hand_mask(parts: Sequence[SoftPart], camera: Camera) -> np.ndarray:
+    """uint8 [height, width], 1 where there is hand or forearm; the webs between fingers rounded."""
+    mask = np.zeros((camera.height, camera.width), np.uint8)
+    for part in parts:
+        _fill(mask, camera.project(part.outline), 1)
+    radius = max(1, round(0.024 * camera.pixels_per_unit))
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    margin = 2 * radius
+    mask = cv2.copyMakeBorder(mask, *[margin] * 4, borderType=cv2.BORDER_REPLICATE)
+    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
+    blurred = cv2.GaussianBlur(mask * np.uint8(255), (0, 0), 0.012 * camera.pixels_per_unit)
+    return (blurred[margin:-margin, margin:-margin] > 127).astype(np.uint8)
+
+
+def soft_attenuation(
+    parts: Sequence[SoftPart], mask: np.ndarray, camera: Camera, millimetres: float
+) -> np.ndarray:
+    """Attenuation (natural logarithm) by soft tissue, float32 [height, width]."""
+    units = camera.pixels_per_unit
+    depths = np.zeros(mask.shape, np.float32)
+    for part in parts:
+        _fill(depths, camera.project(part.outline), part.half_depth)
+    depths = cv2.blur(depths, (max(1, round(0.06 * units)),) * 2)
+    depths = np.maximum(cv2.blur(depths, (max(1, round(0.05 * units)),) * 2), 0.03)
+    padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, borderType=cv2.BORDER_REPLICATE)
+    inside = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] / np.float32(units)
+    return _chord(inside, depths) * np.float32(SOFT_PER_MM * millimetres)
+
+
+def _fill(target: np.ndarray, polygon: np.ndarray, value: float) -> None:
+    points = np.round(polygon * 16).astype(np.int32)
+    cv2.fillPoly(target, [points], color=float(value), lineType=cv2.LINE_8, shift=4)
