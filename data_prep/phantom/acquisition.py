@@ -174,7 +174,7 @@ def _develop(
     """The detector's curve and its software: radiation -> grey values, float32."""
     density = -np.log(np.maximum(received, np.float32(1e-3)))
     broad = _wide_blur(density, 0.07 * camera.pixels_per_unit)
-    density = density + np.float32(taken.detail) * (density - broad) * mask
+    density = density + np.float32(taken.detail) * (density - broad)
     densest = float(np.percentile(density[mask > 0][::7], 99.5)) if mask.any() else 1.0
     shown = np.clip(density / max(densest, 1e-3), 0, 1.15) ** np.float32(taken.gamma)
     return np.float32(taken.black) + np.float32(taken.white - taken.black) * shown

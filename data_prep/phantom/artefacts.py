@@ -20,16 +20,16 @@ class Artefacts:
     def mark(self, grey: np.ndarray) -> np.ndarray:
         """A marker of lead letters, often on a plate, where there is least hand."""
         tall = float(self._rng.uniform(0.07, 0.15)) * self._unit
-        plate = np.zeros((round(2.6 * tall), round(1.7 * tall)), np.float32)
+        plate = np.zeros((round(2.6 * tall), round(1.7 * tall)), np.uint8)
         if self._rng.random() < 0.6:
-            plate[:] = self._rng.uniform(0.04, 0.14)
-            cv2.circle(plate, (plate.shape[1] // 2, round(0.18 * tall)), round(0.09 * tall), (0.0,), -1)
+            plate[:] = self._rng.integers(10, 36)
+            cv2.circle(plate, (plate.shape[1] // 2, round(0.18 * tall)), round(0.09 * tall), (0,), -1)
         self._letters(plate, "L" if self._rng.random() < 0.93 else "R", 0.95 * tall, 1.35 * tall)
         initials = "".join(self._rng.choice(list(LETTERS), self._rng.integers(2, 4)))
         if self._rng.random() < 0.75:
             self._letters(plate, initials, 0.5 * tall, 2.2 * tall)
         turned = float(self._rng.choice([0, 0, 0, 90, -90, 180]) + self._rng.normal(0, 18))
-        stamp = _rotated(plate, turned)
+        stamp = _rotated(plate.astype(np.float32) / 255, turned)
         if self._rng.random() < 0.12:
             stamp = stamp[:, ::-1]
         row, column = self._free_place(stamp.shape)
@@ -41,7 +41,7 @@ class Artefacts:
         (wide, high), _ = cv2.getTextSize(text, face, 1.0, thick)
         scale = min(tall / high, 0.92 * plate.shape[1] / wide)
         left = round((plate.shape[1] - wide * scale) / 2)
-        cv2.putText(plate, text, (left, round(baseline)), face, scale, (1.0,), thick, cv2.LINE_AA)
+        cv2.putText(plate, text, (left, round(baseline)), face, scale, (255,), thick, cv2.LINE_AA)
 
     def _free_place(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """Of twelve places the one that covers least of the hand."""
@@ -71,7 +71,7 @@ class Artefacts:
 
     def _tilted_field(self) -> np.ndarray:
         """float32 [height, width]: 1 inside a rectangle, slightly turned, that holds most of the hand."""
-        rows, columns = np.nonzero(self._mask[:, :])
+        rows, columns = np.nonzero(self._mask)
         if rows.size == 0:
             return np.ones(self._mask.shape, np.float32)
         left, right, top = columns.min(), columns.max(), rows.min()
@@ -86,10 +86,17 @@ class Artefacts:
         return field
 
     def border(self, grey: np.ndarray) -> np.ndarray:
-        """The film, made smaller, on black."""
-        share = self._rng.uniform(0.72, 0.95, 2)
-        height, width = (np.array(grey.shape) * share).astype(int)
-        return grey
+        """Black around the film where the hand leaves room for it."""
+        rows, columns = np.nonzero(self._mask)
+        if rows.size == 0:
+            return grey
+        limits = (rows.min(), columns.min(), self._width - 1 - columns.max())
+        top, left, right = (round(self._rng.uniform(0.2, 0.9) * max(limit, 0)) for limit in limits)
+        bottom = round(self._rng.choice([0.0, 0.04]) * self._height)
+        framed = np.zeros_like(grey)
+        inner = (slice(top, self._height - bottom), slice(left, self._width - right))
+        framed[inner] = grey[inner]
+        return framed
 
     def holder(self) -> np.ndarray:
         """Attenuation of an adult's finger that reaches in from an edge, float32 [height, width]."""

@@ -20,23 +20,23 @@ from bone_age_tf.data_prep.phantom.skeleton import (
     turn,
 )
 
-JOINT = 0.005
+JOINT = 0.004
 """Half of a joint space."""
 EPIPHYSIS_HEIGHT = {
-    "proximal": 0.128, "middle": 0.155, "distal": 0.185, "metacarpal": 0.175, "radius": 0.062, "ulna": 0.046,
+    "proximal": 0.104, "middle": 0.128, "distal": 0.165, "metacarpal": 0.188, "radius": 0.062, "ulna": 0.046,
 }  # fmt: skip
 """Height when grown up: of phalanges and metacarpals as a fraction of the bone's length."""
 END_SHAPES = {
     "flat": (0.007, 4.0, 0.0),
-    "condyle": (0.021, 3.2, 0.42),
+    "condyle": (0.016, 3.4, 0.24),
     "round": (0.026, 2.2, 0.0),
-    "base": (0.014, 2.6, 0.15),
+    "base": (0.022, 2.3, 0.0),
     "tuft": (0.014, 2.6, 0.0),
 }
 """Name -> length of the end beyond the straight sides, exponent (2 round, 4 flat), notch."""
 _ALONG = (0.0, 0.06, 0.17, 0.33, 0.50, 0.66, 0.82, 0.93, 1.0)
-_FROM_GROWING_END = (1.0, 0.96, 0.62, 0.20, 0.0, 0.0, 0.0, 0.0, 0.0)
-_FROM_OTHER_END = (0.0, 0.0, 0.0, 0.0, 0.04, 0.22, 0.62, 0.95, 1.0)
+_FROM_GROWING_END = (1.0, 0.90, 0.55, 0.20, 0.03, 0.0, 0.0, 0.0, 0.0)
+_FROM_OTHER_END = (0.0, 0.0, 0.0, 0.0, 0.05, 0.24, 0.64, 0.96, 1.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,13 +109,15 @@ def _tubular(
         frame = _Frame(segment.head, -segment.axis, lateral)
     growing, middle, other = _half_widths(kind, number, individual, growth)
     height = EPIPHYSIS_HEIGHT[kind] * (1.0 if kind in ("radius", "ulna") else segment.length)
-    gap = 0.014 - 0.006 * stage.size - 0.0035 * stage.cap - 0.0015 * stage.fusion
+    gap = 0.012 - 0.005 * stage.size - 0.0028 * stage.cap - 0.0012 * stage.fusion
     start = JOINT + height + gap
     end = segment.length - JOINT - 0.010 * (1 - growth)
+    if kind == "metacarpal" and grows_at_head:
+        end += 0.012 * growth  # overlaps the carpal bones in projection
     shaft = _shaft(frame, (start, end), (growing, middle, other), _other_end(kind, number))
     outlines, lines = [shaft], []
     if stage.size > 0:
-        grown_height = min(1.5 * stage.size * growing, height * (0.45 + 0.33 * stage.size + 0.22 * stage.cap))
+        grown_height = min(1.9 * stage.size * growing, height * (0.45 + 0.35 * stage.size + 0.20 * stage.cap))
         outlines.append(
             _epiphysis(frame, kind, stage, (growing * 1.01, grown_height), start - gap)
         )
@@ -125,12 +127,12 @@ def _tubular(
         lines.append(DenseLine(start + 0.003, 0.55 + 0.35 * stage.fusion))
     else:
         lines.append(DenseLine(start - 0.5 * gap, 0.7 * stage.scar))
-    cortex = (0.42 if kind == "distal" else 0.46) * middle * individual.cortex
+    cortex = (0.24 + 0.12 * growth) * middle * individual.cortex
     if kind in ("radius", "ulna"):
         cortex *= 0.55
-    depth = {"radius": 0.055, "ulna": 0.036}.get(kind, middle * 1.12)
+    depth = {"radius": 0.040, "ulna": 0.030}.get(kind, middle * 1.12)
     return Bone(
-        name, tuple(outlines), frame.origin, frame.axis, segment.length, depth, (cortex, 0.0045), tuple(lines)
+        name, tuple(outlines), frame.origin, frame.axis, segment.length, depth, (cortex, 0.0034), tuple(lines)
     )  # fmt: skip
 
 
@@ -138,7 +140,7 @@ def _half_widths(
     kind: str, number: str, individual: Individual, growth: float
 ) -> tuple[float, float, float]:
     """Half widths at the growing end, at the narrowest place and at the other end."""
-    slender = 1.28 - 0.28 * growth
+    slender = 1.30 - 0.30 * growth
     if kind in ("radius", "ulna"):
         factor = individual.width[kind]
         end, shaft = (0.088, 0.052) if kind == "radius" else (0.046, 0.033)
@@ -230,7 +232,7 @@ def small_bone_outline(points: np.ndarray) -> np.ndarray:
 
 def _small_bone(name: str, outline: np.ndarray, centre: Point, *, half_depth: float) -> Bone:
     span = float(np.ptp(outline[:, 1])) or 1e-3
-    return Bone(name, (outline,), centre, np.array([0.0, 1.0]), span, half_depth, (0.005, 0.005))
+    return Bone(name, (outline,), centre, np.array([0.0, 1.0]), span, half_depth, (0.0036, 0.0036))
 
 
 def _circle(count: int) -> np.ndarray:
@@ -275,12 +277,12 @@ def carpal_bones(stages: Mapping[str, Stage], individual: Individual) -> list[Bo
 def _carpal(name: str, stage: Stage, individual: Individual) -> Bone:
     adult = small_bone_outline(np.array(CARPAL_OUTLINES[name]))
     centre = adult.mean(axis=0)
-    offset = (adult - centre) * 1.06 * individual.width[name]
+    offset = (adult - centre) * 1.21 * individual.length[name]
     angle = np.arctan2(offset[:, 1], offset[:, 0])
     radius = 0.92 * float(np.mean(np.hypot(*offset.T)))
     circle = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     shape = (1 - stage.size) * circle + stage.size * offset
     outline = turn(centre + stage.size * shape, 1.5 * individual.turn_degrees[name], centre)
     outline = turn(outline, CARPAL_TURN_SHARE.get(name, 0.0) * individual.wrist_degrees)
-    depth = 0.018 if name == "pisiform" else 0.034
+    depth = 0.012 if name == "pisiform" else 0.027
     return _small_bone(name, outline, outline.mean(axis=0), half_depth=depth * (0.5 + 0.5 * stage.size))

@@ -16,11 +16,11 @@ from bone_age_tf.data_prep.phantom.bones import Bone
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
 FINER = 2
-CORTICAL_PER_MM = 0.075
-TRABECULAR_PER_MM = 0.026
+CORTICAL_PER_MM = 0.08
+TRABECULAR_PER_MM = 0.020
 SOFT_PER_MM = 0.021
 """Effective attenuation at about 55 kV, after the tissue has hardened the beam."""
-TRABECULA = 0.0125
+TRABECULA = 0.0105
 """Distance of neighbouring trabeculae in hand units."""
 _TILE = 256
 _WAVE = 9.0  # pixels of the tile
@@ -123,7 +123,7 @@ def _attenuation(
     outer = _chord(depth, radius)
     inner = _chord(np.maximum(depth - cortex, 0), np.maximum(radius - cortex, np.float32(1e-4)))
     texture = _texture(along * (1 - np.float32(0.45) * shaft), across, offset)
-    trabecular = inner * (1 - np.float32(0.55) * shaft) * (1 + np.float32(0.5) * texture)
+    trabecular = inner * (1 - np.float32(0.75) * shaft) * (1 + np.float32(0.26) * texture)
     result = np.float32(CORTICAL_PER_MM) * (outer - inner) + np.float32(TRABECULAR_PER_MM) * trabecular
     for line in bone.lines:
         band = np.exp(-(((along - np.float32(line.distance)) / np.float32(0.0042)) ** 2))
@@ -149,10 +149,14 @@ def _tile() -> np.ndarray:
     """A net of bright lines that repeats without a seam, mean 0, float32 [256, 256]."""
     noise = np.fft.fft2(np.random.default_rng(0).standard_normal((_TILE, _TILE)))
     wave = np.hypot(*np.meshgrid(np.fft.fftfreq(_TILE), np.fft.fftfreq(_TILE)))
-    band = np.exp(-(((wave - 0.6 / _WAVE) / (0.35 / _WAVE)) ** 2))
-    waves = np.real(np.fft.ifft2(noise * band))
-    ridges = -np.abs(waves / waves.std())
-    return ((ridges - ridges.mean()) / ridges.std()).astype(np.float32)
+
+    def band(middle: float) -> np.ndarray:
+        waves = np.real(np.fft.ifft2(noise * np.exp(-(((wave - middle) / (0.6 * middle)) ** 2))))
+        return waves / waves.std()
+
+    net = np.tanh(1.2 - 1.6 * np.abs(band(0.6 / _WAVE)))
+    net = (net - net.mean()) / net.std() + 0.35 * band(0.16 / _WAVE)
+    return net.astype(np.float32)
 
 
 # === Soft tissue ===
@@ -160,16 +164,25 @@ def _tile() -> np.ndarray:
 
 def hand_mask(parts: Sequence[SoftPart], camera: Camera) -> np.ndarray:
     """uint8 [height, width], 1 where there is hand or forearm; the webs between fingers rounded."""
-    mask = np.zeros((camera.height, camera.width), np.uint8)
+    units = camera.pixels_per_unit
+    margin = round(0.2 * units)
+    shape = (camera.height + 2 * margin, camera.width + 2 * margin)
+    palm, hand = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     for part in parts:
-        _fill(mask, camera.project(part.outline), 1)
-    radius = max(1, round(0.024 * camera.pixels_per_unit))
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    margin = 2 * radius
-    mask = cv2.copyMakeBorder(mask, *[margin] * 4, borderType=cv2.BORDER_REPLICATE)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-    blurred = cv2.GaussianBlur(mask * np.uint8(255), (0, 0), 0.012 * camera.pixels_per_unit)
-    return (blurred[margin:-margin, margin:-margin] > 127).astype(np.uint8)
+        _fill(hand, camera.project(part.outline) + margin, 1)
+        if part.is_palm:
+            _fill(palm, camera.project(part.outline) + margin, 1)
+    hand |= _rounded(palm, 0.055 * units, 0.030 * units)
+    hand = _rounded(hand, 0.014 * units, 0.010 * units)
+    return np.ascontiguousarray(hand[margin:-margin, margin:-margin])
+
+
+def _rounded(mask: np.ndarray, notch: float, corner: float) -> np.ndarray:
+    """Notches narrower than twice `notch` filled, corners smoothed over `corner` (both in pixels)."""
+    filled = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) < notch
+    inside = cv2.distanceTransform(filled.astype(np.uint8), cv2.DIST_L2, 5) >= notch
+    soft = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), max(corner, 0.5))
+    return (soft > 0.5).astype(np.uint8)
 
 
 def soft_attenuation(
@@ -180,8 +193,9 @@ def soft_attenuation(
     depths = np.zeros(mask.shape, np.float32)
     for part in parts:
         _fill(depths, camera.project(part.outline), part.half_depth)
-    depths = cv2.blur(depths, (max(1, round(0.06 * units)),) * 2)
-    depths = np.maximum(cv2.blur(depths, (max(1, round(0.05 * units)),) * 2), 0.03)
+    for share in (0.10, 0.08):
+        depths = cv2.blur(depths, (max(1, round(share * units)),) * 2)
+    depths = np.maximum(depths, 0.03)
     padded = cv2.copyMakeBorder(mask, 1, 1, 1, 1, borderType=cv2.BORDER_REPLICATE)
     inside = cv2.distanceTransform(padded, cv2.DIST_L2, 5)[1:-1, 1:-1] / np.float32(units)
     return _chord(inside, depths) * np.float32(SOFT_PER_MM * millimetres)

@@ -12,7 +12,7 @@ FINGER_RADII = {1: (0.082, 0.064, 0.052), 2: (0.066, 0.054, 0.046), 3: (0.068, 0
 """Ray -> radius of the finger at its base, at the middle joint and at the tip."""
 PALM_HALF_DEPTH = 0.080
 THENAR_HALF_DEPTH = 0.098
-FOREARM_HALF_DEPTH = 0.125
+FOREARM_HALF_DEPTH = 0.105
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +22,8 @@ class SoftPart:
     outline: np.ndarray
     """Convex polygon float [n, 2]."""
     half_depth: float
+    is_palm: bool = False
+    """Palm, thumb or forearm, whose common outline has no sharp notch."""
 
 
 def soft_parts(
@@ -44,7 +46,9 @@ def _finger(ray: int, segments: Mapping[str, Segment], fat: float) -> list[SoftP
     points.insert(0, metacarpal.base)
     radii = [base * 1.12, *radii]
     pairs = zip(points[:-1], points[1:], radii[:-1], radii[1:], strict=True)
-    return [SoftPart(_capsule(p, q, r, s), 0.9 * (r + s) / 2) for p, q, r, s in pairs]
+    return [
+        SoftPart(_capsule(p, q, r, s), 0.9 * (r + s) / 2, is_palm=ray == 1) for p, q, r, s in pairs
+    ]
 
 
 def _palm(segments: Mapping[str, Segment], fat: float) -> list[SoftPart]:
@@ -55,14 +59,19 @@ def _palm(segments: Mapping[str, Segment], fat: float) -> list[SoftPart]:
 
     webs = [along(f"proximal_{ray}", 0.36) for ray in (5, 4, 3, 2)]
     edge = [along("metacarpal_2", 0.9, 0.062), along("metacarpal_2", 0.2, 0.10)]
-    heel = [along("metacarpal_1", -0.1, 0.045), np.array([0.145, -0.13]), np.array([-0.175, -0.13])]
+    radius, ulna = segments["radius"], segments["ulna"]
+    heel = [
+        along("metacarpal_1", -0.1, 0.045),
+        radius.head + 0.125 * turn(radius.axis, 90),
+        ulna.head - 0.080 * turn(ulna.axis, 90),
+    ]
     outer = [along("metacarpal_5", 0.1, -0.072), along("metacarpal_5", 0.6, -0.075)]
     palm = np.array([*webs, *edge, *heel, *outer])
     thenar = np.array(
         [along("metacarpal_1", 0.0, 0.03), along("metacarpal_1", 0.85, 0.0),
          along("metacarpal_2", 0.70, 0.0), along("metacarpal_2", 0.05, -0.03), np.array([0.05, -0.08])]
     )  # fmt: skip
-    return [SoftPart(palm, PALM_HALF_DEPTH), SoftPart(thenar, THENAR_HALF_DEPTH)]
+    return [SoftPart(palm, PALM_HALF_DEPTH, is_palm=True), SoftPart(thenar, THENAR_HALF_DEPTH, is_palm=True)]
 
 
 def _forearm(
@@ -70,11 +79,11 @@ def _forearm(
 ) -> list[SoftPart]:
     middle = 0.5 * (segments["radius"].head + segments["ulna"].head)
     wide = float(np.sqrt(fat))
-    levels = ((0.06, 0.168), (-0.06, 0.163), (-0.2, 0.158), (-0.45, 0.165), (-0.9, 0.19), (-1.4, 0.2))
+    levels = ((0.02, 0.175), (-0.1, 0.172), (-0.3, 0.168), (-0.5, 0.174), (-0.9, 0.19), (-1.4, 0.2))
     left = [middle + np.array([-half * wide, y]) for y, half in levels]
     right = [middle + np.array([half * wide, y]) for y, half in reversed(levels)]
     outline = turn(np.array([*left, *right]), individual.wrist_degrees, middle)
-    return [SoftPart(outline, FOREARM_HALF_DEPTH)]
+    return [SoftPart(outline, FOREARM_HALF_DEPTH, is_palm=True)]
 
 
 def _capsule(start: Point, end: Point, radius: float, end_radius: float) -> np.ndarray:
