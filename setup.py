@@ -10,7 +10,6 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "bone_age_tf/__init__.py").
 
 DEVELOPMENT = [
     "jsonschema",
-    "opencv-python-headless>=4.12",
     "pre-commit",
     "psutil",
     "pyright",
@@ -30,14 +29,17 @@ setup(
     packages=[
         *find_packages(include=["bone_age_tf", "bone_age_tf.*"]),
         "bone_age_tf.data_prep",
+        "bone_age_tf.data_prep.phantom",
         "bone_age_tf.data_prep.sources",
     ],
+    package_data={"bone_age_tf.data_prep.phantom": ["*.csv"]},
     install_requires=[
         "click>=8.1",
         "filelock>=3.12",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "keras>=3.13.2",
         "numpy>=2.0",
+        "opencv-python-headless>=4.12",
         "openpyxl>=3.1",
         "rich>=13",
         "tensorboard>=2.20",

@@ -19,8 +19,10 @@ import click
 
 from bone_age_tf import __version__, console
 from bone_age_tf.config import (
+    PHANTOM_STYLES,
     PREPROCESSING_METHODS,
     LabelOptions,
+    PhantomConfig,
     PrepareConfig,
     PreprocessingConfig,
 )
@@ -116,6 +118,67 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
                 f"expected NAME=SHARE,..., as in train=0.8,validation=0.1,test=0.1. Received: {text!r}."
             ) from error
     return shares
+
+
+def _parse_ages(
+    context: click.Context, parameter: click.Parameter, text: str
+) -> tuple[int, int]:
+    try:
+        youngest, oldest = (int(part) for part in text.split(":"))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected YOUNGEST:OLDEST in months, as in 12:228. Received: {text!r}."
+        ) from error
+    return youngest, oldest
+
+
+@commands.command()
+@click.option("--output", required=True, type=click.Path(file_okay=False), help="Folder to make.")
+@click.option("--count", required=True, type=int, help="Number of radiographs.")
+@click.option("--size", default=768, show_default=True, help="Pixels of the longer side.")
+@click.option("--seed", default=0, show_default=True, help="Decides everything.")
+@click.option(
+    "--sex", type=click.Choice(["F", "M", "both"]), default="both", show_default=True
+)
+@click.option(
+    "--ages",
+    default="12:228",
+    show_default=True,
+    callback=_parse_ages,
+    help="Youngest and oldest bone age in months.",
+)
+@click.option(
+    "--style",
+    type=click.Choice(PHANTOM_STYLES),
+    default="clean",
+    show_default=True,
+    help="clean: good radiographs. varied: markers, collimation, rotation, low contrast, ...",
+)
+@click.option("--jobs", type=int, help="Processes. [one for each core]")
+@_with_common_options
+def phantom(*, progress: console.ProgressDisplay, **options: Any) -> int:
+    """Draw radiographs of hands whose bones mature by the published schedule, with their truth.
+
+    The folder has Kaggle's layout, which prepare reads, and truth/: masks, bones, key points.
+
+    \b
+    Examples:
+      bone-age-tf phantom --output phantoms --count 20
+      bone-age-tf phantom --output infants --count 12 --ages 0:36 --style varied --size 512
+    """
+    from bone_age_tf.data_prep.phantom.generate import write_phantoms
+
+    config = PhantomConfig(**options)
+    with progress:
+        report = write_phantoms(config, on_progress=progress)
+    rows = [["sex", "radiographs"], *([sex, str(n)] for sex, n in report.counts.items())]
+    click.echo(console.table(rows))
+    state = "was complete already" if report.already_complete else "is ready"
+    log.info(
+        f"{config.output} {state}: drawings, not radiographs of children.\n"
+        f"Next: bone-age-tf prepare {config.output} --output prepared"
+    )
+    return 0
 
 
 @commands.command()

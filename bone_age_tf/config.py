@@ -15,6 +15,7 @@ FRAME_HEIGHT = 2080
 FRAME_WIDTH = 1600
 
 PREPROCESSING_METHODS = ("letterbox", "scale")
+PHANTOM_STYLES = ("clean", "varied")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 Config = TypeVar("Config")
@@ -130,6 +131,42 @@ class PrepareConfig:
         for name in ("shards", "jobs", "limit"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"--{name}", "at least 1", value)
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomConfig:
+    """Drawn radiographs with their truth."""
+
+    output: str
+    """Folder to make: Kaggle's layout and `truth/`."""
+    count: int
+    """Number of radiographs."""
+    size: int = 768
+    """Pixels of the longer side."""
+    seed: int = 0
+    """Decides everything; radiograph i of a seed is the same whatever the count."""
+    sex: str = "both"
+    """F, M or both."""
+    ages: tuple[int, int] = (12, 228)
+    """Youngest and oldest bone age in months; uniform between them."""
+    style: str = "clean"
+    """`clean`: good radiographs. `varied`: with what archives hold besides."""
+    jobs: int | None = None
+    """Processes; None: one for each core. The files do not depend on it."""
+
+    def __post_init__(self) -> None:
+        _require(self.count >= 1, "--count", "at least 1", self.count)
+        _require(64 <= self.size <= 4096, "--size", "between 64 and 4096", self.size)
+        _require(self.seed >= 0, "--seed", "0 or more", self.seed)
+        _require(self.sex in ("F", "M", "both"), "--sex", "F, M or both", self.sex)
+        _require(
+            0 <= self.ages[0] <= self.ages[1] <= 240,
+            "--ages",
+            "YOUNGEST:OLDEST in months between 0 and 240, as in 12:228",
+            ":".join(map(str, self.ages)),
+        )
+        _require(self.style in PHANTOM_STYLES, "--style", "clean or varied", self.style)
+        _require(self.jobs is None or self.jobs >= 1, "--jobs", "at least 1", self.jobs)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ from bone_age_tf.data_prep.phantom.rendering import Camera
 from bone_age_tf.data_prep.phantom.skeleton import turn
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
-STYLES = ("clean", "varied")
 
 
 @dataclasses.dataclass(frozen=True)

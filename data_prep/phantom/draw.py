@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from bone_age_tf.config import PHANTOM_STYLES
 from bone_age_tf.data_prep.phantom import acquisition, bones, maturation, rendering, skeleton
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES, RAYS, Segment
 from bone_age_tf.data_prep.phantom.soft_tissue import soft_parts
@@ -89,8 +90,8 @@ def _require(bone_age_months: float, sex: str, size: int, style: str) -> None:
         raise ValueError(f"sex: a drawn hand is F or M, received {sex!r}.")
     if size < 64:
         raise ValueError(f"size: expected at least 64 pixels, received {size}.")
-    if style not in acquisition.STYLES:
-        raise ValueError(f"style: expected one of {acquisition.STYLES}, received {style!r}.")
+    if style not in PHANTOM_STYLES:
+        raise ValueError(f"style: expected one of {PHANTOM_STYLES}, received {style!r}.")
 
 
 POINT_NAMES = {1: "thumb", 2: "index", 3: "middle", 4: "ring", 5: "little"}

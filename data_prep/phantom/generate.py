@@ -1,0 +1,194 @@
+"""A folder of drawn radiographs: Kaggle's layout, which `prepare` reads, and the truth beside it.
+
+| file                                | what                                                             |
+|-------------------------------------|------------------------------------------------------------------|
+| `boneage-training-dataset.csv`      | id, boneage (months), male                                       |
+| `boneage-training-dataset/ID.png`   | the radiographs                                                  |
+| `truth/masks/ID.png`                | 255 hand and forearm                                             |
+| `truth/bones/ID.png`                | label of the bone under each pixel; names in `truth/bones.csv`   |
+| `truth/key_points.csv`              | id, point, x, y in pixels (x = column), tips, joints and wrist   |
+| `truth/radiographs.csv`             | how each was taken: rotation, mirroring, inversion, spacing, ... |
+| `phantom.json`                      | settings and versions; `finished` when everything is written     |
+
+A radiograph is a pure function of seed and number, so the files do not depend on the processes.
+"""
+
+import csv
+import dataclasses
+import io
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bone_age_tf import __version__, manifest
+from bone_age_tf.config import PhantomConfig
+from bone_age_tf.data_prep.phantom.draw import Truth, draw
+from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES
+from bone_age_tf.errors import UsageError
+
+DESCRIPTION = "phantom.json"
+IMAGES = "boneage-training-dataset"
+README = """These radiographs are drawings. No child was radiographed for them.
+
+bone-age-tf drew them for tests, demonstrations and the training of localizers. They follow published
+ages of ossification, coarsely: nothing measured on them says how well a model reads real radiographs.
+"""
+NUMBERS_AT_ONCE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class PhantomReport:
+    """What was drawn."""
+
+    counts: dict[str, int]
+    """Radiographs of each sex."""
+    already_complete: bool = False
+
+
+def write_phantoms(
+    config: PhantomConfig, *, on_progress: Callable[[str, int, int], None] | None = None
+) -> PhantomReport:
+    """Draw the radiographs that `config` describes; the same command goes on after an interruption.
+
+    `on_progress("draw", done, total)` is called as they are finished.
+    Raises `UsageError` where the folder holds anything else.
+    """
+    notify = on_progress or (lambda stage, done, total: None)
+    output = Path(config.output)
+    if _is_complete(output, config):
+        return PhantomReport(_count(output), already_complete=True)
+    for folder in (IMAGES, "truth/masks", "truth/bones"):
+        (output / folder).mkdir(parents=True, exist_ok=True)
+    manifest.write_json(output / DESCRIPTION, _description(config, finished=False))
+    manifest.write_text(output / "README.txt", README)
+    notify("draw", 0, config.count)
+    rows = []
+    for row in _write_all(config):
+        rows.append(row)
+        notify("draw", len(rows), config.count)
+    _write_tables(output, rows)
+    manifest.write_json(output / DESCRIPTION, _description(config, finished=True))
+    return PhantomReport(_count(output))
+
+
+def draw_number(config: PhantomConfig, number: int) -> tuple[np.ndarray, Truth]:
+    """Radiograph `number` (from 1) of a seed, and its truth."""
+    rng = np.random.default_rng([config.seed, number])
+    sex = "FM"[int(rng.integers(2))] if config.sex == "both" else config.sex
+    bone_age = int(rng.integers(config.ages[0], config.ages[1] + 1))
+    return draw(bone_age, sex, rng, size=config.size, style=config.style)
+
+
+def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:
+    """Write every radiograph; yields its rows in order."""
+    numbers = range(1, config.count + 1)
+    groups = [numbers[i : i + NUMBERS_AT_ONCE] for i in range(0, config.count, NUMBERS_AT_ONCE)]
+    jobs = min(config.jobs or os.cpu_count() or 1, len(groups))
+    if jobs == 1:
+        for group in groups:
+            yield from _write_group(config, group)
+        return
+    context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
+    with ProcessPoolExecutor(jobs, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        for rows in pool.map(_write_group, [config] * len(groups), groups):
+            yield from rows
+
+
+def _write_group(config: PhantomConfig, numbers: Iterable[int]) -> list[dict[str, Any]]:
+    return [_write_one(config, number) for number in numbers]
+
+
+def _write_one(config: PhantomConfig, number: int) -> dict[str, Any]:
+    radiograph, truth = draw_number(config, number)
+    output, name = Path(config.output), f"{number}.png"
+    _write_png(output / IMAGES / name, radiograph)
+    _write_png(output / "truth" / "masks" / name, truth.mask)
+    _write_png(output / "truth" / "bones" / name, truth.bones)
+    return {
+        "label": {
+            "id": number,
+            "boneage": round(truth.bone_age_months),
+            "male": truth.sex == "M",
+        },
+        "points": [
+            {"id": number, "point": point, "x": f"{x:.2f}", "y": f"{y:.2f}"}
+            for point, (x, y) in truth.key_points.items()
+        ],
+        "radiograph": {
+            "id": number,
+            "bone_age_months": truth.bone_age_months,
+            "sex": truth.sex,
+            "height": radiograph.shape[0],
+            "width": radiograph.shape[1],
+            "pixel_spacing_mm": f"{truth.pixel_spacing_mm:.4f}",
+            **_readable(truth),
+        },
+    }
+
+
+def _readable(truth: Truth) -> dict[str, Any]:
+    taken = dataclasses.asdict(truth.acquisition)
+    taken["offset_x"], taken["offset_y"] = taken.pop("offset")
+    return {k: f"{v:.4f}" if isinstance(v, float) else v for k, v in taken.items()}
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    _, encoded = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 3))
+    with manifest.written_whole(path, "wb") as stream:
+        stream.write(encoded.tobytes())
+
+
+def _write_tables(output: Path, rows: list[dict[str, Any]]) -> None:
+    points = [point for row in rows for point in row["points"]]
+    names = [{"label": 1 + label, "name": name} for label, name in enumerate(ALL_BONES)]
+    _write_csv(output / f"{IMAGES}.csv", [row["label"] for row in rows])
+    _write_csv(output / "truth" / "key_points.csv", points)
+    _write_csv(output / "truth" / "radiographs.csv", [row["radiograph"] for row in rows])
+    _write_csv(output / "truth" / "bones.csv", names)
+
+
+def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    manifest.write_text(path, text.getvalue())
+
+
+def _description(config: PhantomConfig, *, finished: bool) -> dict[str, Any]:
+    settings = dataclasses.asdict(config)
+    decisive = {k: v for k, v in settings.items() if k not in ("output", "jobs")}
+    versions = {"bone_age_tf": __version__, "opencv": cv2.__version__, "numpy": np.__version__}
+    return {
+        "what": "drawings of hands, not radiographs of children",
+        "settings": {**decisive, "ages": list(config.ages)},
+        "versions": versions,
+        "finished": finished,
+    }
+
+
+def _is_complete(output: Path, config: PhantomConfig) -> bool:
+    """Whether these very phantoms are there. Raises `UsageError` where anything else is."""
+    if not output.exists() or not any(output.iterdir()):
+        return False
+    path = output / DESCRIPTION
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    expected = _description(config, finished=True)
+    if found is None or any(found[key] != expected[key] for key in ("settings", "versions")):
+        raise UsageError(
+            f"--output: {output} holds something else than these phantoms. Choose an empty folder."
+        )
+    return found["finished"]
+
+
+def _count(output: Path) -> dict[str, int]:
+    with (output / f"{IMAGES}.csv").open(encoding="utf-8", newline="") as stream:
+        males = [row["male"] == "True" for row in csv.DictReader(stream)]
+    return {"F": males.count(False), "M": males.count(True)}
