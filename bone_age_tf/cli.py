@@ -81,15 +81,26 @@ def _say(message: str, code: int) -> int:
 
 
 def _with_common_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`--quiet`, `--debug` and the set-up that every command needs."""
+    """`--quiet`, `--debug` and the set-up that every command needs, TensorFlow included."""
+
+    @_without_tensorflow
+    @functools.wraps(command)
+    def wrapped(**options: Any) -> Any:
+        if not click.get_current_context().params["debug"]:
+            console.import_tensorflow_silently()
+        return command(**options)
+
+    return wrapped
+
+
+def _without_tensorflow(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--quiet`, `--debug` and the log, for a command that needs no TensorFlow."""
 
     @click.option("--quiet", is_flag=True, help="No progress and no log, only the result.")
     @click.option("--debug", is_flag=True, help="Full log, and the trace of an error.")
     @functools.wraps(command)
     def wrapped(*, quiet: bool, debug: bool, **options: Any) -> Any:
         console.set_up_logging(quiet=quiet, debug=debug)
-        if not debug:
-            console.import_tensorflow_silently()
         return command(progress=console.ProgressDisplay(quiet=quiet), **options)
 
     return wrapped
@@ -120,9 +131,7 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
     return shares
 
 
-def _parse_ages(
-    context: click.Context, parameter: click.Parameter, text: str
-) -> tuple[int, int]:
+def _parse_ages(context: click.Context, parameter: click.Parameter, text: str) -> tuple[int, int]:
     try:
         youngest, oldest = (int(part) for part in text.split(":"))
     except ValueError as error:
@@ -133,12 +142,58 @@ def _parse_ages(
 
 
 @commands.command()
+@click.option(
+    "--output", default="demo", show_default=True, type=click.Path(file_okay=False), help="Folder."
+)
+@click.option("--count", default=600, show_default=True, help="Hands to draw.")
+@click.option("--epochs", default=12, show_default=True, help="Times that each is trained on.")
+@_without_tensorflow
+def demo(*, progress: console.ProgressDisplay, **options: Any) -> int:
+    """Five minutes without data: draw hands, prepare, train, evaluate, export and predict.
+
+    Prints every command before it runs it. The hands are drawings: what the small network reaches
+    on them says nothing about real radiographs.
+
+    \b
+    Examples:
+      bone-age-tf demo
+      bone-age-tf demo --output quick --count 120 --epochs 2
+    """
+    del progress
+    from bone_age_tf.demo import demo as run
+
+    report = run(**options)
+    output = options["output"]
+    interval = "" if report.low is None else f" [{report.low:.1f}, {report.high:.1f}]"
+    click.echo(
+        f"\nMAE {report.mae_months:.1f} months{interval} on {report.test_radiographs} unseen drawn hands "
+        f"(a constant: {report.constant_mae_months:.1f}), after {report.seconds / 60:.1f} minutes"
+    )
+    log.info(
+        f"Drawings, not children: this number says nothing about real radiographs.\n\n"
+        f"{output}/phantoms      the drawn radiographs and their truth\n"
+        f"{output}/run           history.csv; tensorboard --logdir {output}/run/tensorboard\n"
+        f"{output}/evaluation    errors by sex and age band\n"
+        f"{output}/saved_models  the model that TensorFlow Serving takes\n"
+        f"{output}/predictions   months for each file\n\n"
+        "With real radiographs, in Kaggle's layout or a folder with a table:\n"
+        "  bone-age-tf prepare rsna-bone-age --output prepared\n"
+        "  bone-age-tf train --data prepared --run runs/1"
+    )
+    return 0
+
+
+@commands.command()
 @click.option("--output", required=True, type=click.Path(file_okay=False), help="Folder to make.")
 @click.option("--count", required=True, type=int, help="Number of radiographs.")
 @click.option("--size", default=768, show_default=True, help="Pixels of the longer side.")
 @click.option("--seed", default=0, show_default=True, help="Decides everything.")
 @click.option(
-    "--sex", type=click.Choice(["F", "M", "both"]), default="both", show_default=True
+    "--sex",
+    type=click.Choice(["F", "M", "both"]),
+    default="both",
+    show_default=True,
+    help="Sex of the hands.",
 )
 @click.option(
     "--ages",
@@ -154,8 +209,15 @@ def _parse_ages(
     show_default=True,
     help="clean: good radiographs. varied: markers, collimation, rotation, low contrast, ...",
 )
+@click.option(
+    "--no-bones",
+    "with_bones",
+    flag_value=False,
+    default=True,
+    help="Soft tissue only: a control for what a network reads.",
+)
 @click.option("--jobs", type=int, help="Processes. [one for each core]")
-@_with_common_options
+@_without_tensorflow
 def phantom(*, progress: console.ProgressDisplay, **options: Any) -> int:
     """Draw radiographs of hands whose bones mature by the published schedule, with their truth.
 

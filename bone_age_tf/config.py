@@ -151,6 +151,8 @@ class PhantomConfig:
     """Youngest and oldest bone age in months; uniform between them."""
     style: str = "clean"
     """`clean`: good radiographs. `varied`: with what archives hold besides."""
+    with_bones: bool = True
+    """False: soft tissue only, the same hands otherwise; a control for what a network reads."""
     jobs: int | None = None
     """Processes; None: one for each core. The files do not depend on it."""
 

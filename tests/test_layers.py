@@ -12,6 +12,7 @@ ROWS = {
     "manifest": 1, "locks": 1, "image_files": 1, "labels": 1, "tables": 1, "radiograph": 1, "preprocessing": 1, "recipes": 1,
     "input_pipeline": 2, "augmentation": 2, "models": 2, "metrics": 2, "runs": 2, "exported_model": 2,
     "data_prep": 3, "training": 3, "evaluation": 3, "export": 3, "prediction": 3,
+    "demo": 4,
     "cli": 5, "console": 5, "__main__": 5,
 }  # fmt: skip
 HIGHEST_FOR = {"data_prep": 1}

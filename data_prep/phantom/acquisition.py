@@ -12,7 +12,6 @@ from bone_age_tf.data_prep.phantom.skeleton import turn
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Acquisition:
     """One exposure; the defaults are a good radiograph."""
@@ -95,7 +94,9 @@ def _varied(rng: np.random.Generator, clean: Acquisition) -> Acquisition:
         detail=float(rng.uniform(0.0, 0.9)),
         gamma=float(np.exp(rng.normal(0.0, 0.22))),
         black=float(black),
-        white=float(black + rng.uniform(35, 90) if faint else rng.uniform(max(150, black + 60), 255)),
+        white=float(
+            black + rng.uniform(35, 90) if faint else rng.uniform(max(150, black + 60), 255)
+        ),
         half_resolution=happens(0.12),
         collimation=str(rng.choice(collimations, p=[0.5, 0.18, 0.12, 0.2])),
         film_border=happens(0.12),

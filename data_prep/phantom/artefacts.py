@@ -23,7 +23,9 @@ class Artefacts:
         plate = np.zeros((round(2.6 * tall), round(1.7 * tall)), np.uint8)
         if self._rng.random() < 0.6:
             plate[:] = self._rng.integers(10, 36)
-            cv2.circle(plate, (plate.shape[1] // 2, round(0.18 * tall)), round(0.09 * tall), (0,), -1)
+            cv2.circle(
+                plate, (plate.shape[1] // 2, round(0.18 * tall)), round(0.09 * tall), (0,), -1
+            )
         self._letters(plate, "L" if self._rng.random() < 0.93 else "R", 0.95 * tall, 1.35 * tall)
         initials = "".join(self._rng.choice(list(LETTERS), self._rng.integers(2, 4)))
         if self._rng.random() < 0.75:
@@ -49,7 +51,8 @@ class Artefacts:
         columns = self._rng.integers(-shape[1] // 4, max(1, self._width - 3 * shape[1] // 4), 12)
         places = list(zip(rows.tolist(), columns.tolist(), strict=True))
         covered = [
-            int(self._mask[max(r, 0) : r + shape[0], max(c, 0) : c + shape[1]].sum()) for r, c in places
+            int(self._mask[max(r, 0) : r + shape[0], max(c, 0) : c + shape[1]].sum())
+            for r, c in places
         ]
         return places[int(np.argmin(covered))]
 
@@ -63,7 +66,9 @@ class Artefacts:
         if kind == "unexposed":
             return grey * soft + np.float32(self._rng.uniform(0.75, 1.0) * level) * (1 - soft)
         width = max(1, round(self._rng.uniform(0.01, 0.04) * self._unit))
-        edge = cv2.morphologyEx(inside, cv2.MORPH_GRADIENT, np.ones((width + 2, width + 2), np.uint8))
+        edge = cv2.morphologyEx(
+            inside, cv2.MORPH_GRADIENT, np.ones((width + 2, width + 2), np.uint8)
+        )
         edge = cv2.GaussianBlur(edge, (0, 0), width / 2)
         around = np.float32(self._rng.uniform(0.0, 0.35) * level)
         lit = grey * soft + around * (1 - soft)
@@ -77,7 +82,9 @@ class Artefacts:
         left, right, top = columns.min(), columns.max(), rows.min()
         slack = self._rng.uniform(0.0, 0.25, 4) * self._unit
         low = np.array([left - slack[0], top - slack[1]])
-        high = np.array([right + slack[2], self._height * self._rng.uniform(0.93, 1.05) + slack[3] * 0.2])
+        high = np.array(
+            [right + slack[2], self._height * self._rng.uniform(0.93, 1.05) + slack[3] * 0.2]
+        )
         box = cv2.RotatedRect(
             tuple((low + high) / 2), tuple(high - low), float(self._rng.normal(0, 2.0))
         )
@@ -102,14 +109,21 @@ class Artefacts:
         """Attenuation of an adult's finger that reaches in from an edge, float32 [height, width]."""
         side = int(self._rng.integers(3))
         along = self._rng.uniform(0.05, 0.95)
-        starts = ((0.0, along * self._height), (float(self._width), along * self._height), (along * self._width, 0.0))
+        starts = (
+            (0.0, along * self._height),
+            (float(self._width), along * self._height),
+            (along * self._width, 0.0),
+        )
         start = np.array(starts[side])
         towards = np.array([self._width / 2, self._height / 2]) - start
         towards = towards / np.hypot(*towards)
         end = start + towards * self._unit * self._rng.uniform(0.1, 0.3)
         skin = np.zeros(self._mask.shape, np.uint8)
         bone = np.zeros(self._mask.shape, np.uint8)
-        first, last = tuple(np.round(start).astype(int).tolist()), tuple(np.round(end).astype(int).tolist())
+        first, last = (
+            tuple(np.round(start).astype(int).tolist()),
+            tuple(np.round(end).astype(int).tolist()),
+        )
         inner = tuple(np.round(end - towards * 0.05 * self._unit).astype(int).tolist())
         cv2.line(skin, first, last, (1,), max(1, round(0.17 * self._unit)), cv2.LINE_8)
         cv2.line(bone, first, inner, (1,), max(1, round(0.065 * self._unit)), cv2.LINE_8)
@@ -132,7 +146,10 @@ def _rotated(stamp: np.ndarray, degrees: float) -> np.ndarray:
 def _blend(grey: np.ndarray, stamp: np.ndarray, row: int, column: int) -> np.ndarray:
     """Lay a stamp (0: nothing, 1: lead) over the picture; what sticks out is cut off."""
     top, left = max(row, 0), max(column, 0)
-    bottom, right = min(row + stamp.shape[0], grey.shape[0]), min(column + stamp.shape[1], grey.shape[1])
+    bottom, right = (
+        min(row + stamp.shape[0], grey.shape[0]),
+        min(column + stamp.shape[1], grey.shape[1]),
+    )
     if bottom <= top or right <= left:
         return grey
     part = stamp[top - row : bottom - row, left - column : right - column]

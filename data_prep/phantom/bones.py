@@ -27,7 +27,7 @@ EPIPHYSIS_HEIGHT = {
 }  # fmt: skip
 """Height when grown up: of phalanges and metacarpals as a fraction of the bone's length."""
 END_SHAPES = {
-    "flat": (0.007, 4.0, 0.0),
+    "flat": (0.010, 3.2, 0.0),
     "condyle": (0.016, 3.4, 0.24),
     "round": (0.026, 2.2, 0.0),
     "base": (0.022, 2.3, 0.0),
@@ -117,22 +117,22 @@ def _tubular(
     shaft = _shaft(frame, (start, end), (growing, middle, other), _other_end(kind, number))
     outlines, lines = [shaft], []
     if stage.size > 0:
-        grown_height = min(1.9 * stage.size * growing, height * (0.45 + 0.35 * stage.size + 0.20 * stage.cap))
-        outlines.append(
-            _epiphysis(frame, kind, stage, (growing * 1.01, grown_height), start - gap)
+        grown_height = min(
+            1.9 * stage.size * growing, height * (0.45 + 0.35 * stage.size + 0.20 * stage.cap)
         )
+        outlines.append(_epiphysis(frame, kind, stage, (growing * 1.01, grown_height), start - gap))
         if stage.fusion > 0:
             outlines.append(_bridge(frame, growing * stage.fusion, start, gap, grown_height))
     if stage.fusion < 1:
-        lines.append(DenseLine(start + 0.003, 0.55 + 0.35 * stage.fusion))
+        lines.append(DenseLine(start + 0.003, 0.75 + 0.25 * stage.fusion))
     else:
         lines.append(DenseLine(start - 0.5 * gap, 0.7 * stage.scar))
-    cortex = (0.24 + 0.12 * growth) * middle * individual.cortex
+    cortex = (0.20 + 0.12 * growth) * middle * individual.cortex
     if kind in ("radius", "ulna"):
         cortex *= 0.55
     depth = {"radius": 0.040, "ulna": 0.030}.get(kind, middle * 1.12)
     return Bone(
-        name, tuple(outlines), frame.origin, frame.axis, segment.length, depth, (cortex, 0.0034), tuple(lines)
+        name, tuple(outlines), frame.origin, frame.axis, segment.length, depth, (cortex, 0.0036), tuple(lines)
     )  # fmt: skip
 
 
@@ -147,9 +147,7 @@ def _half_widths(
         return end * factor * (0.96 + 0.04 * growth), shaft * factor * slender, shaft * factor
     base, middle, head = HALF_WIDTHS[kind][int(number)]
     factor = individual.width[f"{kind}_{number}"]
-    growing, other = (
-        (head, base) if kind == "metacarpal" and number != "1" else (base, head)
-    )
+    growing, other = (head, base) if kind == "metacarpal" and number != "1" else (base, head)
     return growing * factor, middle * factor * slender, other * factor * (1.05 - 0.05 * growth)
 
 
@@ -168,9 +166,14 @@ def _shaft(
     near = np.interp(along, _ALONG, _FROM_GROWING_END)
     far = np.interp(along, _ALONG, _FROM_OTHER_END)
     if end - start > 1:  # radius and ulna: only their last part is in the picture
-        near, far = np.interp(along * (end - start), (0, 0.02, 0.08, 0.16, 0.28), (1, 0.93, 0.55, 0.2, 0)), 0 * far
+        near, far = (
+            np.interp(along * (end - start), (0, 0.02, 0.08, 0.16, 0.28), (1, 0.93, 0.55, 0.2, 0)),
+            0 * far,
+        )
         along = along**2
-        near = np.interp(along * (end - start), (0, 0.02, 0.08, 0.16, 0.28), (1, 0.93, 0.55, 0.2, 0))
+        near = np.interp(
+            along * (end - start), (0, 0.02, 0.08, 0.16, 0.28), (1, 0.93, 0.55, 0.2, 0)
+        )
     half = _smooth(middle + near * (growing - middle) + far * (other - middle))
     first, last = END_SHAPES["flat"][0], END_SHAPES[shape][0]
     y = start + first + along * (end - last - start - first)
@@ -271,13 +274,15 @@ CARPAL_TURN_SHARE = {"scaphoid": 0.35, "lunate": 0.45, "triquetrum": 0.3, "pisif
 
 def carpal_bones(stages: Mapping[str, Stage], individual: Individual) -> list[Bone]:
     """The carpal bones that show at these stages: from round dots to the adult outlines."""
-    return [_carpal(name, stages[name], individual) for name in CARPAL_OUTLINES if stages[name].size > 0]
+    return [
+        _carpal(name, stages[name], individual) for name in CARPAL_OUTLINES if stages[name].size > 0
+    ]
 
 
 def _carpal(name: str, stage: Stage, individual: Individual) -> Bone:
     adult = small_bone_outline(np.array(CARPAL_OUTLINES[name]))
     centre = adult.mean(axis=0)
-    offset = (adult - centre) * 1.21 * individual.length[name]
+    offset = (adult - centre) * 1.26 * individual.length[name]
     angle = np.arctan2(offset[:, 1], offset[:, 0])
     radius = 0.92 * float(np.mean(np.hypot(*offset.T)))
     circle = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -285,4 +290,6 @@ def _carpal(name: str, stage: Stage, individual: Individual) -> Bone:
     outline = turn(centre + stage.size * shape, 1.5 * individual.turn_degrees[name], centre)
     outline = turn(outline, CARPAL_TURN_SHARE.get(name, 0.0) * individual.wrist_degrees)
     depth = 0.012 if name == "pisiform" else 0.027
-    return _small_bone(name, outline, outline.mean(axis=0), half_depth=depth * (0.5 + 0.5 * stage.size))
+    return _small_bone(
+        name, outline, outline.mean(axis=0), half_depth=depth * (0.5 + 0.5 * stage.size)
+    )

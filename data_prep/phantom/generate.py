@@ -83,7 +83,9 @@ def draw_number(config: PhantomConfig, number: int) -> tuple[np.ndarray, Truth]:
     rng = np.random.default_rng([config.seed, number])
     sex = "FM"[int(rng.integers(2))] if config.sex == "both" else config.sex
     bone_age = int(rng.integers(config.ages[0], config.ages[1] + 1))
-    return draw(bone_age, sex, rng, size=config.size, style=config.style)
+    return draw(
+        bone_age, sex, rng, size=config.size, style=config.style, with_bones=config.with_bones
+    )
 
 
 def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:

@@ -16,11 +16,11 @@ from bone_age_tf.data_prep.phantom.bones import Bone
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
 FINER = 2
-CORTICAL_PER_MM = 0.08
-TRABECULAR_PER_MM = 0.020
+CORTICAL_PER_MM = 0.085
+TRABECULAR_PER_MM = 0.0165
 SOFT_PER_MM = 0.021
 """Effective attenuation at about 55 kV, after the tissue has hardened the beam."""
-TRABECULA = 0.0105
+TRABECULA = 0.0090
 """Distance of neighbouring trabeculae in hand units."""
 _TILE = 256
 _WAVE = 9.0  # pixels of the tile
@@ -123,8 +123,11 @@ def _attenuation(
     outer = _chord(depth, radius)
     inner = _chord(np.maximum(depth - cortex, 0), np.maximum(radius - cortex, np.float32(1e-4)))
     texture = _texture(along * (1 - np.float32(0.45) * shaft), across, offset)
-    trabecular = inner * (1 - np.float32(0.75) * shaft) * (1 + np.float32(0.26) * texture)
-    result = np.float32(CORTICAL_PER_MM) * (outer - inner) + np.float32(TRABECULAR_PER_MM) * trabecular
+    trabecular = inner * (1 - np.float32(0.7) * shaft)
+    result = (
+        np.float32(CORTICAL_PER_MM) * (outer - inner) + np.float32(TRABECULAR_PER_MM) * trabecular
+    )
+    result *= 1 + np.float32(0.15) * texture
     for line in bone.lines:
         band = np.exp(-(((along - np.float32(line.distance)) / np.float32(0.0042)) ** 2))
         result += np.float32(0.020 * line.strength * CORTICAL_PER_MM) * band
@@ -154,7 +157,7 @@ def _tile() -> np.ndarray:
         waves = np.real(np.fft.ifft2(noise * np.exp(-(((wave - middle) / (0.6 * middle)) ** 2))))
         return waves / waves.std()
 
-    net = np.tanh(1.2 - 1.6 * np.abs(band(0.6 / _WAVE)))
+    net = np.tanh(1.0 - 2.2 * np.abs(band(0.6 / _WAVE)))
     net = (net - net.mean()) / net.std() + 0.35 * band(0.16 / _WAVE)
     return net.astype(np.float32)
 

@@ -11,7 +11,7 @@ import numpy as np
 RAYS = (1, 2, 3, 4, 5)
 SEGMENTS = ("metacarpal", "proximal", "middle", "distal")
 METACARPALS = {
-    1: ((0.178, 0.036), (0.325, 0.222)),
+    1: ((0.172, 0.031), (0.322, 0.219)),
     2: ((0.084, 0.080), (0.138, 0.446)),
     3: ((0.001, 0.078), (0.000, 0.452)),
     4: ((-0.074, 0.076), (-0.116, 0.408)),
@@ -117,7 +117,7 @@ def draw_individual(rng: np.random.Generator) -> Individual:
         turn_degrees={name: float(rng.normal(0, 2.2)) for name in ALL_BONES},
         spread=float(np.clip(rng.normal(0.75, 0.35), 0.0, 1.4)),
         thumb_degrees=float(np.clip(rng.normal(-1, 9), -22, 16)),
-        wrist_degrees=float(np.clip(rng.normal(3, 7), -18, 26)),
+        wrist_degrees=float(np.clip(rng.normal(1, 7), -20, 24)),
         size=float(np.exp(rng.normal(0, 0.05))),
         fatness=float(np.exp(rng.normal(0, 0.09))),
         cortex=float(np.exp(rng.normal(0, 0.15))),
@@ -174,8 +174,8 @@ def _forearm(individual: Individual, growth: float) -> dict[str, Segment]:
     shift = wrist - np.array(WRIST[1])
     tilt = individual.wrist_degrees
     ends = {
-        "radius": ((0.012, -1.6), (0.033 - 0.008 * (1 - growth), -0.114)),
-        "ulna": ((-0.105, -1.6), (-0.125, -0.152)),
+        "radius": ((0.012, -1.6), (0.033 - 0.008 * (1 - growth), -0.103)),
+        "ulna": ((-0.105, -1.6), (-0.125, -0.146)),
     }
     return {
         name: Segment(*(turn(np.array(end) + shift, tilt) for end in pair))

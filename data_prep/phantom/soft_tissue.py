@@ -37,7 +37,9 @@ def soft_parts(
 
 def _finger(ray: int, segments: Mapping[str, Segment], fat: float) -> list[SoftPart]:
     base, middle, tip = (radius * fat for radius in FINGER_RADII[ray])
-    names = [f"{kind}_{ray}" for kind in ("proximal", "middle", "distal") if f"{kind}_{ray}" in segments]
+    names = [
+        f"{kind}_{ray}" for kind in ("proximal", "middle", "distal") if f"{kind}_{ray}" in segments
+    ]
     points = [segments[names[0]].base, *(segments[name].head for name in names)]
     last = segments[names[-1]]
     points[-1] = last.head - 0.45 * tip * last.axis
@@ -71,12 +73,13 @@ def _palm(segments: Mapping[str, Segment], fat: float) -> list[SoftPart]:
         [along("metacarpal_1", 0.0, 0.03), along("metacarpal_1", 0.85, 0.0),
          along("metacarpal_2", 0.70, 0.0), along("metacarpal_2", 0.05, -0.03), np.array([0.05, -0.08])]
     )  # fmt: skip
-    return [SoftPart(palm, PALM_HALF_DEPTH, is_palm=True), SoftPart(thenar, THENAR_HALF_DEPTH, is_palm=True)]
+    return [
+        SoftPart(palm, PALM_HALF_DEPTH, is_palm=True),
+        SoftPart(thenar, THENAR_HALF_DEPTH, is_palm=True),
+    ]
 
 
-def _forearm(
-    segments: Mapping[str, Segment], individual: Individual, fat: float
-) -> list[SoftPart]:
+def _forearm(segments: Mapping[str, Segment], individual: Individual, fat: float) -> list[SoftPart]:
     middle = 0.5 * (segments["radius"].head + segments["ulna"].head)
     wide = float(np.sqrt(fat))
     levels = ((0.02, 0.175), (-0.1, 0.172), (-0.3, 0.168), (-0.5, 0.174), (-0.9, 0.19), (-1.4, 0.2))
