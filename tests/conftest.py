@@ -16,24 +16,39 @@ if str(ROOT) not in bone_age_tf.__path__:
 
 
 def draw_hand(age_months: float, seed: int, *, height: int = 340, width: int = 260) -> np.ndarray:
-    """uint8 [height, width]: a crude bright hand on dark, larger and brighter with age."""
+    """uint8 [height, width]: a phantom on black."""
+    from bone_age_tf.data_prep.phantom import draw
+
     rng = np.random.default_rng(seed)
-    image = np.full((height, width), 25.0, np.float32)
-    unit = min(height, width) * (0.22 + 0.12 * age_months / 228)
-    centre = np.array([width / 2 + rng.normal(0, 6), height * 0.66 + rng.normal(0, 6)])
-    tone = float(110 + 0.4 * age_months)
-    cv2.ellipse(image, tuple(centre.astype(int)), (int(unit), int(unit * 0.9)), 0, 0, 360, tone, -1)
-    for finger in range(5):
-        angle = np.deg2rad(-150 + 28 * finger + rng.normal(0, 2))
-        tip = centre + np.array([np.cos(angle), np.sin(angle)]) * unit * (1.7 + 0.2 * (finger == 2))
-        thickness = max(3, int(unit * 0.28))
-        cv2.line(image, tuple(centre.astype(int)), tuple(tip.astype(int)), tone, thickness)
-        cv2.line(
-            image, tuple(centre.astype(int)), tuple(tip.astype(int)), tone + 40, thickness // 3
-        )
-    cv2.line(image, tuple(centre.astype(int)), (int(centre[0]), height - 1), tone, int(unit))
-    image = cv2.GaussianBlur(image, (0, 0), 1.5) + rng.normal(0, 3, image.shape)
-    return image.clip(0, 255).astype(np.uint8)
+    radiograph, _ = draw(age_months, "F", rng, size=min(height, round(width / 0.8)))
+    image = np.zeros((height, width), np.uint8)
+    part = radiograph[:height, :width]
+    image[: part.shape[0], : part.shape[1]] = part
+    return image
+
+
+def read_key_points(path: Path) -> list[dict[str, np.ndarray]]:
+    """The points of each radiograph that has all six, as x and y in pixels."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    with path.open(newline="") as stream:
+        for row in csv.DictReader(stream):
+            at = np.array([float(row["x"]), float(row["y"])])
+            found.setdefault(row["id"], {})[row["point"]] = at
+    return [points for points in found.values() if len(points) == 6]
+
+
+def key_point_medians(hands: list[dict[str, np.ndarray]]) -> np.ndarray:
+    """Thumb tip, index and little MCP and wrist in hand units, the median of all hands, [4, 2]."""
+    placed = []
+    for points in hands:
+        axis = points["middle_tip"] - points["capitate"]
+        unit = float(np.hypot(*axis))
+        up, right = axis / unit, np.array([-axis[1], axis[0]]) / unit
+        names = ("thumb_tip", "index_mcp", "little_mcp", "wrist")
+        offsets = [(points[name] - points["capitate"]) / unit for name in names]
+        hand = np.array([[offset @ right, offset @ up] for offset in offsets])
+        placed.append(hand * [np.sign(hand[0, 0] - hand[2, 0]), 1])
+    return np.median(placed, axis=0)
 
 
 def write_kaggle_layout(folder: Path, count: int, *, seed: int = 0) -> Path:

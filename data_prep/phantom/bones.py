@@ -13,7 +13,6 @@ import numpy as np
 from bone_age_tf.data_prep.phantom.maturation import Stage
 from bone_age_tf.data_prep.phantom.skeleton import (
     HALF_WIDTHS,
-    RAYS,
     Individual,
     Point,
     Segment,
@@ -109,7 +108,7 @@ def _tubular(
         frame = _Frame(segment.head, -segment.axis, lateral)
     growing, middle, other = _half_widths(kind, number, individual, growth)
     height = EPIPHYSIS_HEIGHT[kind] * (1.0 if kind in ("radius", "ulna") else segment.length)
-    gap = 0.012 - 0.005 * stage.size - 0.0028 * stage.cap - 0.0012 * stage.fusion
+    gap = 0.013 - 0.0045 * stage.size - 0.0025 * stage.cap - 0.002 * stage.fusion
     start = JOINT + height + gap
     end = segment.length - JOINT - 0.010 * (1 - growth)
     if kind == "metacarpal" and grows_at_head:
@@ -206,7 +205,8 @@ def _epiphysis(
     if kind == "metacarpal":
         x = x * (1 - 0.10 * grown * joint_side)
     elif kind == "radius":
-        y = y * (1 + 0.30 * grown * across) - 0.016 * stage.cap * joint_side * across**3
+        taller = 1 + joint_side * grown * (0.45 * across - 0.10)  # on the thumb's side
+        y = y * taller - 0.010 * stage.cap * joint_side * across**3
     elif kind == "ulna":
         styloid = np.exp(-(((across + 0.72) / 0.2) ** 2))
         y = y - 0.024 * grown**2 * joint_side * styloid

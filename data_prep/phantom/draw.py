@@ -75,7 +75,9 @@ def draw(
         sex=sex,
         mask=mask * np.uint8(255),
         bones=rendering.label_map(drawn, camera, ALL_BONES),
-        key_points={name: tuple(camera.project(at)) for name, at in _key_points(segments).items()},
+        key_points={
+            name: tuple(camera.project(at).tolist()) for name, at in _key_points(segments).items()
+        },
         stages=stages,
         acquisition=taken,
         pixel_spacing_mm=millimetres / camera.pixels_per_unit,

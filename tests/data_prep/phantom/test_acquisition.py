@@ -1,0 +1,75 @@
+"""Aim, exposure, and what `varied` holds."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from bone_age_tf.data_prep.phantom import acquisition, draw
+from bone_age_tf.data_prep.phantom.acquisition import Acquisition
+
+
+def _taken(style: str, count: int = 400) -> list[Acquisition]:
+    rng = np.random.default_rng(0)
+    return [acquisition.draw_acquisition(rng, style) for _ in range(count)]
+
+
+def test_clean_is_clean() -> None:
+    for taken in _taken("clean", 50):
+        assert not (taken.mirrored or taken.inverted or taken.marker or taken.holder)
+        assert taken.collimation == "none"
+        assert abs(taken.rotation_degrees) < 10
+
+
+def test_varied_holds_everything_in_its_share() -> None:
+    taken = _taken("varied")
+    for name in ("mirrored", "inverted", "half_resolution", "film_border", "holder"):
+        share = np.mean([getattr(one, name) for one in taken])
+        assert 0.01 < share < 0.25, name
+    assert np.mean([one.marker for one in taken]) > 0.7
+    assert {one.collimation for one in taken} == {"none", "shutter", "frame", "unexposed"}
+    assert max(abs(one.rotation_degrees) for one in taken) > 30
+    assert min(one.white - one.black for one in taken) < 60  # low contrast
+
+
+@pytest.mark.parametrize("style", ["clean", "varied"])
+def test_the_whole_hand_is_in_the_picture(style: str) -> None:
+    for seed in range(25):
+        rng = np.random.default_rng([1, seed])
+        radiograph, truth = draw(12 + 8 * seed, "FM"[seed % 2], rng, size=160, style=style)
+        height, width = radiograph.shape
+        for name, (x, y) in truth.key_points.items():
+            assert 0 <= x < width, (seed, name)
+            assert 0 <= y < height, (seed, name)
+
+
+def _expose(**changes) -> np.ndarray:
+    camera = acquisition.Camera(np.array([[100.0, 0, 0], [0, -100.0, 100]]), 100, 100)
+    attenuation = np.zeros((100, 100), np.float32)
+    attenuation[:, 30:70] = 0.4
+    attenuation[:, 45:55] = 1.0
+    taken = dataclasses.replace(Acquisition(detail=0.0), **changes)
+    mask = (attenuation > 0).astype(np.uint8)
+    return acquisition.expose(attenuation, mask, taken, camera, np.random.default_rng(0))
+
+
+def test_more_tissue_is_brighter_and_inversion_turns_it_round() -> None:
+    grey = _expose().astype(float)
+    assert grey[50, 50] > grey[50, 38] + 30 > grey[50, 10] + 40
+    inverted = _expose(inverted=True).astype(float)
+    assert inverted[50, 50] < inverted[50, 10]
+
+
+def test_noise_scatter_and_contrast_do_what_they_say() -> None:
+    def contrast(grey: np.ndarray) -> float:
+        return float(grey[:, 48:52].mean()) - float(grey[:, 34:40].mean())
+
+    assert _expose(noise=0.05)[:, :20].std() > 3 * _expose(noise=0.002)[:, :20].std()
+    assert contrast(_expose(white=80)) < 0.5 * contrast(_expose())
+    assert contrast(_expose(scatter=0.8)) < contrast(_expose(scatter=0.0))
+
+
+def test_half_resolution_has_less_detail() -> None:
+    sharp = np.abs(np.diff(_expose(noise=0.05).astype(int), axis=1)).mean()
+    coarse = np.abs(np.diff(_expose(noise=0.05, half_resolution=True).astype(int), axis=1)).mean()
+    assert coarse < 0.6 * sharp

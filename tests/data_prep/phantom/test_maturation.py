@@ -1,0 +1,100 @@
+"""The schedule: published orders, girls first, nothing ever runs backwards."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from bone_age_tf.data_prep.phantom.maturation import centres, hand_unit_millimetres, stages
+from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES, CARPALS
+
+SEXES = pytest.mark.parametrize("sex", ["F", "M"])
+
+
+@SEXES
+def test_carpal_bones_appear_in_the_published_order(sex: str) -> None:
+    age = {name: centres(sex)[name].appears for name in CARPALS}
+    first = ["capitate", "hamate", "triquetrum", "lunate"]
+    late = ["trapezium", "trapezoid", "scaphoid"]
+    assert sorted(age, key=age.__getitem__)[:4] == first
+    assert all(age["lunate"] < age[name] < age["pisiform"] for name in late)
+    assert max(age[name] for name in late) - min(age[name] for name in late) <= 12
+
+
+@SEXES
+def test_radius_comes_before_triquetrum_and_ulna_before_pisiform(sex: str) -> None:
+    table = centres(sex)
+    assert table["radius"].appears < table["triquetrum"].appears
+    assert table["ulna"].appears < table["pisiform"].appears < table["sesamoid"].appears
+
+
+@SEXES
+def test_middle_finger_comes_first_and_little_finger_last(sex: str) -> None:
+    table = centres(sex)
+    for kind in ("proximal", "middle"):
+        age = {ray: table[f"{kind}_{ray}"].appears for ray in (2, 3, 4, 5)}
+        assert min(age, key=age.__getitem__) == 3
+        assert max(age, key=age.__getitem__) == 5
+
+
+@SEXES
+def test_growth_plates_close_in_the_published_order(sex: str) -> None:
+    table = centres(sex)
+    groups = [
+        [table[f"distal_{ray}"].fused for ray in (1, 2, 3, 4, 5)],
+        [table[f"{kind}_{ray}"].fused for kind in ("proximal", "metacarpal") for ray in (2, 3, 4, 5)],
+        [table[f"middle_{ray}"].fused for ray in (2, 3, 4, 5)],
+        [table["ulna"].fused],
+        [table["radius"].fused],
+    ]  # fmt: skip
+    for earlier, later in itertools.pairwise(groups):
+        assert max(earlier) < min(later)
+
+
+def test_girls_are_ahead_at_every_stage() -> None:
+    for name, girl in centres("F").items():
+        boy = centres("M")[name]
+        for stage in ("appears", "full_width", "caps", "fusion_begins", "fused"):
+            if getattr(girl, stage) is not None:
+                assert getattr(girl, stage) < getattr(boy, stage), (name, stage)
+
+
+@SEXES
+def test_the_stages_of_one_centre_follow_each_other(sex: str) -> None:
+    assert set(centres(sex)) == set(ALL_BONES)
+    for centre in centres(sex).values():
+        ages = [centre.appears, centre.full_width, centre.caps, centre.fusion_begins, centre.fused]
+        known = [age for age in ages if age is not None]
+        assert known == sorted(set(known)), centre.name
+
+
+@SEXES
+def test_nothing_runs_backwards_in_any_child(sex: str) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        scatter = {name: float(rng.uniform(-2, 2)) for name in ALL_BONES}
+        before = stages(0, sex, scatter)
+        for month in range(1, 241):
+            now = stages(month, sex, scatter)
+            for name, stage in now.items():
+                assert stage.size >= before[name].size, (name, month)
+                assert stage.cap >= before[name].cap, (name, month)
+                assert stage.fusion >= before[name].fusion, (name, month)
+            before = now
+
+
+def test_known_ages_look_as_they_should() -> None:
+    infant, child, adult = (stages(month, "F") for month in (6, 72, 216))
+    assert {name for name in CARPALS if infant[name].size > 0} == {"capitate", "hamate"}
+    assert child["pisiform"].size == 0 < child["scaphoid"].size < 1
+    assert all(stage.size == 1 for stage in adult.values())
+    assert all(
+        stage.fusion == 1 for name, stage in adult.items() if name not in (*CARPALS, "sesamoid")
+    )
+
+
+@SEXES
+def test_hands_grow(sex: str) -> None:
+    lengths = [hand_unit_millimetres(month, sex) for month in range(0, 241, 12)]
+    assert lengths == sorted(lengths)
+    assert hand_unit_millimetres(216, "M") > hand_unit_millimetres(216, "F")
