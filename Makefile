@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help setup test check wheel clean
+.PHONY: help setup demo test check wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -17,6 +17,9 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $(INSTALLED)
 
+demo: setup  ## the whole way on drawn hands, into demo/
+	$(VENV)/bin/bone-age-tf demo --output demo
+
 test: setup  ## run all tests, after setting up where that is needed
 	$(VENV)/bin/python -m pytest
 
@@ -29,4 +32,4 @@ wheel: setup  ## build the wheel into dist/
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache

@@ -67,6 +67,8 @@ def test_example_runs(example: str, workspace: Path) -> None:
     if arguments[0] == "train":
         shutil.rmtree("runs")
         arguments += shlex.split(WITHOUT_DOWNLOAD)
+    if arguments[0] == "phantom":
+        arguments += ["--count", "4"]
     if arguments[0] == "demo":
         arguments += ["--count", "30", "--epochs", "1"]
     if "evaluations/1/evaluation.json" in arguments:
