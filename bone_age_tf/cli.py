@@ -145,8 +145,16 @@ def _parse_ages(context: click.Context, parameter: click.Parameter, text: str) -
 @click.option(
     "--output", default="demo", show_default=True, type=click.Path(file_okay=False), help="Folder."
 )
-@click.option("--count", default=600, show_default=True, help="Hands to draw.")
-@click.option("--epochs", default=12, show_default=True, help="Times that each is trained on.")
+@click.option(
+    "--count", default=600, show_default=True, type=click.IntRange(min=20), help="Hands to draw."
+)
+@click.option(
+    "--epochs",
+    default=12,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Times that each is trained on.",
+)
 @_without_tensorflow
 def demo(*, progress: console.ProgressDisplay, **options: Any) -> int:
     """Five minutes without data: draw hands, prepare, train, evaluate, export and predict.

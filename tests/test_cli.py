@@ -17,7 +17,7 @@ from conftest import draw_hand
 
 from bone_age_tf import __version__, cli
 
-COMMANDS = ["prepare", "train", "evaluate", "export", "predict"]
+COMMANDS = ["demo", "phantom", "prepare", "train", "evaluate", "export", "predict"]
 
 
 class Outcome(NamedTuple):
@@ -93,6 +93,27 @@ def test_help_and_version_answer_at_once_without_tensorflow(arguments: list[str]
     assert min(seconds) < 0.5
 
 
+def test_phantom_waits_for_no_tensorflow(tmp_path: Path) -> None:
+    start = START.replace('"numpy", "pandas", "cv2"', '"pandas"')
+    options = ["--output", str(tmp_path / "drawn"), "--count", "1", "--size", "64"]
+    done = subprocess.run(
+        [sys.executable, "-c", start, "phantom", *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "drawings, not radiographs of children" in done.stderr
+
+
+def test_phantom_leaves_other_files_alone(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    outcome = shell("phantom", "--output", tmp_path, "--count", 1)
+    assert_one_message(outcome, 2, "Choose an empty folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 def test_version_is_the_package_s(shell: Shell) -> None:
     assert shell("--version") == (0, f"bone-age-tf, version {__version__}\n", "")
 
@@ -149,6 +170,12 @@ def test_no_arguments_show_the_help(shell: Shell) -> None:
         (["prepare", ".", "--output", "o", "--split", "train=many"], "train=many"),
         (["prepare", ".", "--output", "o", "--split", "train=0.5"], "add up to 1"),
         (["prepare", ".", "--output", "o", "--scale", "7"], "between 0.05 and 1"),
+        (["phantom", "--output", "o", "--count", "1", "--ages", "young"], "YOUNGEST:OLDEST"),
+        (["phantom", "--output", "o", "--count", "1", "--ages", "200:100"], "between 0 and 240"),
+        (["phantom", "--output", "o", "--count", "0"], "at least 1"),
+        (["phantom", "--output", "o"], "--count"),
+        (["demo", "--count", "0"], "x>=20"),
+        (["demo", "--epochs", "0"], "x>=1"),
         (["train", "--data", ".", "--run", "r", "--set", "train.epoch=3"], "'epoch'"),
         (["train", "--data", ".", "--run", "r", "--recipe", "none"], "no recipe 'none'"),
         (["predict", ".", "--model", ".", "--output", "o"], "--labels"),

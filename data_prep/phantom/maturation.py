@@ -68,7 +68,11 @@ class Stage:
 @functools.cache
 def centres(sex: str) -> Mapping[str, Centre]:
     """The table for `sex` (F or M), by name of the centre."""
-    text = importlib.resources.files("bone_age_tf.data_prep.phantom").joinpath("maturation.csv").read_text("utf-8")
+    text = (
+        importlib.resources.files("bone_age_tf.data_prep.phantom")
+        .joinpath("maturation.csv")
+        .read_text("utf-8")
+    )
     suffix = {"F": "_f", "M": "_m"}[sex]
     ages = ("appears", "full_width", "caps", "fusion_begins", "fused")
     return {

@@ -25,6 +25,7 @@ PREPROCESS_INPUT = {
     "convnext_tiny": _apps.convnext.preprocess_input,
     "densenet_121": _apps.densenet.preprocess_input,
     "mobilenet_v2": _apps.mobilenet_v2.preprocess_input,
+    "small": _apps.mobilenet_v2.preprocess_input,
     "tiny": _apps.mobilenet_v2.preprocess_input,
 }
 """What Keras itself does to an RGB image of 0 to 255 before this trunk."""
