@@ -6,7 +6,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from bone_age_tf.config import PHANTOM_STYLES
-from bone_age_tf.data_prep.phantom import acquisition, bones, maturation, rendering, skeleton
+from bone_age_tf.data_prep.phantom import (
+    acquisition,
+    bones,
+    maturation,
+    rendering,
+    skeleton,
+    small_bones,
+)
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES, RAYS, Segment
 from bone_age_tf.data_prep.phantom.soft_tissue import soft_parts
 
@@ -58,8 +65,8 @@ def draw(
     stages = maturation.stages(bone_age_months, sex, child.scatter)
     drawn = [
         *bones.tubular_bones(segments, stages, child, growth),
-        *bones.carpal_bones(stages, child),
-        *bones.sesamoid(segments, stages["sesamoid"], child),
+        *small_bones.carpal_bones(stages, child),
+        *small_bones.sesamoid(segments, stages["sesamoid"], child),
     ]
     parts = soft_parts(segments, child, growth)
     camera = acquisition.aim(taken, parts, size)

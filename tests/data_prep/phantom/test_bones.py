@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bone_age_tf.data_prep.phantom import bones, maturation, skeleton
+from bone_age_tf.data_prep.phantom import bones, maturation, skeleton, small_bones
 
 GRID = 500
 
@@ -18,8 +18,8 @@ def _bones(age: float, sex: str = "F", seed: int = 0) -> dict[str, bones.Bone]:
     stages = maturation.stages(age, sex)
     found = [
         *bones.tubular_bones(segments, stages, child, growth),
-        *bones.carpal_bones(stages, child),
-        *bones.sesamoid(segments, stages["sesamoid"], child),
+        *small_bones.carpal_bones(stages, child),
+        *small_bones.sesamoid(segments, stages["sesamoid"], child),
     ]
     return {bone.name: bone for bone in found}
 
@@ -58,7 +58,7 @@ def test_carpal_bones_show_one_after_the_other(sex: str) -> None:
     order: list[str] = []
     for month in range(0, 200):
         stages = maturation.stages(month, sex)
-        drawn = bones.carpal_bones(stages, skeleton.draw_individual(np.random.default_rng(0)))
+        drawn = small_bones.carpal_bones(stages, skeleton.draw_individual(np.random.default_rng(0)))
         order += [bone.name for bone in drawn if bone.name not in order]
     assert order[:4] == ["capitate", "hamate", "triquetrum", "lunate"]
     assert set(order[4:7]) == {"trapezium", "trapezoid", "scaphoid"}
