@@ -146,11 +146,11 @@ def _parse_ages(context: click.Context, parameter: click.Parameter, text: str) -
     "--output", default="demo", show_default=True, type=click.Path(file_okay=False), help="Folder."
 )
 @click.option(
-    "--count", default=600, show_default=True, type=click.IntRange(min=20), help="Hands to draw."
+    "--count", default=800, show_default=True, type=click.IntRange(min=20), help="Hands to draw."
 )
 @click.option(
     "--epochs",
-    default=12,
+    default=15,
     show_default=True,
     type=click.IntRange(min=1),
     help="Times that each is trained on.",

@@ -13,6 +13,6 @@ CONFIG = ExperimentConfig(
         rotation_degrees=5, shift=0.03, zoom=0.05, mirror=False, gamma=1.15, mask_sex=0.1
     ),
     train=TrainConfig(
-        epochs=20, batch_size=16, learning_rate=1.5e-3, warmup_steps=60, ema_momentum=0.98
+        epochs=12, batch_size=8, learning_rate=1e-3, warmup_steps=60, ema_momentum=0.98
     ),
 )

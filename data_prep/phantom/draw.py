@@ -17,8 +17,6 @@ from bone_age_tf.data_prep.phantom import (
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES, RAYS, Segment
 from bone_age_tf.data_prep.phantom.soft_tissue import soft_parts
 
-GROWN_UP_MONTHS = 150.0
-
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
@@ -60,7 +58,7 @@ def draw(
     _require(bone_age_months, sex, size, style)
     child = skeleton.draw_individual(rng)
     taken = acquisition.draw_acquisition(rng, style)
-    growth = float(np.clip(bone_age_months / GROWN_UP_MONTHS, 0, 1))
+    growth = maturation.growth(bone_age_months, sex)
     segments = skeleton.pose(child, growth)
     stages = maturation.stages(bone_age_months, sex, child.scatter)
     drawn = [

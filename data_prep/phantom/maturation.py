@@ -118,6 +118,8 @@ def _ramp(age: float, start: float, end: float) -> float:
     return float(np.clip((age - start) / (end - start), 0, 1))
 
 
+GROWN_UP_MONTHS = {"F": 138.0, "M": 162.0}
+"""Bone age at which a hand has its adult proportions: about when its fingers stop growing fast."""
 HAND_MILLIMETRES = {
     "F": ((0, 57), (12, 68), (60, 94), (120, 124), (156, 142), (192, 147)),
     "M": ((0, 58), (12, 69), (60, 95), (120, 124), (168, 150), (210, 163)),
@@ -133,3 +135,8 @@ def hand_unit_millimetres(bone_age_months: float, sex: str) -> float:
     """Mean distance from the capitate's centre to the tip of the middle finger's bone."""
     ages, lengths = zip(*HAND_MILLIMETRES[sex], strict=True)
     return float(np.interp(bone_age_months, ages, lengths))
+
+
+def growth(bone_age_months: float, sex: str) -> float:
+    """Share of the way from a newborn's proportions (0) to an adult's (1)."""
+    return min(bone_age_months / GROWN_UP_MONTHS[sex], 1.0)

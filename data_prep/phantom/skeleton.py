@@ -119,7 +119,7 @@ def draw_individual(rng: np.random.Generator) -> Individual:
         thumb_degrees=float(np.clip(rng.normal(-1, 9), -22, 16)),
         wrist_degrees=float(np.clip(rng.normal(1, 7), -20, 24)),
         size=float(np.exp(rng.normal(0, 0.05))),
-        fatness=float(np.exp(rng.normal(0, 0.09))),
+        fatness=float(np.exp(rng.normal(0, 0.13))),
         cortex=float(np.exp(rng.normal(0, 0.15))),
         density=float(np.exp(rng.normal(0, 0.12))),
     )

@@ -13,7 +13,7 @@ GRID = 500
 
 def _bones(age: float, sex: str = "F", seed: int = 0) -> dict[str, bones.Bone]:
     child = skeleton.draw_individual(np.random.default_rng(seed))
-    growth = min(age / 150, 1)
+    growth = maturation.growth(age, sex)
     segments = skeleton.pose(child, growth)
     stages = maturation.stages(age, sex)
     found = [
