@@ -38,9 +38,11 @@ class Acquisition:
     scatter: float = 0.25
     """Scattered over primary radiation."""
     noise: float = 0.006
+    """Standard deviation behind nothing but air, as a share of the open beam."""
     detail: float = 0.55
     """How far the detector's software lifts local contrast."""
     gamma: float = 0.95
+    """Exponent of the detector's curve."""
     black: float = 6.0
     white: float = 215.0
     """Grey values of the open beam and of the densest bone."""
@@ -50,9 +52,11 @@ class Acquisition:
     film_border: bool = False
     """A grey film on a black background."""
     marker: bool = False
+    """Lead letters, often on a plate."""
     holder: bool = False
     """An adult's finger reaches in from the edge."""
     artefact_seed: int = 0
+    """Decides place and look of marker, collimation, border and finger."""
 
 
 def draw_acquisition(rng: np.random.Generator, style: str) -> Acquisition:
@@ -155,8 +159,7 @@ def expose(
     if taken.inverted:
         grey = np.float32(255) - grey
     if taken.half_resolution:
-        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-        grey = cv2.resize(half, grey.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        grey = _coarser(grey, 2)
     return np.clip(np.round(grey), 0, 255).astype(np.uint8)
 
 
@@ -183,6 +186,13 @@ def _develop(
 def _wide_blur(plane: np.ndarray, sigma: float) -> np.ndarray:
     """Gaussian blur with a large sigma, computed on a coarse copy."""
     coarse = max(1, int(sigma / 4))
-    small = cv2.resize(plane, None, fx=1 / coarse, fy=1 / coarse, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma / coarse)
+    return _coarser(plane, coarse, sigma / coarse)
+
+
+def _coarser(plane: np.ndarray, factor: int, sigma: float = 0.0) -> np.ndarray:
+    """What is left after a copy `factor` times coarser, there blurred by `sigma` of its pixels."""
+    size = tuple(max(1, round(side / factor)) for side in plane.shape[::-1])
+    small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+    if sigma:
+        small = cv2.GaussianBlur(small, (0, 0), sigma)
     return cv2.resize(small, plane.shape[::-1], interpolation=cv2.INTER_LINEAR)

@@ -67,6 +67,14 @@ class Bone:
     cortex: tuple[float, float]
     """Thickness of the cortical bone in the middle of the shaft and at the ends."""
     lines: tuple[DenseLine, ...] = ()
+    epiphysis: float = 0.0
+    """Distance of the epiphysis' centre from the origin; of the shaft's end while there is none."""
+    plate: float = 0.0
+    """Distance of the growth plate, or of its scar, from the origin."""
+
+    def at(self, distance: float) -> Point:
+        """The point of the axis at a distance from the origin."""
+        return self.origin + distance * self.axis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,11 +110,13 @@ def _tubular(
     end = segment.length - JOINT - 0.010 * (1 - growth)
     if kind == "metacarpal" and grows_at_head:
         end += 0.012 * growth  # overlaps the carpal bones in projection
+    epiphysis = start
     outlines = [_shaft(frame, (start, end), (growing, middle, other), _other_end(kind, number))]
     if stage.size > 0:
         thickness = height * (0.45 + 0.35 * stage.size + 0.20 * stage.cap)
         thickness = min(1.9 * stage.size * growing, thickness)
         outlines.append(_epiphysis(frame, kind, stage, (growing * 1.01, thickness), start - gap))
+        epiphysis = start - gap - 0.5 * thickness
     if stage.size > 0 and stage.fusion > 0:
         outlines.append(_bridge(frame, growing * stage.fusion, start, gap, thickness))
     cortex = (0.20 + 0.12 * growth) * middle * individual.cortex
@@ -119,6 +129,8 @@ def _tubular(
         half_depth={"radius": 0.040, "ulna": 0.030}.get(kind, middle * 1.12),
         cortex=(cortex * (0.55 if kind in FOREARM else 1.0), 0.0036),
         lines=(_dense_line(stage, start, gap),),
+        epiphysis=epiphysis,
+        plate=start - 0.5 * gap,
     )
 
 

@@ -81,7 +81,8 @@ def draw(
         mask=mask * np.uint8(255),
         bones=rendering.label_map(drawn, camera, ALL_BONES),
         key_points={
-            name: tuple(camera.project(at).tolist()) for name, at in _key_points(segments).items()
+            name: tuple(camera.project(at).tolist())
+            for name, at in _key_points(segments, {b.name: b for b in drawn}).items()
         },
         stages=stages,
         acquisition=taken,
@@ -101,31 +102,44 @@ def _require(bone_age_months: float, sex: str, size: int, style: str) -> None:
         raise ValueError(f"style: expected one of {PHANTOM_STYLES}, received {style!r}.")
 
 
+THUMB_HEAD = 0.075
+"""Distance of the centre of the first metacarpal's head from its end, as a share of the bone."""
 POINT_NAMES = {1: "thumb", 2: "index", 3: "middle", 4: "ring", 5: "little"}
 
 
-def _key_points(segments: Mapping[str, Segment]) -> dict[str, np.ndarray]:
+def _key_points(
+    segments: Mapping[str, Segment], drawn: Mapping[str, bones.Bone]
+) -> dict[str, np.ndarray]:
     """Tips, joints, capitate and wrist in hand units.
 
-    `*_mcp` is the centre of the metacarpal's head; the other joints are the middle of the joint
-    space; `wrist` is the middle of radius and ulna at the radius' growth plate.
+    `*_mcp` is the centre of the metacarpal's epiphysis (of its head once fused, of the shaft's end
+    before it shows; of the thumb: of the head); the other joints are the middle of the joint space;
+    `wrist` is the middle of radius and ulna at the radius' growth plate.
     """
-    points = {"capitate": np.zeros(2)}
+    points = {"capitate": np.zeros(2), "wrist": _wrist(drawn["radius"], drawn["ulna"])}
+    if "capitate" in drawn:
+        points["capitate"] = drawn["capitate"].origin
     for ray in RAYS:
         finger = POINT_NAMES[ray]
         metacarpal = segments[f"metacarpal_{ray}"]
-        inside = 0.075 if ray == 1 else bones.EPIPHYSIS_HEIGHT["metacarpal"] / 2
-        points[f"{finger}_mcp"] = metacarpal.head - inside * metacarpal.length * metacarpal.axis
+        head = THUMB_HEAD * metacarpal.length
+        points[f"{finger}_mcp"] = metacarpal.head - head * metacarpal.axis
+        if ray > 1:
+            bone = drawn[f"metacarpal_{ray}"]
+            points[f"{finger}_mcp"] = bone.at(bone.epiphysis)
         points[f"{finger}_cmc"] = metacarpal.base
         names = [k for k in ("proximal", "middle", "distal") if f"{k}_{ray}" in segments]
         joints = ("ip",) if ray == 1 else ("pip", "dip")
         for name, joint in zip(names, joints, strict=False):
             points[f"{finger}_{joint}"] = segments[f"{name}_{ray}"].head
-        last = segments[f"distal_{ray}"]
-        points[f"{finger}_tip"] = last.head - bones.JOINT * last.axis
-    radius, ulna = segments["radius"], segments["ulna"]
-    plate = bones.EPIPHYSIS_HEIGHT["radius"] + bones.JOINT
-    middle = 0.5 * (radius.head + ulna.head)
-    shift = (radius.head - plate * radius.axis - middle) @ radius.axis
-    points["wrist"] = middle + shift * radius.axis
+        last = drawn[f"distal_{ray}"]
+        points[f"{finger}_tip"] = last.at(
+            float(np.max((last.outlines[0] - last.origin) @ last.axis))
+        )
     return points
+
+
+def _wrist(radius: bones.Bone, ulna: bones.Bone) -> np.ndarray:
+    middle = 0.5 * (radius.origin + ulna.origin)
+    level = (radius.at(radius.plate) - middle) @ radius.axis
+    return middle + level * radius.axis

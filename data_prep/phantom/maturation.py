@@ -31,8 +31,8 @@ SCATTER_MONTHS = 0.7
 SCATTER_PER_MONTH = 0.035
 """Standard deviation of one centre against the bone age of the whole hand: constant + share of it.
 
-About 40 % of the spread of bone age among healthy children of one age, because what all centres
-share is the bone age itself.
+Less than the spread of bone age among healthy children of one age, as what all centres share is the
+bone age itself. A guess: no published value was found.
 """
 
 

@@ -16,6 +16,9 @@ from bone_age_tf.data_prep.phantom.bones import Bone
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
 FINER = 2
+LABELS_FINER = 4
+EDGE_OF_A_FINE_FILL = 143
+"""Of 255: half a pixel covered, and what a fill adds because it holds its edge."""
 CORTICAL_PER_MM = 0.085
 TRABECULAR_PER_MM = 0.0165
 SOFT_PER_MM = 0.021
@@ -69,28 +72,46 @@ def bone_attenuation(
 def label_map(bones: Sequence[Bone], camera: Camera, labels: Sequence[str]) -> np.ndarray:
     """uint8 [height, width]: 0 background, 1 + position of the bone's name in `labels`.
 
-    Where bones overlap, the later one of `bones`.
+    A pixel belongs to a bone that covers half of it; where bones overlap, to the later one.
     """
     drawn = np.zeros((camera.height, camera.width), np.uint8)
     for bone in bones:
-        for outline in bone.outlines:
-            _fill(drawn, camera.project(outline), 1 + labels.index(bone.name))
+        outlines = [camera.project(outline) for outline in bone.outlines]
+        window = _window(outlines, camera)
+        if window is None:
+            continue
+        low, high = window
+        size = tuple((high - low).tolist())
+        fine = np.zeros((size[1] * LABELS_FINER, size[0] * LABELS_FINER), np.uint8)
+        for outline in outlines:
+            _fill(fine, (outline - low + 0.5) * LABELS_FINER - 0.5, 255)
+        covered = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+        part = drawn[low[1] : high[1], low[0] : high[0]]
+        part[covered > EDGE_OF_A_FINE_FILL] = 1 + labels.index(bone.name)
     return drawn
+
+
+def _window(outlines: Sequence[np.ndarray], camera: Camera) -> tuple[np.ndarray, np.ndarray] | None:
+    """First and last column and row of the picture that outlines reach; None where outside."""
+    every = np.concatenate(outlines)
+    low = np.maximum(np.floor(every.min(axis=0)).astype(int) - 2, 0)
+    high = np.minimum(np.ceil(every.max(axis=0)).astype(int) + 3, (camera.width, camera.height))
+    return None if (high <= low).any() else (low, high)
 
 
 def _add_bone(
     plane: np.ndarray, bone: Bone, camera: Camera, millimetres: float, offset: np.ndarray
 ) -> None:
     outlines = [camera.project(outline) for outline in bone.outlines]
-    every = np.concatenate(outlines)
-    low = np.maximum(np.floor(every.min(axis=0)).astype(int) - 2, 0)
-    high = np.minimum(np.ceil(every.max(axis=0)).astype(int) + 3, (camera.width, camera.height))
-    if (high <= low).any():
+    window = _window(outlines, camera)
+    if window is None:
         return
+    low, high = window
     mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
     for outline in outlines:
         _fill(mask, outline - low, 1)
-    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / np.float32(camera.pixels_per_unit)
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3) - np.float32(1)  # a fill holds its edge
+    depth = np.maximum(depth, 0) / np.float32(camera.pixels_per_unit)
     along, across = _bone_coordinates(bone, camera, low, mask.shape)
     attenuation = _attenuation(bone, depth, along, across, offset) * np.float32(millimetres)
     plane[low[1] : high[1], low[0] : high[0]] += attenuation * mask
@@ -176,15 +197,15 @@ def hand_mask(parts: Sequence[SoftPart], camera: Camera) -> np.ndarray:
         if part.is_palm:
             _fill(palm, camera.project(part.outline) + margin, 1)
     hand |= _rounded(palm, 0.055 * units, 0.030 * units)
-    hand = _rounded(hand, 0.014 * units, 0.010 * units)
+    hand = _rounded(hand, 0.014 * units, 0.010 * units, shrink=0.5)  # a fill holds its edge
     return np.ascontiguousarray(hand[margin:-margin, margin:-margin])
 
 
-def _rounded(mask: np.ndarray, notch: float, corner: float) -> np.ndarray:
-    """Notches narrower than twice `notch` filled, corners smoothed over `corner` (both in pixels)."""
+def _rounded(mask: np.ndarray, notch: float, corner: float, shrink: float = 0.0) -> np.ndarray:
+    """Notches narrower than twice `notch` filled, corners smoothed over `corner`, all in pixels."""
     filled = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) < notch
-    inside = cv2.distanceTransform(filled.astype(np.uint8), cv2.DIST_L2, 5) >= notch
-    soft = cv2.GaussianBlur(inside.astype(np.float32), (0, 0), max(corner, 0.5))
+    inside = cv2.distanceTransform(filled.astype(np.uint8), cv2.DIST_L2, 5) - shrink
+    soft = cv2.GaussianBlur((inside >= notch).astype(np.float32), (0, 0), max(corner, 0.5))
     return (soft > 0.5).astype(np.uint8)
 
 

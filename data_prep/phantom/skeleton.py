@@ -41,6 +41,8 @@ FINGER_SPREAD_DEGREES = {1: 0.0, 2: 11.0, 3: 0.0, 4: -14.0, 5: -34.0}
 """Direction of the fingers against the y axis when the hand is spread; together they are at 0."""
 WRIST = ((-0.035, -0.185), (-0.03, -0.172))
 """Middle of radius and ulna at the radius' growth plate, at birth and grown up."""
+FOREARM_LENGTH = 3.5
+"""How far the forearm is drawn: farther than any picture reaches."""
 CARPAL_SHIFT_AT_BIRTH = -0.03
 """The bases of the metacarpals stand this much further from the capitate at birth."""
 BONES = (
@@ -97,6 +99,7 @@ class Individual:
     size: float
     """Factor of the hand unit in mm."""
     fatness: float
+    """Factor of the soft tissue's width and depth."""
     cortex: float
     """Factor of the cortical bone's thickness."""
     density: float
@@ -136,7 +139,7 @@ def turn(point: Point, degrees: float, about: Point | None = None) -> Point:
 def pose(individual: Individual, growth: float) -> dict[str, Segment]:
     """Every tubular bone, radius and ulna of a hand.
 
-    `growth` is 0 at birth and 1 when grown up. Raises nothing; lengths are in hand units.
+    `growth` is 0 at birth and 1 when grown up; lengths are in hand units.
     """
     segments: dict[str, Segment] = {}
     for ray in RAYS:
@@ -174,8 +177,8 @@ def _forearm(individual: Individual, growth: float) -> dict[str, Segment]:
     shift = wrist - np.array(WRIST[1])
     tilt = individual.wrist_degrees
     ends = {
-        "radius": ((0.012, -1.6), (0.033 - 0.008 * (1 - growth), -0.103)),
-        "ulna": ((-0.105, -1.6), (-0.125, -0.146)),
+        "radius": ((-0.008, -FOREARM_LENGTH), (0.033 - 0.008 * (1 - growth), -0.103)),
+        "ulna": ((-0.085, -FOREARM_LENGTH), (-0.125, -0.146)),
     }
     return {
         name: Segment(*(turn(np.array(end) + shift, tilt) for end in pair))

@@ -6,7 +6,7 @@ import numpy as np
 
 from bone_age_tf.data_prep.phantom.bones import Bone
 from bone_age_tf.data_prep.phantom.maturation import Stage
-from bone_age_tf.data_prep.phantom.skeleton import Individual, Point, Segment, turn
+from bone_age_tf.data_prep.phantom.skeleton import Individual, Segment, turn
 
 CARPAL_OUTLINES = {
     "capitate": ((-0.036, 0.060), (-0.012, 0.068), (0.022, 0.066), (0.038, 0.050), (0.033, 0.012),
@@ -26,6 +26,11 @@ CARPAL_OUTLINES = {
     "pisiform": ((-0.142, -0.054), (-0.124, -0.034), (-0.102, -0.040), (-0.094, -0.062), (-0.110, -0.084), (-0.134, -0.078)),
 }  # fmt: skip
 """Adult outlines, counter-clockwise or not, in hand units; the wrist straight."""
+OVERLAP = 1.26
+"""The corner cutting takes a little of the outlines; grown up, they overlap."""
+APART_WHILE_YOUNG = 0.13
+"""How much farther from the capitate the others stand while they grow, as a share."""
+CARPAL_HALF_DEPTH = {"pisiform": 0.012}
 CARPAL_TURN_SHARE = {"scaphoid": 0.35, "lunate": 0.45, "triquetrum": 0.3, "pisiform": 0.3}
 """Share of the wrist's direction that a bone of the proximal row takes part in."""
 
@@ -40,17 +45,16 @@ def carpal_bones(stages: Mapping[str, Stage], individual: Individual) -> list[Bo
 def _carpal(name: str, stage: Stage, individual: Individual) -> Bone:
     adult = _smooth_curve(np.array(CARPAL_OUTLINES[name]))
     centre = adult.mean(axis=0)
-    offset = (adult - centre) * 1.26 * individual.length[name]
+    offset = (adult - centre) * OVERLAP * individual.length[name]
     angle = np.arctan2(offset[:, 1], offset[:, 0])
     radius = 0.92 * float(np.mean(np.hypot(*offset.T)))
     circle = radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     shape = (1 - stage.size) * circle + stage.size * offset
-    outline = turn(centre + stage.size * shape, 1.5 * individual.turn_degrees[name], centre)
+    place = centre * (1 + APART_WHILE_YOUNG * (1 - stage.size**6))
+    outline = turn(place + stage.size * shape, 1.5 * individual.turn_degrees[name], place)
     outline = turn(outline, CARPAL_TURN_SHARE.get(name, 0.0) * individual.wrist_degrees)
-    depth = 0.012 if name == "pisiform" else 0.027
-    return _small_bone(
-        name, outline, outline.mean(axis=0), half_depth=depth * (0.5 + 0.5 * stage.size)
-    )
+    half_depth = CARPAL_HALF_DEPTH.get(name, 0.027) * (0.5 + 0.5 * stage.size)
+    return _small_bone(name, outline, half_depth)
 
 
 def sesamoid(segments: Mapping[str, Segment], stage: Stage, individual: Individual) -> list[Bone]:
@@ -62,7 +66,7 @@ def sesamoid(segments: Mapping[str, Segment], stage: Stage, individual: Individu
     centre = first.head + 0.036 * towards_index - 0.012 * first.axis
     radius = 0.016 * stage.size * individual.width["sesamoid"]
     outline = centre + radius * _circle(24) @ np.diag([1.0, 0.8])
-    return [_small_bone("sesamoid", outline, centre, half_depth=0.010)]
+    return [_small_bone("sesamoid", outline, 0.010)]
 
 
 def _smooth_curve(points: np.ndarray) -> np.ndarray:
@@ -74,8 +78,12 @@ def _smooth_curve(points: np.ndarray) -> np.ndarray:
     return points
 
 
-def _small_bone(name: str, outline: np.ndarray, centre: Point, *, half_depth: float) -> Bone:
-    span = float(np.ptp(outline[:, 1])) or 1e-3
+def _small_bone(name: str, outline: np.ndarray, half_depth: float) -> Bone:
+    """A bone without an axis of its own; its origin is the centre of its area."""
+    following = np.roll(outline, -1, axis=0)
+    cross = outline[:, 0] * following[:, 1] - following[:, 0] * outline[:, 1]
+    centre = ((outline + following) * cross[:, None]).sum(axis=0) / (3 * cross.sum())
+    span = float(np.ptp(outline[:, 1]))
     return Bone(name, (outline,), centre, np.array([0.0, 1.0]), span, half_depth, (0.0036, 0.0036))
 
 

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from bone_age_tf.data_prep.phantom.skeleton import RAYS, Individual, Point, Segment, turn
+from bone_age_tf.data_prep.phantom.skeleton import (
+    FOREARM_LENGTH,
+    RAYS,
+    Individual,
+    Point,
+    Segment,
+    turn,
+)
 
 FINGER_RADII = {1: (0.082, 0.064, 0.052), 2: (0.066, 0.054, 0.046), 3: (0.068, 0.056, 0.047),
                 4: (0.064, 0.052, 0.045), 5: (0.056, 0.046, 0.040)}  # fmt: skip
@@ -82,7 +89,14 @@ def _palm(segments: Mapping[str, Segment], fat: float) -> list[SoftPart]:
 def _forearm(segments: Mapping[str, Segment], individual: Individual, fat: float) -> list[SoftPart]:
     middle = 0.5 * (segments["radius"].head + segments["ulna"].head)
     wide = float(np.sqrt(fat))
-    levels = ((0.02, 0.175), (-0.1, 0.172), (-0.3, 0.168), (-0.5, 0.174), (-0.9, 0.19), (-1.4, 0.2))
+    levels = (
+        (0.02, 0.175),
+        (-0.1, 0.172),
+        (-0.3, 0.168),
+        (-0.5, 0.174),
+        (-0.9, 0.19),
+        (-FOREARM_LENGTH, 0.24),
+    )
     left = [middle + np.array([-half * wide, y]) for y, half in levels]
     right = [middle + np.array([half * wide, y]) for y, half in reversed(levels)]
     outline = turn(np.array([*left, *right]), individual.wrist_degrees, middle)
