@@ -105,8 +105,8 @@ def transfer(work: Path, weights: str) -> dict[str, str]:
     )
     results = {}
     trunks = {
-        "small": (("--recipe", "phantom"), "none", 20, 80),
-        "inception": (("--recipe", "default"), weights, 4, 30),
+        "small": (("--recipe", "phantom"), "none", 10, 60),
+        "inception": (("--recipe", "default"), weights, 3, 25),
     }
     for name, (recipe, start, epochs_on_phantoms, epochs) in trunks.items():
         first = work / f"run-{name}-phantoms"

@@ -167,10 +167,13 @@ def demo(*, progress: console.ProgressDisplay, **options: Any) -> int:
       bone-age-tf demo
       bone-age-tf demo --output quick --count 120 --epochs 2
     """
-    del progress
     from bone_age_tf.demo import demo as run
+    from bone_age_tf.demo import run_command
 
-    report = run(**options)
+    context = click.get_current_context().params
+    passed_on = [f"--{name}" for name in ("quiet", "debug") if context[name]]
+    del progress
+    report = run(**options, run=lambda arguments: run_command([*arguments, *passed_on]))
     output = options["output"]
     interval = "" if report.low is None else f" [{report.low:.1f}, {report.high:.1f}]"
     click.echo(

@@ -111,7 +111,7 @@ def demo(
     for number, (what, arguments) in enumerate(listed, 1):
         command = shlex.join(["bone-age-tf", *arguments])
         log.info(f"\n[{number}/{len(listed)}] {what}\n$ {command}")
-        exit_code = (run or _run_command)(arguments)
+        exit_code = (run or run_command)(arguments)
         if exit_code:
             raise DemoStepError(command, exit_code)
     return _report(Path(output), time.monotonic() - started)
@@ -129,11 +129,12 @@ def _report(output: Path, seconds: float) -> DemoReport:
     return DemoReport(mae["value"], mae["low"], mae["high"], constant, len(true), seconds)
 
 
-def _run_command(arguments: list[str]) -> int:
-    """Run `bone-age-tf` with the terminal as its own; Ctrl-C is left to it."""
+def run_command(arguments: list[str]) -> int:
+    """Run `bone-age-tf` with the terminal as its own; Ctrl-C is left to it. Returns its exit code."""
     process = subprocess.Popen([sys.executable, "-m", "bone_age_tf", *arguments])
     while True:
         try:
-            return process.wait()
+            code = process.wait()
+            return code if code >= 0 else 128 - code  # killed by a signal, as a shell says it
         except KeyboardInterrupt:
             continue

@@ -46,7 +46,7 @@ def _tiny(*, include_top: bool, weights: None, input_shape: tuple[int, int, int]
 
 
 def _small(*, include_top: bool, weights: None, input_shape: tuple[int, int, int]) -> keras.Model:
-    """A residual network of 1.2 million weights that learns phantoms from nothing on two cores."""
+    """A residual network of 1.6 million weights that learns phantoms from nothing on two cores."""
     del include_top, weights
     image = layers.Input(input_shape)
     x = layers.Conv2D(24, 5, strides=2, padding="same", use_bias=False)(image)

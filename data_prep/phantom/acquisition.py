@@ -11,6 +11,11 @@ from bone_age_tf.data_prep.phantom.rendering import Camera
 from bone_age_tf.data_prep.phantom.skeleton import turn
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
+HAND_ENDS, FOREARM_BEGINS = -0.15, -0.17
+FOREARM_HALF_WIDTH = 0.16
+"""What the aim takes for the hand and for the forearm, in hand units."""
+FILLED = 0.85
+
 
 @dataclasses.dataclass(frozen=True)
 class Acquisition:
@@ -114,15 +119,15 @@ def aim(taken: Acquisition, parts: Sequence[SoftPart], size: int) -> Camera:
     longer = max(1.0, taken.aspect)
     height, width = round(size / longer), round(size * taken.aspect / longer)
     every = np.concatenate([part.outline for part in parts])
-    wrist = float(np.median(parts[-1].outline[:, 0]))
-    hand = every[every[:, 1] > -0.15]
-    end = np.array([[wrist - 0.16, -0.17 - taken.forearm], [wrist + 0.16, -0.17 - taken.forearm]])
+    hand = every[every[:, 1] > HAND_ENDS]
+    wrist, lowest = float(np.median(parts[-1].outline[:, 0])), FOREARM_BEGINS - taken.forearm
+    end = np.array([[wrist - FOREARM_HALF_WIDTH, lowest], [wrist + FOREARM_HALF_WIDTH, lowest]])
     seen = turn(np.concatenate([hand, end]), taken.rotation_degrees)
     low, high = seen.min(axis=0), seen.max(axis=0)
     scale = float(taken.fill * np.min(np.array([width, height]) / (high - low)))
     room = np.array([width, height]) - scale * (high - low)
     corner = room * np.array(taken.offset)  # left and bottom edge of what is seen
-    if taken.fill > 0.85 or taken.style == "clean":
+    if taken.fill > FILLED:  # nobody leaves room below the arm alone
         corner[1] = min(corner[1], 0.03 * height)
     angle = np.radians(taken.rotation_degrees)
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

@@ -1,7 +1,7 @@
 """One drawn radiograph with its truth."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from bone_age_tf.data_prep.phantom import (
     small_bones,
 )
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES, RAYS, Segment
-from bone_age_tf.data_prep.phantom.soft_tissue import soft_parts
+from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart, soft_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +58,40 @@ def draw(
     _require(bone_age_months, sex, size, style)
     child = skeleton.draw_individual(rng)
     taken = acquisition.draw_acquisition(rng, style)
+    hand = _mature(child, bone_age_months, sex)
+    camera = acquisition.aim(taken, hand.parts, size)
+    mask = rendering.hand_mask(hand.parts, camera)
+    attenuation = rendering.soft_attenuation(hand.parts, mask, camera, hand.millimetres)
+    bony = rendering.bone_attenuation(hand.bones, camera, hand.millimetres, rng)
+    if with_bones:
+        attenuation = attenuation + bony * np.float32(child.density)
+    radiograph = acquisition.expose(attenuation, mask, taken, camera, rng)
+    points = _key_points(hand.segments, {bone.name: bone for bone in hand.bones})
+    return radiograph, Truth(
+        bone_age_months=float(bone_age_months),
+        sex=sex,
+        mask=mask * np.uint8(255),
+        bones=rendering.label_map(hand.bones, camera, ALL_BONES),
+        key_points={name: tuple(camera.project(at).tolist()) for name, at in points.items()},
+        stages=hand.stages,
+        acquisition=taken,
+        pixel_spacing_mm=hand.millimetres / camera.pixels_per_unit,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Hand:
+    """One child's hand at one bone age."""
+
+    segments: Mapping[str, Segment]
+    stages: Mapping[str, maturation.Stage]
+    bones: Sequence[bones.Bone]
+    parts: Sequence[SoftPart]
+    millimetres: float
+    """Length of a hand unit."""
+
+
+def _mature(child: skeleton.Individual, bone_age_months: float, sex: str) -> _Hand:
     growth = maturation.growth(bone_age_months, sex)
     segments = skeleton.pose(child, growth)
     stages = maturation.stages(bone_age_months, sex, child.scatter)
@@ -66,29 +100,8 @@ def draw(
         *small_bones.carpal_bones(stages, child),
         *small_bones.sesamoid(segments, stages["sesamoid"], child),
     ]
-    parts = soft_parts(segments, child, growth)
-    camera = acquisition.aim(taken, parts, size)
     millimetres = maturation.hand_unit_millimetres(bone_age_months, sex) * child.size
-    mask = rendering.hand_mask(parts, camera)
-    attenuation = rendering.soft_attenuation(parts, mask, camera, millimetres)
-    bony = rendering.bone_attenuation(drawn, camera, millimetres, rng) * np.float32(child.density)
-    if with_bones:
-        attenuation = attenuation + bony
-    radiograph = acquisition.expose(attenuation, mask, taken, camera, rng)
-    truth = Truth(
-        bone_age_months=float(bone_age_months),
-        sex=sex,
-        mask=mask * np.uint8(255),
-        bones=rendering.label_map(drawn, camera, ALL_BONES),
-        key_points={
-            name: tuple(camera.project(at).tolist())
-            for name, at in _key_points(segments, {b.name: b for b in drawn}).items()
-        },
-        stages=stages,
-        acquisition=taken,
-        pixel_spacing_mm=millimetres / camera.pixels_per_unit,
-    )
-    return radiograph, truth
+    return _Hand(segments, stages, drawn, soft_parts(segments, child, growth), millimetres)
 
 
 def _require(bone_age_months: float, sex: str, size: int, style: str) -> None:

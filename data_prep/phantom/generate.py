@@ -4,37 +4,46 @@
 |-------------------------------------|------------------------------------------------------------------|
 | `boneage-training-dataset.csv`      | id, boneage (months), male                                       |
 | `boneage-training-dataset/ID.png`   | the radiographs                                                  |
-| `truth/masks/ID.png`                | 255 hand and forearm                                             |
+| `truth/masks/ID.png`                | 255 hand and forearm, also where collimation hides it            |
 | `truth/bones/ID.png`                | label of the bone under each pixel; names in `truth/bones.csv`   |
 | `truth/key_points.csv`              | id, point, x, y in pixels (x = column), tips, joints and wrist   |
 | `truth/radiographs.csv`             | how each was taken: rotation, mirroring, inversion, spacing, ... |
 | `phantom.json`                      | settings and versions; `finished` when everything is written     |
 
-A radiograph is a pure function of seed and number, so the files do not depend on the processes.
+A radiograph is a pure function of the settings and its number, so the files do not depend on the
+processes. An interrupted command starts again and ends with the same bytes.
 """
 
+import contextlib
 import csv
 import dataclasses
 import io
 import json
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from bone_age_tf import __version__, manifest
+from bone_age_tf import __version__, locks, manifest
 from bone_age_tf.config import PhantomConfig
+from bone_age_tf.data_prep.phantom import maturation
 from bone_age_tf.data_prep.phantom.draw import Truth, draw
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES
-from bone_age_tf.errors import UsageError
+from bone_age_tf.errors import EnvironmentFaultError, InterruptedBySignalError, UsageError
 
 DESCRIPTION = "phantom.json"
+LOCK = ".lock"
 IMAGES = "boneage-training-dataset"
+FOLDERS = (IMAGES, "truth/masks", "truth/bones")
+TABLES = (f"{IMAGES}.csv", "truth/key_points.csv", "truth/radiographs.csv", "truth/bones.csv")
 README = """These radiographs are drawings. No child was radiographed for them.
 
 bone-age-tf drew them for tests, demonstrations and the training of localizers. They follow published
@@ -55,27 +64,41 @@ class PhantomReport:
 def write_phantoms(
     config: PhantomConfig, *, on_progress: Callable[[str, int, int], None] | None = None
 ) -> PhantomReport:
-    """Draw the radiographs that `config` describes; the same command goes on after an interruption.
+    """Draw the radiographs that `config` describes.
 
-    `on_progress("draw", done, total)` is called as they are finished.
-    Raises `UsageError` where the folder holds anything else.
+    `on_progress("draw", done, total)` is called as they are finished. Raises `UsageError` where the
+    folder holds anything else, `EnvironmentFaultError` where another process draws into it or a
+    process of ours is killed, `InterruptedBySignalError` on SIGINT and SIGTERM.
     """
     notify = on_progress or (lambda stage, done, total: None)
     output = Path(config.output)
-    if _is_complete(output, config):
-        return PhantomReport(_count(output), already_complete=True)
-    for folder in (IMAGES, "truth/masks", "truth/bones"):
-        (output / folder).mkdir(parents=True, exist_ok=True)
-    manifest.write_json(output / DESCRIPTION, _description(config, finished=False))
-    manifest.write_text(output / "README.txt", README)
-    notify("draw", 0, config.count)
-    rows = []
-    for row in _write_all(config):
-        rows.append(row)
-        notify("draw", len(rows), config.count)
-    _write_tables(output, rows)
-    manifest.write_json(output / DESCRIPTION, _description(config, finished=True))
+    _require_empty_or_same(output, config)
+    busy = f"{output}: another process is drawing into this folder. Wait for it, or choose another."
+    with locks.held(output / LOCK, busy):
+        if _is_complete(output, config):
+            return PhantomReport(_count(output), already_complete=True)
+        manifest.write_json(output / DESCRIPTION, _description(config, finished=False))
+        for folder in FOLDERS:
+            (output / folder).mkdir(parents=True, exist_ok=True)
+        manifest.write_text(output / "README.txt", README)
+        notify("draw", 0, config.count)
+        rows: list[dict[str, Any]] = []
+        try:
+            for row in _write_all(config):
+                rows.append(row)
+                notify("draw", len(rows), config.count)
+        except KeyboardInterrupt as error:
+            raise _interrupted(signal.SIGINT) from error
+        _write_tables(output, rows)
+        manifest.write_json(output / DESCRIPTION, _description(config, finished=True))
     return PhantomReport(_count(output))
+
+
+def _interrupted(number: int) -> InterruptedBySignalError:
+    return InterruptedBySignalError(
+        "stopped before all was drawn. The same command starts again and ends with the same files.",
+        number,
+    )
 
 
 def draw_number(config: PhantomConfig, number: int) -> tuple[np.ndarray, Truth]:
@@ -98,9 +121,34 @@ def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:
             yield from _write_group(config, group)
         return
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
-    with ProcessPoolExecutor(jobs, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        for rows in pool.map(_write_group, [config] * len(groups), groups):
-            yield from rows
+    pool = ProcessPoolExecutor(jobs, context, initializer=cv2.setNumThreads, initargs=(1,))
+    try:
+        with _sigterm_raises():
+            for rows in pool.map(_write_group, [config] * len(groups), groups):
+                yield from rows
+    except BrokenProcessPool as error:
+        raise EnvironmentFaultError(
+            "A drawing process was killed, perhaps for want of memory. Say --jobs 1, or fewer."
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM ends the block as an error, so that no process is left behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise _interrupted(number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _write_group(config: PhantomConfig, numbers: Iterable[int]) -> list[dict[str, Any]]:
@@ -171,23 +219,40 @@ def _description(config: PhantomConfig, *, finished: bool) -> dict[str, Any]:
     return {
         "what": "drawings of hands, not radiographs of children",
         "settings": {**decisive, "ages": list(config.ages)},
+        "maturation_sha256": maturation.table_sha256(),
         "versions": versions,
         "finished": finished,
     }
 
 
-def _is_complete(output: Path, config: PhantomConfig) -> bool:
-    """Whether these very phantoms are there. Raises `UsageError` where anything else is."""
-    if not output.exists() or not any(output.iterdir()):
-        return False
-    path = output / DESCRIPTION
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+def _require_empty_or_same(output: Path, config: PhantomConfig) -> None:
+    """Raises `UsageError` where the folder holds anything but these very phantoms."""
+    if not output.is_dir() or all(path.name == LOCK for path in output.iterdir()):
+        return
+    found = _read_description(output)
     expected = _description(config, finished=True)
-    if found is None or any(found[key] != expected[key] for key in ("settings", "versions")):
+    different = [key for key in expected if key != "finished" and found.get(key) != expected[key]]
+    if different:
         raise UsageError(
-            f"--output: {output} holds something else than these phantoms. Choose an empty folder."
+            f"--output: {output} holds something else than these phantoms "
+            f"({', '.join(different)} differ). Choose an empty folder."
         )
-    return found["finished"]
+
+
+def _is_complete(output: Path, config: PhantomConfig) -> bool:
+    if not _read_description(output).get("finished"):
+        return False
+    names = [f"{number}.png" for number in range(1, config.count + 1)]
+    files = [f"{folder}/{name}" for folder in FOLDERS for name in names]
+    return all((output / name).is_file() for name in (*TABLES, *files))
+
+
+def _read_description(output: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((output / DESCRIPTION).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _count(output: Path) -> dict[str, int]:

@@ -18,11 +18,15 @@ drawn from atlas descriptions and coarser.
 import csv
 import dataclasses
 import functools
+import hashlib
 import importlib.resources
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
 
+TABLE = "maturation.csv"
+AGES = ("appears", "full_width", "caps", "fusion_begins", "fused")
 DOT = 0.16
 """Size of a centre when it first shows, as a fraction of its adult size."""
 SCAR_MONTHS = 42.0
@@ -41,14 +45,22 @@ class Centre:
     """One row of the table for one sex; ages in months, None where a bone has no such stage."""
 
     name: str
-    kind: str
-    """epiphysis, carpal or sesamoid."""
     appears: float
     full_width: float
     caps: float | None
     fusion_begins: float | None
     fused: float | None
     growth_exponent: float
+
+    def __post_init__(self) -> None:
+        ages = [getattr(self, stage) for stage in AGES]
+        known = [age for age in ages if age is not None]
+        if any(later <= earlier for earlier, later in itertools.pairwise(known)):
+            raise ValueError(f"{self.name}: expected rising ages, received {known}.")
+        if len(known) not in (2, len(AGES)) or None in ages[:2]:
+            raise ValueError(f"{self.name}: expected {AGES[:2]} or all of {AGES}, received {ages}.")
+        if self.growth_exponent <= 0:
+            raise ValueError(f"{self.name}: growth_exponent must be positive.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,25 +77,37 @@ class Stage:
     """Strength of the line left by the growth plate: 1 when it has just closed, 0 when faded."""
 
 
+def table_text() -> str:
+    """`maturation.csv` as it is."""
+    return (
+        importlib.resources.files("bone_age_tf.data_prep.phantom")
+        .joinpath(TABLE)
+        .read_text("utf-8-sig")
+    )
+
+
+def table_sha256() -> str:
+    """Identifies the schedule that a drawing follows."""
+    return hashlib.sha256(table_text().encode()).hexdigest()
+
+
 @functools.cache
 def centres(sex: str) -> Mapping[str, Centre]:
-    """The table for `sex` (F or M), by name of the centre."""
-    text = (
-        importlib.resources.files("bone_age_tf.data_prep.phantom")
-        .joinpath("maturation.csv")
-        .read_text("utf-8")
-    )
+    """The table for `sex` (F or M), by name of the centre.
+
+    Raises `ValueError` naming the column that is missing or the row that cannot be.
+    """
     suffix = {"F": "_f", "M": "_m"}[sex]
-    ages = ("appears", "full_width", "caps", "fusion_begins", "fused")
-    return {
-        row["centre"]: Centre(
-            name=row["centre"],
-            kind=row["kind"],
-            growth_exponent=float(row["growth_exponent"]),
-            **{age: float(row[age + suffix]) if row[age + suffix] else None for age in ages},  # type: ignore[arg-type]
-        )
-        for row in csv.DictReader(text.splitlines())
-    }
+    reader = csv.DictReader(table_text().splitlines())
+    needed = {"centre", "growth_exponent", *(age + suffix for age in AGES)}
+    if missing := needed - set(reader.fieldnames or ()):
+        raise ValueError(f"{TABLE}: expected columns {sorted(missing)}, separated by commas.")
+    return {row["centre"]: _centre(row, suffix) for row in reader}
+
+
+def _centre(row: Mapping[str, str], suffix: str) -> Centre:
+    ages = {age: float(row[age + suffix]) if row[age + suffix] else None for age in AGES}
+    return Centre(row["centre"], growth_exponent=float(row["growth_exponent"]), **ages)  # type: ignore[arg-type]
 
 
 def stages(

@@ -1,9 +1,8 @@
 """A sheet of phantoms to look at: girls above, boys below, older to the right.
 
-Command: `python -m bone_age_tf.data_prep.phantom.sheet docs/images/phantoms.jpg`
+The README's picture is `cv2.imwrite("docs/images/phantoms.jpg", sheet())`.
 """
 
-import sys
 from collections.abc import Sequence
 
 import cv2
@@ -31,8 +30,3 @@ def _tile(age: int, sex: str, size: int, style: str, seed: int) -> np.ndarray:
     tile[: part.shape[0], : part.shape[1]] = part
     text, scale = f"{age} y, {sex}", size / 640
     return cv2.putText(tile, text, (round(12 * scale), round(32 * scale)), 0, scale, (255,))
-
-
-if __name__ == "__main__":
-    if not cv2.imwrite(sys.argv[1], sheet(), [cv2.IMWRITE_JPEG_QUALITY, 80]):
-        sys.exit(f"{sys.argv[1]}: not written")

@@ -73,3 +73,17 @@ def test_half_resolution_has_less_detail() -> None:
     sharp = np.abs(np.diff(_expose(noise=0.05).astype(int), axis=1)).mean()
     coarse = np.abs(np.diff(_expose(noise=0.05, half_resolution=True).astype(int), axis=1)).mean()
     assert coarse < 0.6 * sharp
+
+
+def test_half_resolution_moves_nothing() -> None:
+    camera = acquisition.Camera(np.array([[100.0, 0, 0], [0, -100.0, 100]]), 100, 101)
+    attenuation = np.zeros((100, 101), np.float32)
+    attenuation[:, 60:90] = 1.0
+    mask = (attenuation > 0).astype(np.uint8)
+    centres = []
+    for half in (False, True):
+        taken = Acquisition(detail=0.0, noise=0.0, scatter=0.0, half_resolution=half)
+        grey = acquisition.expose(attenuation, mask, taken, camera, np.random.default_rng(0))
+        weight = grey.astype(float).sum(axis=0) - 600
+        centres.append((weight * np.arange(101)).sum() / weight.sum())
+    assert centres[1] == pytest.approx(centres[0], abs=0.3)

@@ -1,5 +1,6 @@
 """One radiograph and its truth."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -36,11 +37,27 @@ def test_the_same_generator_draws_the_same_radiograph(style: str) -> None:
     )
 
 
-def test_bones_lie_inside_the_hand() -> None:
-    for seed in range(12):
-        _, truth = _draw(18 * (seed + 1), "FM"[seed % 2], seed)
+@pytest.mark.parametrize("style", ["clean", "varied"])
+def test_bones_lie_inside_the_hand(style: str) -> None:
+    for seed in range(60):
+        _, truth = _draw(3.5 * (seed + 1), "FM"[seed % 2], seed, style=style)
         outside = ((truth.bones > 0) & (truth.mask == 0)).sum()
         assert outside <= 0.01 * (truth.bones > 0).sum(), seed
+
+
+@pytest.mark.parametrize("age", [20, 40, 60, 90, 120, 160, 200])
+def test_mcp_points_are_the_centres_of_the_epiphyses(age: float) -> None:
+    """Against the drawn label: until it fuses, the epiphysis is a piece of its own."""
+    _, truth = _draw(age, size=900, seed=2)
+    unit = np.hypot(*np.subtract(truth.key_points["middle_tip"], truth.key_points["capitate"]))
+    for point, ray in (("index_mcp", 2), ("little_mcp", 5)):
+        label = (truth.bones == 1 + ALL_BONES.index(f"metacarpal_{ray}")).astype(np.uint8)
+        at = np.array(truth.key_points[point])
+        assert label[tuple(np.round(at[::-1]).astype(int))] == 1
+        _, _, _, centroids = cv2.connectedComponentsWithStats(label)
+        if len(centroids) == 3:
+            distance = min(np.hypot(*(centroids[1:] - at).T)) / unit
+            assert distance < 0.006
 
 
 def test_key_points_lie_on_their_bones() -> None:

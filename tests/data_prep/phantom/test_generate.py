@@ -4,16 +4,23 @@ import csv
 import dataclasses
 import hashlib
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
+from bone_age_tf import locks
 from bone_age_tf.config import PhantomConfig, PrepareConfig, PreprocessingConfig
+from bone_age_tf.data_prep.phantom import maturation
 from bone_age_tf.data_prep.phantom.generate import write_phantoms
 from bone_age_tf.data_prep.prepare import prepare
-from bone_age_tf.errors import UsageError
+from bone_age_tf.errors import EnvironmentFaultError, UsageError
 
 
 def _config(output: Path, **changes) -> PhantomConfig:
@@ -114,6 +121,83 @@ def test_an_interrupted_run_goes_on_and_a_finished_one_is_left(tmp_path: Path) -
     assert not write_phantoms(config).already_complete
     assert _digests(tmp_path / "k") == before
     assert write_phantoms(config).already_complete
+
+
+def test_a_missing_file_is_drawn_again(tmp_path: Path) -> None:
+    config = _config(tmp_path / "k", count=3)
+    write_phantoms(config)
+    before = _digests(tmp_path / "k")
+    (tmp_path / "k" / "truth" / "masks" / "2.png").unlink()
+    assert not write_phantoms(config).already_complete
+    assert _digests(tmp_path / "k") == before
+
+
+def test_a_run_stopped_at_its_very_start_can_be_repeated(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    assert write_phantoms(_config(tmp_path, count=1)).counts
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "no json", ""])
+def test_a_foreign_description_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "phantom.json").write_text(content)
+    with pytest.raises(UsageError, match="empty folder"):
+        write_phantoms(_config(tmp_path))
+
+
+def test_a_corrected_table_does_not_pass_for_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_phantoms(_config(tmp_path, count=1))
+    monkeypatch.setattr(maturation, "table_sha256", lambda: "another table")
+    with pytest.raises(UsageError, match="maturation_sha256"):
+        write_phantoms(_config(tmp_path, count=1))
+
+
+def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
+    with (
+        locks.held(tmp_path / ".lock", "mine"),
+        pytest.raises(EnvironmentFaultError, match="another"),
+    ):
+        write_phantoms(_config(tmp_path))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_all_processes(tmp_path: Path, number: int, code: int) -> None:
+    command = ["phantom", "--output", str(tmp_path / "many"), "--count", "4000", "--jobs", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bone_age_tf", *command], stderr=subprocess.PIPE, text=True
+    )
+    parent = psutil.Process(process.pid)
+    _wait_for(lambda: any((tmp_path / "many").rglob("*.png")))
+    children = parent.children(recursive=True)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "starts again" in said
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert len(children) >= 2
+    assert not alive
+
+
+def test_a_killed_process_is_the_machine_s_fault(tmp_path: Path) -> None:
+    config = _config(tmp_path / "many", count=4000, jobs=2)
+
+    def kill_one(stage: str, done: int, total: int) -> None:
+        del stage, total
+        if done == 8:
+            workers = psutil.Process().children(recursive=True)
+            max(workers, key=lambda worker: worker.cpu_times().user).kill()
+
+    with pytest.raises(EnvironmentFaultError, match="--jobs"):
+        write_phantoms(config, on_progress=kill_one)
+
+
+def _wait_for(condition, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_other_content_is_not_overwritten(phantoms: Path, tmp_path: Path) -> None:

@@ -70,6 +70,18 @@ def test_the_label_map_names_the_bone() -> None:
     assert set(np.unique(labels)) == {0, 2}
 
 
+@pytest.mark.parametrize("radius", [0.05, 0.1, 0.3])
+def test_masks_and_labels_have_the_area_of_their_outlines(radius: float) -> None:
+    angle = np.linspace(0, 2 * np.pi, 100)
+    disc = 0.503 + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    exact = np.pi * (100 * radius) ** 2
+    bone = Bone("ulna", (disc,), disc[0], np.array([0.0, 1.0]), 1, 0.05, (0.01, 0.004))
+    assert (label_map([bone], _camera(100), ("ulna",)) > 0).sum() == pytest.approx(exact, rel=0.06)
+    if radius > 0.05:
+        mask = hand_mask([SoftPart(disc, 0.05)], _camera(100))
+        assert mask.sum() == pytest.approx(exact, rel=0.03)
+
+
 def test_soft_tissue_is_thickest_in_its_middle_and_nothing_outside() -> None:
     parts = [SoftPart(_box(0.3, 0.1, 0.5, 0.9), 0.08)]
     camera = _camera(200)
