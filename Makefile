@@ -12,6 +12,7 @@ help:  ## print the targets
 setup: $(INSTALLED)  ## make .venv and install the package, editable, with pinned dependencies
 
 $(INSTALLED): setup.py pyproject.toml constraints.txt
+	@echo "Setting up $(VENV): TensorFlow and the rest, a minute or more"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
 	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

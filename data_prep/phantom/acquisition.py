@@ -92,7 +92,7 @@ def _varied(rng: np.random.Generator, clean: Acquisition) -> Acquisition:
         rotation_degrees=float(rotation),
         mirrored=happens(0.08),
         inverted=happens(0.04),
-        fill=float(rng.uniform(0.62, 1.0)),
+        fill=float(rng.uniform(0.35, 0.62) if happens(0.15) else rng.uniform(0.62, 1.0)),
         offset=(float(rng.uniform(0, 1)), float(rng.uniform(0, 1))),
         aspect=float(rng.choice([0.7, 0.75, 0.8, 0.83, 0.9, 1.0])),
         forearm=float(np.clip(rng.gamma(2.5, 0.12), 0.03, 1.1)),
