@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,9 @@ import bone_age_tf
 ROOT = Path(__file__).parent.parent
 if str(ROOT) not in bone_age_tf.__path__:
     bone_age_tf.__path__.append(str(ROOT))  # finds data_prep in a clone that is not installed
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 
 def draw_hand(age_months: float, seed: int, *, height: int = 340, width: int = 260) -> np.ndarray:
