@@ -38,7 +38,10 @@ class DemoStepError(BoneAgeError):
     """A command of the demo ended with an error, which it has printed itself."""
 
     def __init__(self, command: str, exit_code: int) -> None:
-        super().__init__(f"The demo stopped: {command} ended with exit code {exit_code}.")
+        super().__init__(
+            f"The demo stopped: {command} ended with exit code {exit_code}. "
+            "Another demo needs another folder: --output."
+        )
         self.exit_code = exit_code
 
 
