@@ -114,7 +114,7 @@ def _without_tensorflow(command: Callable[..., Any]) -> Callable[..., Any]:
 def commands() -> None:
     """Bone age from a radiograph of the left hand.
 
-    The order of work: prepare, train, evaluate, export, predict.
+    The order of work: prepare, train, evaluate, export, predict. Without data: demo.
     """
 
 

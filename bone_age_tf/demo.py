@@ -97,15 +97,10 @@ def steps(output: str, count: int, epochs: int) -> list[tuple[str, list[str]]]:
     ]  # fmt: skip
 
 
-def demo(
-    output: str,
-    *,
-    count: int = 600,
-    epochs: int = 12,
-    run: Callable[[list[str]], int] | None = None,
-) -> DemoReport:
+def demo(output: str, *, count: int, epochs: int, run: Callable[[list[str]], int]) -> DemoReport:
     """Run every step; one that was finished before is not done again, where its command knows.
 
+    `run` takes the arguments of `bone-age-tf` and gives its exit code, as `run_command` does.
     Raises `DemoStepError` with the exit code of the command that failed.
     """
     started = time.monotonic()
@@ -114,7 +109,7 @@ def demo(
     for number, (what, arguments) in enumerate(listed, 1):
         command = shlex.join(["bone-age-tf", *arguments])
         log.info(f"\n[{number}/{len(listed)}] {what}\n$ {command}")
-        exit_code = (run or run_command)(arguments)
+        exit_code = run(arguments)
         if exit_code:
             raise DemoStepError(command, exit_code)
     return _report(Path(output), time.monotonic() - started)

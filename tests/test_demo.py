@@ -35,7 +35,7 @@ def test_it_stops_where_a_command_fails(tmp_path: Path, caplog: pytest.LogCaptur
         return 6 if arguments[0] == "train" else 0
 
     with pytest.raises(DemoStepError, match="train .*exit code 6") as caught:
-        demo(str(tmp_path), run=fail_at_train)
+        demo(str(tmp_path), count=40, epochs=1, run=fail_at_train)
     assert caught.value.exit_code == 6
     assert done == ["phantom", "prepare", "train"]
     for command in done:

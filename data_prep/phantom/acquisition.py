@@ -8,7 +8,7 @@ import numpy as np
 
 from bone_age_tf.data_prep.phantom import artefacts
 from bone_age_tf.data_prep.phantom.rendering import Camera
-from bone_age_tf.data_prep.phantom.skeleton import turn
+from bone_age_tf.data_prep.phantom.skeleton import rotation, turn
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
 HAND_ENDS, FOREARM_BEGINS = -0.15, -0.17
@@ -129,10 +129,8 @@ def aim(taken: Acquisition, parts: Sequence[SoftPart], size: int) -> Camera:
     corner = room * np.array(taken.offset)  # left and bottom edge of what is seen
     if taken.fill > FILLED:  # nobody leaves room below the arm alone
         corner[1] = min(corner[1], 0.03 * height)
-    angle = np.radians(taken.rotation_degrees)
-    rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     matrix = np.zeros((2, 3))
-    matrix[:, :2] = scale * np.diag([1.0, -1.0]) @ rotation
+    matrix[:, :2] = scale * np.diag([1.0, -1.0]) @ rotation(taken.rotation_degrees)
     matrix[:, 2] = (corner[0] - scale * low[0], height - corner[1] + scale * low[1])
     if taken.mirrored:
         matrix[0] = -matrix[0]

@@ -84,9 +84,10 @@ def write_phantoms(
         notify("draw", 0, config.count)
         rows: list[dict[str, Any]] = []
         try:
-            for row in _write_all(config):
-                rows.append(row)
-                notify("draw", len(rows), config.count)
+            with _sigterm_raises():
+                for row in _write_all(config):
+                    rows.append(row)
+                    notify("draw", len(rows), config.count)
         except KeyboardInterrupt as error:
             raise _interrupted(signal.SIGINT) from error
         _write_tables(output, rows)
@@ -123,9 +124,8 @@ def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")  # TensorFlow's threads do not survive a fork
     pool = ProcessPoolExecutor(jobs, context, initializer=cv2.setNumThreads, initargs=(1,))
     try:
-        with _sigterm_raises():
-            for rows in pool.map(_write_group, [config] * len(groups), groups):
-                yield from rows
+        for rows in pool.map(_write_group, [config] * len(groups), groups):
+            yield from rows
     except BrokenProcessPool as error:
         raise EnvironmentFaultError(
             "A drawing process was killed, perhaps for want of memory. Say --jobs 1, or fewer."

@@ -128,12 +128,16 @@ def draw_individual(rng: np.random.Generator) -> Individual:
     )
 
 
-def turn(point: Point, degrees: float, about: Point | None = None) -> Point:
-    """`point` ([..., 2]) rotated clockwise (towards the thumb) about a point (the origin)."""
+def rotation(degrees: float) -> np.ndarray:
+    """float [2, 2]: clockwise, towards the thumb."""
     angle = np.radians(degrees)
-    matrix = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+
+
+def turn(point: Point, degrees: float, about: Point | None = None) -> Point:
+    """`point` ([..., 2]) rotated clockwise about a point (the origin)."""
     centre = np.zeros(2) if about is None else about
-    return (point - centre) @ matrix.T + centre
+    return (point - centre) @ rotation(degrees).T + centre
 
 
 def pose(individual: Individual, growth: float) -> dict[str, Segment]:

@@ -162,9 +162,10 @@ def test_two_at_once_do_not_meet(tmp_path: Path) -> None:
         write_phantoms(_config(tmp_path))
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_all_processes(tmp_path: Path, number: int, code: int) -> None:
-    command = ["phantom", "--output", str(tmp_path / "many"), "--count", "4000", "--jobs", "2"]
+def test_a_signal_ends_all_processes(tmp_path: Path, number: int, code: int, jobs: str) -> None:
+    command = ["phantom", "--output", str(tmp_path / "many"), "--count", "4000", "--jobs", jobs]
     process = subprocess.Popen(
         [sys.executable, "-m", "bone_age_tf", *command],
         stderr=subprocess.PIPE,
@@ -179,7 +180,7 @@ def test_a_signal_ends_all_processes(tmp_path: Path, number: int, code: int) -> 
     assert "starts again" in said
     assert "Traceback" not in said
     _, alive = psutil.wait_procs(children, timeout=20)
-    assert len(children) >= 2
+    assert jobs == "1" or len(children) >= 2
     assert not alive
 
 
