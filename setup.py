@@ -32,7 +32,10 @@ setup(
         "bone_age_tf.data_prep.phantom",
         "bone_age_tf.data_prep.sources",
     ],
-    package_data={"bone_age_tf.data_prep.phantom": ["*.csv"]},
+    package_data={
+        "bone_age_tf": ["assets/*"],
+        "bone_age_tf.data_prep.phantom": ["*.csv"],
+    },
     install_requires=[
         "click>=8.1",
         "filelock>=3.12",

@@ -282,9 +282,12 @@ def phantom(*, progress: console.ProgressDisplay, **options: Any) -> int:
 @click.option(
     "--preprocess",
     type=click.Choice(PREPROCESSING_METHODS),
-    default="letterbox",
+    default="registered",
     show_default=True,
-    help="letterbox: whole radiograph. scale: registered already, 2080 x 1600.",
+    help="registered: the hand alone, upright. letterbox: the whole radiograph.",
+)
+@click.option(
+    "--localizer", help="Folder of a hand localizer of your own. [the one that is shipped]"
 )
 @click.option(
     "--scale", default=0.25, show_default=True, help="Prepared frame: 2080 x 1600 times this."
@@ -297,6 +300,12 @@ def phantom(*, progress: console.ProgressDisplay, **options: Any) -> int:
 @click.option("--limit", type=int, help="Use (and read) only this many rows, drawn by the seed.")
 @click.option("--skip-bad", is_flag=True, help="Go on without bad rows and files; exit code 4.")
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
+@click.option(
+    "--preview",
+    default=0,
+    metavar="N",
+    help="Write sheets of N radiographs, and of all refused ones, with what became of them.",
+)
 @click.option(
     "--runner",
     type=click.Choice(["local", "beam"]),
@@ -315,20 +324,23 @@ def prepare(
     *,
     progress: console.ProgressDisplay,
     dry_run: bool,
+    preview: int,
     runner: str,
     beam_options: tuple[str, ...],
     scale: float,
     preprocess: str,
+    localizer: str | None,
     **options: Any,
 ) -> int:
     """Raw radiographs and their labels -> TFRecords of prepared radiographs.
 
     SOURCE is a folder or zip: the Kaggle or RSNA files of the Pediatric Bone Age Challenge, the
-    layout of ml-recipe-bone-age, or any folder of PNG and JPEG files with a label table.
+    layout of ml-recipe-bone-age, or any folder of PNG and JPEG files with a label table. A picture
+    that is not one whole hand is left out with its reason (exit code 4).
 
     \b
     Examples:
-      bone-age-tf prepare rsna-bone-age --output prepared
+      bone-age-tf prepare rsna-bone-age --output prepared --preview 100
       bone-age-tf prepare rsna-bone-age --output prepared --dry-run
       bone-age-tf prepare radiographs --labels ages.csv --id-column file --age-column months --sex-column sex --output prepared
     """
@@ -338,13 +350,16 @@ def prepare(
     label_options = LabelOptions(**{name: options.pop(name) for name in label_fields})
     config = PrepareConfig(
         label_options=label_options,
-        preprocessing=PreprocessingConfig(method=preprocess, scale=scale),
+        preprocessing=PreprocessingConfig(
+            method=preprocess, scale=scale, localizer=localizer or "shipped"
+        ),
         **options,
     )
     with progress:
         report = run(
             config,
             dry_run=dry_run,
+            preview=preview,
             runner=_beam_runner(beam_options) if runner == "beam" else None,
             on_progress=progress,
         )
@@ -382,8 +397,9 @@ def _show_prepared(config: PrepareConfig, report: Any, *, dry_run: bool) -> int:
 @click.option(
     "--data",
     required=True,
+    multiple=True,
     type=click.Path(exists=True, file_okay=False),
-    help="Data set that prepare made.",
+    help="Data set that prepare made; for the recipe hand_localizer, folders of radiographs.",
 )
 @click.option(
     "--run",
@@ -414,31 +430,104 @@ def train(
     progress: console.ProgressDisplay,
     recipe: str,
     assignments: tuple[str, ...],
+    data: tuple[str, ...],
+    weights: str,
     **options: Any,
 ) -> int:
     """Train a model on a prepared data set; the same command goes on after an interruption.
+
+    The recipe hand_localizer trains the network that finds the hand, from folders of radiographs:
+    of phantom, of radiographs with key_points.csv (id or file, point, x, y), and of any others.
 
     \b
     Examples:
       bone-age-tf train --data prepared --run runs/1
       bone-age-tf train --data prepared --run runs/2 --set train.epochs=40 --set model.trunk=xception
+      bone-age-tf train --data prepared --run runs/carpal --set data.region=carpal
+      bone-age-tf train --recipe hand_localizer --data phantoms --data radiographs --run runs/localizer
     """
-    from bone_age_tf.config import override
+    from bone_age_tf.config import LocalizerConfig, override
     from bone_age_tf.recipes import load_recipe
-    from bone_age_tf.training.train import train as run_training
 
     config = override(load_recipe(recipe), assignments)
+    if isinstance(config, LocalizerConfig):
+        return _train_localizer(config, data, progress, **options)
+    if len(data) > 1:
+        raise UsageError(f"--data: expected one data set. Received {len(data)}: {', '.join(data)}.")
+    from bone_age_tf.training.train import train as run_training
+
     with progress:
-        report = run_training(config, on_progress=progress, **options)
+        report = run_training(
+            config, data=data[0], weights=weights, on_progress=progress, **options
+        )
     best = report.best_validation_mae_months
     judged = f"best validation MAE {best:.2f} months" if best is not None else "no validation split"
     click.echo(f"{report.epochs} epochs, {judged}")
     run = options["run"]
     log.info(
-        f"Next: bone-age-tf evaluate --model {run} --data {options['data']} --output evaluations/1\n"
+        f"Next: bone-age-tf evaluate --model {run} --data {data[0]} --output evaluations/1\n"
         f"Look: tensorboard --logdir {run}/tensorboard"
     )
     return 0
+
+
+def _train_localizer(
+    config: Any, data: tuple[str, ...], progress: console.ProgressDisplay, **options: Any
+) -> int:
+    from bone_age_tf.training.localizer import train_localizer
+
+    with progress:
+        report = train_localizer(config, data=data, on_progress=progress, **options)
+    click.echo("  ".join(f"{name} {count}" for name, count in report.examples.items()))
+    log.info(
+        f"Next: bone-age-tf localize {data[-1]} --localizer {report.folder} --output localized"
+    )
+    return 0
+
+
+@commands.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
+@click.option(
+    "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
+)
+@click.option(
+    "--localizer", help="Folder of a hand localizer of your own. [the one that is shipped]"
+)
+@click.option(
+    "--scale",
+    default=0.25,
+    show_default=True,
+    help="Prepared frame that the matrices lead to: 2080 x 1600 times this.",
+)
+@_with_common_options
+def localize(
+    *,
+    progress: console.ProgressDisplay,
+    paths: tuple[str, ...],
+    output: str,
+    localizer: str | None,
+    scale: float,
+) -> int:
+    """Key points, mask and frame of the hand in PNG and JPEG files, folders and zips of them.
+
+    Writes key_points.csv, localization.jsonl, masks/ and pictures/.
+
+    \b
+    Examples:
+      bone-age-tf localize hand.png --output localized
+      bone-age-tf localize radiographs --output localized
+    """
+    from bone_age_tf.localize import localize as run
+
+    config = PreprocessingConfig(scale=scale, localizer=localizer or "shipped")
+    with progress:
+        report = run(paths, output=output, config=config, on_progress=progress)
+    counts = {"ok": report.found, **report.refused}
+    click.echo(
+        console.table([["status", "radiographs"], *([k, str(n)] for k, n in counts.items())])
+    )
+    log.info(f"Look: {output}/pictures")
+    return 4 if report.refused else 0
 
 
 @commands.command()

@@ -7,6 +7,7 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bone_age_tf.errors import UsageError
@@ -14,7 +15,10 @@ from bone_age_tf.errors import UsageError
 FRAME_HEIGHT = 2080
 FRAME_WIDTH = 1600
 
-PREPROCESSING_METHODS = ("letterbox", "scale")
+PREPROCESSING_METHODS = ("registered", "letterbox")
+SHIPPED_LOCALIZER = "shipped"
+OWN_LOCALIZER = "localizer"
+"""Folder beside a data set's or run's manifest that holds a localizer other than the shipped one."""
 PHANTOM_STYLES = ("clean", "varied")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -30,15 +34,18 @@ def _require(condition: bool, setting: str, expected: str, received: object) -> 
 class PreprocessingConfig:
     """From a raw radiograph to the prepared frame."""
 
-    method: str = "letterbox"
-    """`letterbox`: polarity check, intensity stretch, whole radiograph fitted into the frame.
-    `scale`: the radiograph is already registered in a 2080 x 1600 frame and is only scaled."""
+    method: str = "registered"
+    """`registered`: the hand is found, turned upright into the frame, its background removed and
+    its contrast taken from the hand alone; a picture that is not one whole hand is refused.
+    `letterbox`: polarity check, intensity stretch, whole radiograph fitted into the frame."""
     scale: float = 0.25
     """The prepared frame is 2080 x 1600 (rows x columns) times this: 520 x 400 by default."""
     low_percentile: float = 1.0
-    """Pixels at or below this percentile of the radiograph become 0."""
+    """Pixels at or below this percentile of the hand (letterbox: the radiograph) become 0."""
     high_percentile: float = 99.5
-    """Pixels at or above this percentile of the radiograph become 255."""
+    """Pixels at or above this percentile of the hand (letterbox: the radiograph) become 255."""
+    localizer: str = SHIPPED_LOCALIZER
+    """`shipped`, or a folder that `train --recipe hand_localizer` made."""
 
     def __post_init__(self) -> None:
         _require(
@@ -59,6 +66,22 @@ class PreprocessingConfig:
     def frame(self) -> tuple[int, int]:
         """Rows and columns of the prepared radiograph."""
         return round(FRAME_HEIGHT * self.scale), round(FRAME_WIDTH * self.scale)
+
+    @property
+    def has_own_localizer(self) -> bool:
+        """Whether a localizer other than the shipped one is used."""
+        return self.method == "registered" and self.localizer != SHIPPED_LOCALIZER
+
+    def portable(self) -> "PreprocessingConfig":
+        """The same without a path of this machine: an own localizer lies beside, in `localizer/`."""
+        beside = OWN_LOCALIZER if self.has_own_localizer else SHIPPED_LOCALIZER
+        return dataclasses.replace(self, localizer=beside)
+
+    def resolved(self, folder: Path) -> "PreprocessingConfig":
+        """What `portable` made, read from a file in `folder`."""
+        if not self.has_own_localizer:
+            return self
+        return dataclasses.replace(self, localizer=str(folder / OWN_LOCALIZER))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,6 +218,15 @@ class ModelConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """What the network is shown of the prepared radiographs."""
+
+    region: str = "frame"
+    """`frame` (all of it), or a crop of it by name: `hand`, `carpal`, `metacarpal`
+    (`preprocessing/regions.py`). Cut out inside the model, after augmentation."""
+
+
+@dataclasses.dataclass(frozen=True)
 class AugmentationConfig:
     """Random changes of training radiographs; each range is symmetric around no change."""
 
@@ -260,9 +292,44 @@ class ExperimentConfig:
 
     recipe: str = "default"
     """Name of the recipe that this started from."""
+    data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     train: TrainConfig = TrainConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalizerConfig:
+    """Training of the hand localizer: first on drawn hands, then on real ones, too, by mining."""
+
+    recipe: str = "hand_localizer"
+    """Name of the recipe that this started from."""
+    steps: int = 3000
+    """Steps of the first round, which learns from radiographs with mask and key points, the drawn."""
+    mining_rounds: int = 2
+    """Further rounds, each with the annotated radiographs and what the round before finds in others."""
+    mining_steps: int = 600
+    """Steps of each of these."""
+    batch_size: int = 16
+    """Pictures in one step."""
+    learning_rate: float = 2e-3
+    """Highest learning rate of the first round; a quarter of it in the others."""
+    spoilt: float = 0.3
+    """Share of pictures that are not one whole hand."""
+    annotated_share: float = 0.35
+    """Share of the hands that are annotated radiographs, where there are any."""
+    mined_share: float = 0.3
+    """Share of the hands that are mined radiographs, where there are any."""
+    seed: int = 0
+    """Decides initial weights and every sample."""
+
+    def __post_init__(self) -> None:
+        _require(self.steps >= 1, "steps", "at least 1", self.steps)
+        _require(self.mining_steps >= 1, "mining_steps", "at least 1", self.mining_steps)
+        _require(self.mining_rounds >= 0, "mining_rounds", "0 or more", self.mining_rounds)
+        _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        for name in ("spoilt", "annotated_share", "mined_share"):
+            _require(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
 
 
 def to_dict(config: Any) -> dict[str, Any]:

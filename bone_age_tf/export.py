@@ -1,13 +1,16 @@
 """A run -> one SavedModel from the bytes of a file to months, for TensorFlow Serving.
 
-| signature          | inputs                                                     | outputs                    |
-|--------------------|------------------------------------------------------------|----------------------------|
-| `serving_default`  | `image_bytes` string [N] (PNG, JPEG), `sex` string [N]     | `bone_age_months` float [N]|
-| `predict_prepared` | `image` uint8 [N, height, width, 1], `sex` string [N]      | `bone_age_months` float [N]|
-| `prepare`          | `image_bytes` string [N]                                   | `image` uint8 [N, ...]     |
+| signature          | inputs                                            | outputs                              |
+|--------------------|---------------------------------------------------|--------------------------------------|
+| `serving_default`  | `image_bytes` string [N], `sex` string [N]        | `bone_age_months` float [N], `status`|
+| `predict_prepared` | `image` uint8 [N, height, width, 1], `sex`        | `bone_age_months` float [N]          |
+| `prepare`          | `image_bytes` string [N]                          | `image` uint8 [N, ...], `status`,    |
+|                    |                                                   | `prepared_to_original` float [N, 2, 3]|
 
-`sex` is `F`, `M` or `unknown`. A file that cannot be used fails the request with INVALID_ARGUMENT
-and a text `refused (REASON): ...`. Stock TensorFlow operations only.
+`image_bytes` are PNG or JPEG files, `sex` is `F`, `M` or `unknown`. `status` is `ok` or the reason
+why a picture is refused (`preprocessing/reasons.py`), and its `bone_age_months` is then -1. A file
+that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
+`refused (REASON): ...`. Stock TensorFlow operations only.
 """
 
 import base64
@@ -19,21 +22,31 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
-from bone_age_tf.exported_model import MODEL_SCHEMA, PREDICT_PREPARED, PREPARE, SERVING
+from bone_age_tf.exported_model import (
+    MODEL_SCHEMA,
+    PREDICT_PREPARED,
+    PREPARE,
+    PREPARED_TO_ORIGINAL,
+    REFUSED_MONTHS,
+    SERVING,
+    STATUS,
+)
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
-from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing import localizer, pipeline
+from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.radiograph import require
 from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
 
 IMAGE_BYTES = "image_bytes"
+GOLDEN_HAND = Path(__file__).parent / "assets" / "golden_hand.png"
+"""A phantom of ten years."""
 
 
 def export_saved_model(
@@ -75,11 +88,17 @@ def _write_saved_model(model: keras.Model, config: PreprocessingConfig, folder: 
     sexes = tf.TensorSpec([None], tf.string, name=record.SEX)
     images = tf.TensorSpec([None, *config.frame, 1], tf.uint8, name=record.IMAGE)
 
-    def prepare(image_bytes: tf.Tensor) -> tf.Tensor:
+    outputs = pipeline.Prepared(
+        tf.TensorSpec((*config.frame, 1), tf.uint8),
+        tf.TensorSpec((), tf.string),
+        tf.TensorSpec((2, 3), tf.float32),
+    )
+
+    def prepare(image_bytes: tf.Tensor) -> pipeline.Prepared:
         return tf.map_fn(
             lambda encoded: pipeline.prepare_radiograph(encoded, config),
             image_bytes,
-            fn_output_signature=tf.TensorSpec((*config.frame, 1), tf.uint8),
+            fn_output_signature=outputs,
         )
 
     def months(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -87,15 +106,25 @@ def _write_saved_model(model: keras.Model, config: PreprocessingConfig, folder: 
         return {record.BONE_AGE_MONTHS: model(inputs, training=False)}
 
     def serve(image_bytes: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
-        return months(prepare(image_bytes), sex)
+        prepared = prepare(image_bytes)
+        answer = months(prepared.image, sex)[record.BONE_AGE_MONTHS]
+        flagged = tf.where(prepared.status == OK, answer, REFUSED_MONTHS)
+        return {record.BONE_AGE_MONTHS: flagged, STATUS: prepared.status}
 
     def prepare_alone(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {record.IMAGE: prepare(image_bytes)}
+        prepared = prepare(image_bytes)
+        return {
+            record.IMAGE: prepared.image,
+            STATUS: prepared.status,
+            PREPARED_TO_ORIGINAL: prepared.prepared_to_original,
+        }
 
     # Not keras.export.ExportArchive: it writes every variable twice, 178 MB instead of 90 for
     # InceptionV3 (Keras 3.15).
     module = tf.Module()
     module.model_variables = [variable.value for variable in model.variables]
+    if config.method == "registered":
+        module.localizer_variables = localizer.load(config.localizer).variables
     signatures = {
         SERVING: tf.function(serve, [files, sexes], autograph=False),
         PREDICT_PREPARED: tf.function(months, [images, sexes], autograph=False),
@@ -120,7 +149,7 @@ def _manifest(run: Run, metrics: dict[str, Any], folder: Path) -> dict[str, Any]
         "schema": MODEL_SCHEMA,
         "files": [dataclasses.asdict(describe_file(folder, name)) for name in names],
         "fingerprint": run.fingerprint,
-        "preprocessing": configuration.to_dict(run.preprocessing),
+        "preprocessing": configuration.to_dict(run.preprocessing.portable()),
         "weights_sha256": run.weights_sha256(),
         "config": configuration.to_dict(run.config),
         "data": run.description["data"],
@@ -154,26 +183,16 @@ def _metrics(run: Run, evaluation: str | None) -> dict[str, Any]:
 
 
 def _golden(folder: Path) -> dict[str, Any]:
-    """A drawn picture and what the exported model says about it, to tell that a copy still works."""
-    picture = tf.io.encode_png(golden_picture()).numpy()
+    """A drawn hand and what the exported model says about it, to tell that a copy still works."""
+    picture = GOLDEN_HAND.read_bytes()
     serve = tf.saved_model.load(str(folder)).signatures[SERVING]
     answer = serve(image_bytes=tf.constant([picture] * len(SEX_NAMES)), sex=tf.constant(SEX_NAMES))
     return {
         "image_png_base64": base64.b64encode(picture).decode(),
         "sex": list(SEX_NAMES),
         "bone_age_months": [float(months) for months in answer[record.BONE_AGE_MONTHS].numpy()],
+        "status": [status.decode() for status in answer[STATUS].numpy()],
     }
-
-
-def golden_picture() -> np.ndarray:
-    """uint8 [260, 200, 1]: five bright bars above a bright disc, on dark."""
-    rows, columns = np.mgrid[0:260, 0:200]
-    picture = np.full((260, 200), 20.0)
-    picture[np.hypot(rows - 190, columns - 100) < 45] = 150
-    for finger, centre in enumerate((40, 70, 100, 130, 165)):
-        inside = (np.abs(columns - centre) < 9) & (rows > 40 + 12 * abs(finger - 2)) & (rows < 190)
-        picture[inside] = 180 + 50 * np.cos((columns[inside] - centre) / 6)
-    return picture.clip(0, 255).astype(np.uint8)[..., np.newaxis]
 
 
 def _next_version(base: Path) -> int:

@@ -12,12 +12,17 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.manifest import MANIFEST, FileEntry, find_faults
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
 from bone_age_tf.radiograph import Refusal, refusal_from
 
 MODEL_SCHEMA = "bone-age-tf/model/1"
 SERVING = "serving_default"
 PREDICT_PREPARED = "predict_prepared"
 PREPARE = "prepare"
+STATUS = "status"
+PREPARED_TO_ORIGINAL = "prepared_to_original"
+REFUSED_MONTHS = -1.0
+"""Bone age of a refused radiograph: no number that could be taken for one."""
 
 ALLOWED_OPERATIONS = frozenset(
     [
@@ -152,6 +157,9 @@ class ExportedModel:
             answer = self.signatures[PREPARE](image_bytes=tf.constant([encoded]))
         except tf.errors.InvalidArgumentError as error:
             return refusal_from(error)
+        status = answer[STATUS].numpy()[0].decode()
+        if status != OK:
+            return Refusal(status, EXPLANATIONS.get(status, "the model gives no further word"))
         return answer[record.IMAGE].numpy()[0]
 
     def months_of_prepared(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:

@@ -75,6 +75,19 @@ def list_files(path: str | Path) -> list[SourceFile]:
     return sorted(_walk(path, path.name if path.is_file() else ""))
 
 
+def radiographs_in(path: str | Path) -> list[SourceFile]:
+    """The images of a folder or zip; a file that is named itself, whatever its ending."""
+    files = list_files(path)
+    if len(files) == 1 and files[0].member is None and Path(path).is_file():
+        return files
+    return [file for file in files if file.is_image]
+
+
+def is_safe(file: SourceFile) -> bool:
+    """Whether the name stays inside the folder or zip."""
+    return ".." not in PurePosixPath(file.name).parts and not file.name.startswith("/")
+
+
 def _walk(path: Path, name: str) -> Iterator[SourceFile]:
     if path.is_dir():
         for child in path.iterdir():

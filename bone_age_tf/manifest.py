@@ -95,7 +95,8 @@ def load_data_set(folder: str | Path) -> DataSetManifest:
             f"{folder / MANIFEST}: expected schema {DATA_SET_SCHEMA}, received {values.get('schema')}. "
             "Prepare the data set again with this version."
         )
-    values["preprocessing"] = configuration.from_dict(PreprocessingConfig, values["preprocessing"])
+    preprocessing = configuration.from_dict(PreprocessingConfig, values["preprocessing"])
+    values["preprocessing"] = preprocessing.resolved(folder)
     values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
     values["rejects"] = tuple(values["rejects"])
     manifest = DataSetManifest(**values)

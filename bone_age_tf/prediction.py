@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.image_files import SourceFile, list_files
+from bone_age_tf.image_files import SourceFile, is_safe, radiographs_in
 from bone_age_tf.labels import HEADER_ROW, LabelRow, Problem, parse_table, read_table, summary
 from bone_age_tf.manifest import (
     MANIFEST,
@@ -76,7 +76,7 @@ def predict(
     """
     start = time.monotonic()
     exported = ExportedModel.open(model)
-    files = [file for path in paths for file in _files_of(path)]
+    files = [file for path in paths for file in radiographs_in(path)]
     if not files:
         raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
     known = _read_labels(labels, label_options) if labels else _Labels({}, {})
@@ -136,14 +136,6 @@ def _read_labels(path: str, options: LabelOptions) -> _Labels:
     return _Labels(
         {row.id: row for row in rows}, {problem.id: problem for problem in reversed(problems)}
     )
-
-
-def _files_of(path: str) -> list[SourceFile]:
-    """The images of a folder or zip; a file that is named itself, whatever its ending."""
-    files = list_files(path)
-    if len(files) == 1 and files[0].member is None and Path(path).is_file():
-        return files
-    return [file for file in files if file.is_image]
 
 
 def _predict_rows(
@@ -209,7 +201,7 @@ def _sex_of(file: SourceFile, labels: _Labels, sex: str | None) -> str | Refusal
 
 
 def _prepare(model: ExportedModel, file: SourceFile) -> np.ndarray | Refusal:
-    if ".." in PurePosixPath(file.name).parts:
+    if not is_safe(file):
         return Refusal("unsafe_name", "the name inside the zip points out of it")
     try:
         return model.prepare(file.read())

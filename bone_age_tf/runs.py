@@ -45,6 +45,7 @@ class Run:
             fingerprint = values["fingerprint"]
         except (ValueError, KeyError, TypeError, UsageError) as error:
             raise ModelRefusedError(f"{path}: not a run of this version ({error}).") from error
+        preprocessing = preprocessing.resolved(Path(folder))
         return cls(Path(folder), config, preprocessing, fingerprint, values)
 
     def load_model(self, weights: str = "best") -> keras.Model:
@@ -54,7 +55,9 @@ class Run:
             raise ModelRefusedError(
                 f"{self.folder}: there are no {weights} weights yet. Train until an epoch is finished."
             )
-        model = build_bone_age_model(self.config.model, self.preprocessing.frame)
+        model = build_bone_age_model(
+            self.config.model, self.preprocessing.frame, region=self.config.data.region
+        )
         try:
             model.load_weights(path)
         except (ValueError, OSError, KeyError) as error:

@@ -20,6 +20,7 @@ from pathlib import Path
 from bone_age_tf import locks, manifest
 from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.checks import OnProgress, check
+from bone_age_tf.data_prep.preview import write_preview
 from bone_age_tf.data_prep.publish import publish
 from bone_age_tf.data_prep.rows import CheckedRow, shuffle_key
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, write_shard
@@ -29,6 +30,7 @@ from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.labels import Problem, problems_csv, summary
 from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +61,14 @@ def prepare(
     config: PrepareConfig,
     *,
     dry_run: bool = False,
+    preview: int = 0,
     runner: Runner | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> PrepareReport:
     """Make the data set that `config` describes.
 
+    A radiograph that preprocessing refuses is left out with its reason. With a preview, sheets of
+    that many radiographs and of all refused ones are written into `OUTPUT/preview`.
     `on_progress(stage, done, total)` is called with the stages `check` and `prepare`.
     Raises `InputDataError` (with `OUTPUT/problems.csv` written) where rows or files are bad and
     `skip_bad` is not set, `EnvironmentFaultError` where another process prepares the same folder.
@@ -71,13 +76,13 @@ def prepare(
     notify = on_progress or (lambda stage, done, total: None)
     jobs = config.jobs or os.cpu_count() or 1
     if dry_run:
-        rows, problems, source, config = _check(config, jobs, notify)
+        rows, problems, source = _check(config, jobs, notify)
         return _report(
             config, source, _count(assign_splits(rows, config.split, config.seed)), problems
         )
     output = Path(config.output)
     with _locked(output):
-        rows, problems, source, config = _check(config, jobs, notify)
+        rows, problems, source = _check(config, jobs, notify)
         if problems and not config.skip_bad:
             raise _refused(output, problems, "Nothing was prepared.")
         if not rows:
@@ -88,6 +93,7 @@ def prepare(
             done = _already_complete(output, plan)
             _remove_work(output / WORK)
             problems = [Problem(**reject) for reject in done.rejects]
+            _preview(config, rows, problems, preview)
             report = _report(config, source, done.splits, problems)
             return dataclasses.replace(report, already_complete=True)
         tasks = _tasks(config, rows, splits, output / WORK)
@@ -97,7 +103,8 @@ def prepare(
         counter = _Counter(lambda done: notify("prepare", done, total))
         results = (runner or _local_runner(jobs))(tasks, counter.increment)
         problems += [problem for result in results for problem in result.rejects]
-        if problems and not config.skip_bad:
+        _preview(config, rows, problems, preview)
+        if not config.skip_bad and any(p.code not in EXPLANATIONS for p in problems):
             raise _refused(output, problems, "The data set was not published.")
         rejected = {problem.id for result in results for problem in result.rejects}
         rows = [row for row in rows if row.id not in rejected]
@@ -120,9 +127,27 @@ def prepare(
         return _report(config, source, made.splits, problems)
 
 
+def _preview(
+    config: PrepareConfig, rows: Sequence[CheckedRow], problems: Sequence[Problem], count: int
+) -> None:
+    """Sheets of the first rows in the seed's order, and of every refused one."""
+    if not count:
+        return
+    refused = {problem.id for problem in problems if problem.code in EXPLANATIONS}
+    shown = sorted(rows, key=lambda row: shuffle_key(config.seed, row.id))
+    sample = [row for row in shown if row.id not in refused][:count]
+    written = write_preview(
+        Path(config.output),
+        sample,
+        [row for row in shown if row.id in refused],
+        config.preprocessing,
+    )
+    log.info("Look: %s", ", ".join(str(path) for path in written))
+
+
 def _check(
     config: PrepareConfig, jobs: int, notify: Callable[[str, int, int], None]
-) -> tuple[list[CheckedRow], list[Problem], Source, PrepareConfig]:
+) -> tuple[list[CheckedRow], list[Problem], Source]:
     source = find_source(config)
     log.info("layout: %s", source.layout)
 
@@ -137,10 +162,7 @@ def _check(
     )
     if not rows and not problems:
         raise InputDataError(f"{config.source}: the label table has no rows.")
-    if source.is_registered:
-        registered = dataclasses.replace(config.preprocessing, method="scale")
-        config = dataclasses.replace(config, preprocessing=registered)
-    return rows, problems, source, config
+    return rows, problems, source
 
 
 @contextlib.contextmanager

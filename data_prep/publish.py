@@ -19,7 +19,7 @@ from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.labels import Problem
 from bone_age_tf.manifest import DataSetManifest, Shard
-from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing import localizer, pipeline
 
 SPLITS = "splits.csv"
 WORK_ONLY = ("output", "source", "labels", "image_dir", "jobs", "preprocessing", "skip_bad")
@@ -46,10 +46,11 @@ def publish(
     _place(shards, work, output)
     _write_splits(output / SPLITS, rows, splits)
     _write_tfds_metadata(output, config, shards)
+    localizer.keep_beside(config.preprocessing, output)
     values = configuration.to_dict(config)
     made = DataSetManifest(
         fingerprint=pipeline.fingerprint(config.preprocessing),
-        preprocessing=config.preprocessing,
+        preprocessing=config.preprocessing.portable(),
         shards=tuple(shards),
         labels=_label_statistics(rows, splits),
         plan=plan,

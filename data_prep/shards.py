@@ -21,6 +21,7 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.labels import Problem
 from bone_age_tf.manifest import FileEntry, Shard, describe_file, find_faults, write_json
 from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
 from bone_age_tf.radiograph import refusal_from
 
 DATA_SET_NAME = "bone_age"
@@ -103,11 +104,14 @@ def _note(task: ShardTask) -> Path:
 
 def _prepare_record(row: CheckedRow, config: PreprocessingConfig) -> bytes | Problem:
     try:
-        image_png = _encoder(config)(row.file.read()).numpy()
+        image_png, status = (part.numpy() for part in _encoder(config)(row.file.read()))
     except InputDataError as error:
         return _reject(row, "unreadable", str(error))
     except tf.errors.InvalidArgumentError as error:
         return _reject(row, *refusal_from(error))
+    reason = status.decode()
+    if reason != OK:
+        return _reject(row, reason, EXPLANATIONS[reason])
     return record.serialize(
         id=row.id,
         image_png=image_png,
@@ -118,13 +122,13 @@ def _prepare_record(row: CheckedRow, config: PreprocessingConfig) -> bytes | Pro
 
 @functools.cache
 def _encoder(config: PreprocessingConfig) -> tf.types.experimental.GenericFunction:
-    """Bytes of a raw radiograph -> bytes of the prepared one as PNG, in one graph."""
+    """Bytes of a raw radiograph -> bytes of the prepared one as PNG, and its status."""
 
-    def encode(encoded: tf.Tensor) -> tf.Tensor:
+    def encode(encoded: tf.Tensor, config: PreprocessingConfig) -> tuple[tf.Tensor, tf.Tensor]:
         prepared = pipeline.prepare_radiograph(encoded, config)
-        return tf.io.encode_png(prepared, compression=PNG_COMPRESSION)
+        return tf.io.encode_png(prepared.image, compression=PNG_COMPRESSION), prepared.status
 
-    return tf.function(encode, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+    return pipeline.graph(encode, config)
 
 
 def _reject(row: CheckedRow, code: str, message: str) -> Problem:

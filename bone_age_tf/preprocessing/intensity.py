@@ -6,8 +6,6 @@ so that every machine and every graph gives the same bytes.
 
 import tensorflow as tf
 
-from bone_age_tf.radiograph import require
-
 FULL_SCALE = 65535
 
 POLARITY_SIDE = 128
@@ -20,6 +18,12 @@ POLARITY_THRESHOLD = -0.1
 """Below it a radiograph counts as inverted. On a 959-image subset of the RSNA training set, none of
 them inverted as delivered, 1 falls below it; 7 of the same images inverted on purpose do not. Below
 0 because inverted radiographs are rare."""
+
+
+BLANK_RANGE = 257
+"""Grey levels between the percentiles 0.5 and 99.5 that a picture must exceed: one of 8 bits."""
+SURELY_HAND = 0.9
+"""Value of the hand mask from which a pixel counts for the contrast."""
 
 
 def correct_polarity(pixels: tf.Tensor, view: tf.Tensor) -> tf.Tensor:
@@ -48,22 +52,28 @@ def polarity(view: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(inner**3) / tf.maximum(variance**1.5, 1e-12)
 
 
-def stretch(pixels: tf.Tensor, low_percentile: float, high_percentile: float) -> tf.Tensor:
-    """Grey levels between two percentiles -> uint8 0 to 255. Refuses `blank`."""
-    low, high = percentiles(pixels, low_percentile, high_percentile)
-    not_blank = require(high > low, "blank", "all pixels have nearly the same grey level")
-    with tf.control_dependencies([not_blank]):
-        span = tf.maximum(high - low, 1)
+def between(pixels: tf.Tensor, low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    """int32 grey levels -> uint8: `low` becomes 0 and `high` 255, in whole numbers."""
+    span = tf.maximum(high - low, 1)
     levels = (tf.clip_by_value(pixels, low, high) - low) * 255
     return tf.cast((levels + span // 2) // span, tf.uint8)
 
 
 def percentiles(pixels: tf.Tensor, low: float, high: float) -> tuple[tf.Tensor, tf.Tensor]:
     """The smallest grey levels (int32) that at least `low` % and `high` % of the pixels reach."""
+    return levels_at(cumulative_histogram(pixels), low, high)
+
+
+def cumulative_histogram(pixels: tf.Tensor) -> tf.Tensor:
+    """int32 [FULL_SCALE + 1]: how many of the pixels are at or below each grey level."""
     histogram = tf.math.bincount(
         tf.reshape(pixels, [-1]), minlength=FULL_SCALE + 1, maxlength=FULL_SCALE + 1
     )
-    cumulative = tf.cumsum(histogram)
+    return tf.cumsum(histogram)
+
+
+def levels_at(cumulative: tf.Tensor, low: float, high: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """`percentiles` of a cumulative histogram."""
     ranks = tf.math.ceil(tf.cast(cumulative[-1], tf.float64) * [low / 100, high / 100])
     levels = tf.searchsorted(cumulative, tf.cast(ranks, tf.int32))
     return levels[0], levels[1]

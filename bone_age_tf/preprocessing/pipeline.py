@@ -7,45 +7,192 @@ for every record, and the exported model holds it.
 import functools
 import hashlib
 import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import radiograph
-from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.preprocessing import geometry, intensity
+from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, PreprocessingConfig
+from bone_age_tf.preprocessing import (
+    geometry,
+    intensity,
+    localization,
+    localizer,
+    quality,
+    registration,
+)
+from bone_age_tf.preprocessing.localization import Localization
+from bone_age_tf.preprocessing.localizer import Localizer
+from bone_age_tf.preprocessing.localizer_network import POINTS, VIEW
+from bone_age_tf.preprocessing.reasons import BLANK, OK
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same file would give other pixels."""
 
 
-def prepare_radiograph(encoded: tf.Tensor, config: PreprocessingConfig) -> tf.Tensor:
-    """Scalar string of PNG or JPEG -> uint8 [*config.frame, 1].
+class Prepared(NamedTuple):
+    """What becomes of one radiograph."""
 
-    Fails with the refusals of `radiograph.guard`, with `blank`, or, where the pixels are damaged,
-    with the decoder's `InvalidArgumentError`.
+    image: tf.Tensor
+    """uint8 [*frame, 1]; black where it is refused."""
+    status: tf.Tensor
+    """String scalar: `ok`, or a reason of `reasons`."""
+    prepared_to_original: tf.Tensor
+    """float32 [2, 3]: (x, y, 1) of the prepared radiograph -> (x, y) of the file."""
+
+
+class Examination(NamedTuple):
+    """What was found in one radiograph, in its own pixels."""
+
+    found: Localization
+    """In pixels of the view."""
+    view_to_original: tf.Tensor
+    """float32 [2, 3]."""
+    points: tf.Tensor
+    """float32 [points, 2] in pixels of the file."""
+    scores: quality.Scores
+    status: tf.Tensor
+    """String scalar: `ok`, or a reason of `reasons`."""
+    is_registered: tf.Tensor
+    """bool scalar: it was prepared by others already and is only scaled."""
+
+
+def prepare_radiograph(encoded: tf.Tensor, config: PreprocessingConfig) -> Prepared:
+    """Scalar string of PNG or JPEG -> the prepared radiograph, or the reason why there is none.
+
+    Fails with the refusals of `radiograph.guard`, or, where the pixels are damaged, with the
+    decoder's `InvalidArgumentError`.
     """
-    pixels = geometry.fit(radiograph.decode(encoded), config.frame)
+    return prepare_pixels(radiograph.decode(encoded), config)
+
+
+def prepare_pixels(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
+    """uint16 [height, width, 1], full scale 65535 -> the same as `prepare_radiograph`."""
     if config.method == "letterbox":
-        view = geometry.fit(pixels, (intensity.POLARITY_SIDE, intensity.POLARITY_SIDE))
-        pixels = intensity.correct_polarity(pixels, view)
-        grey = intensity.stretch(pixels, config.low_percentile, config.high_percentile)
-    else:
-        grey = tf.cast((pixels + 128) // 257, tf.uint8)
-    return geometry.centre(grey, config.frame)
+        return letterbox(pixels, config)
+    levels = geometry.pyramid(pixels)
+    return register(levels, examine(levels, localizer.load(config.localizer)), config)
 
 
-@functools.cache
-def compiled(config: PreprocessingConfig) -> tf.types.experimental.GenericFunction:
-    """`prepare_radiograph` for one configuration, traced once."""
+def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
+    """A pyramid of the radiograph -> hand, key points, quality."""
+    size = tf.shape(levels[0])[1:3]
+    to_original = geometry.centred_matrix(size, VIEW)
+    view = to_levels(geometry.warp(levels, to_original, VIEW))
+    low, high = intensity.percentiles(view, 0.5, 99.5)
+    found = localization.locate(view, network)
+    scored = quality.scores(found, network.limits, to_original, size)
+    points = geometry.move(found.points, to_original)
+    is_registered = _is_registered(levels, points)
+    status = quality.status(scored, network.limits)
+    status = tf.where(is_registered, OK, status)
+    status = tf.where(high - low > intensity.BLANK_RANGE, status, BLANK)
+    return Examination(found, to_original, points, scored, status, is_registered)
+
+
+def _is_registered(levels: list[tf.Tensor], points: tf.Tensor) -> tf.Tensor:
+    """Whether the picture is a hand in the frame already, its background removed, at any scale."""
+    size = tf.shape(levels[0])[1:3]
+    has_shape = size[0] * FRAME_WIDTH == size[1] * FRAME_HEIGHT
+    coarse = levels[2][0]
+    above = coarse[: tf.shape(coarse)[0] // FREE_ROWS]
+    is_removed = tf.reduce_max(above) == 0.0
+    is_removed &= tf.reduce_mean(tf.cast(coarse == 0.0, tf.float32)) > EMPTY_SHARE
+    scale = tf.cast(size[0], tf.float32) / FRAME_HEIGHT
+    placed = (points + 0.5) / scale - 0.5
+    tip, capitate = placed[POINTS.index("middle_tip")], placed[POINTS.index("capitate")]
+    is_near = tf.norm(capitate - registration.CAPITATE) < NEAR
+    is_upright = tf.abs(tip[0] - capitate[0]) < (capitate[1] - tip[1]) * UPRIGHT
+    return has_shape & is_removed & is_near & is_upright & ~registration.is_mirrored(points)
+
+
+FREE_ROWS = 64
+"""1 / this of the rows, at the top, are free in a registered radiograph."""
+EMPTY_SHARE = 0.3
+"""Share of a registered radiograph that is exactly 0, at least."""
+NEAR = 300.0
+"""Pixels of the frame at scale 1 that the capitate of a registered radiograph may be off."""
+UPRIGHT = 0.25
+"""Tangent of the angle that its middle finger may be off."""
+
+
+def register(
+    levels: list[tf.Tensor], examined: Examination, config: PreprocessingConfig
+) -> Prepared:
+    """One warp into the frame, contrast of the hand alone, nothing around it."""
+    size = tf.shape(levels[0])[1:3]
+    found, is_done = examined.found, examined.is_registered
+    to_original = tf.where(
+        is_done,
+        geometry.centred_matrix(size, config.frame),
+        registration.frame_matrix(examined.points, config.frame),
+    )
+    is_inverted = (found.inverted > 0.5) & ~is_done
+    fill = tf.where(is_inverted, float(intensity.FULL_SCALE), 0.0)
+    warped = to_levels(geometry.warp(levels, to_original, config.frame, fill))
+    warped = tf.where(is_inverted, intensity.FULL_SCALE - warped, warped)
+    to_view = geometry.product(geometry.inverse(examined.view_to_original), to_original)
+    hand = geometry.warp([found.mask[tf.newaxis]], to_view, config.frame)
+    low, high = intensity.percentiles(
+        tf.boolean_mask(warped, hand > intensity.SURELY_HAND),
+        config.low_percentile,
+        config.high_percentile,
+    )
+    low = tf.where(is_done, 0, low)
+    high = tf.where(is_done, intensity.FULL_SCALE, tf.maximum(high, low + 1))
+    grey = intensity.between(warped, low, high)
+    softened = localization.soft_edge(found.mask)
+    opacity = geometry.warp([softened[tf.newaxis]], to_view, config.frame)
+    opacity = tf.where(is_done, 1.0, tf.clip_by_value(opacity, 0.0, 1.0))
+    image = tf.cast(tf.round(tf.cast(grey, tf.float32) * opacity), tf.uint8)
+    is_ok = examined.status == OK
+    return Prepared(tf.where(is_ok, image, tf.zeros_like(image)), examined.status, to_original)
+
+
+def to_levels(warped: tf.Tensor) -> tf.Tensor:
+    """Grey levels in whole numbers, int32."""
+    return tf.cast(tf.round(warped), tf.int32)
+
+
+def letterbox(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
+    """The whole radiograph in the frame, its polarity and contrast corrected."""
+    to_original = geometry.centred_matrix(tf.shape(pixels)[:2], config.frame)
+    pixels = geometry.fit(pixels, config.frame)
+    view = geometry.fit(pixels, (intensity.POLARITY_SIDE, intensity.POLARITY_SIDE))
+    pixels = intensity.correct_polarity(pixels, view)
+    low, high = intensity.percentiles(pixels, config.low_percentile, config.high_percentile)
+    grey = intensity.between(pixels, low, high)
+    status = tf.where(high > low, OK, BLANK)
+    image = geometry.centre(tf.where(high > low, grey, tf.zeros_like(grey)), config.frame)
+    return Prepared(image, status, to_original)
+
+
+def graph(
+    function: Callable[[tf.Tensor, PreprocessingConfig], Any], config: PreprocessingConfig
+) -> tf.types.experimental.GenericFunction:
+    """A function of one file's bytes, traced for one configuration."""
+    if config.method == "registered":
+        localizer.load(config.localizer)  # before the graph is made
     return tf.function(
-        lambda encoded: prepare_radiograph(encoded, config),
+        lambda encoded: function(encoded, config),
         input_signature=[tf.TensorSpec([], tf.string)],
         autograph=False,
     )
 
 
+@functools.cache
+def compiled(config: PreprocessingConfig) -> tf.types.experimental.GenericFunction:
+    """`prepare_radiograph` for one configuration, traced once."""
+    return graph(prepare_radiograph, config)
+
+
 def fingerprint(config: PreprocessingConfig) -> str:
     """sha256 of all that decides a prepared pixel; equal fingerprints, equal pixels."""
     content = {"version": VERSION, **configuration.to_dict(config)}
+    if config.method == "registered":
+        content["localizer"] = localizer.digest(config.localizer)
+    else:
+        del content["localizer"]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

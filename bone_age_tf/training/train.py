@@ -11,10 +11,8 @@
 """
 
 import dataclasses
-import json
 import logging
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +27,15 @@ from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
 from bone_age_tf.manifest import versions, write_json
 from bone_age_tf.models.backbones import find_backbone, load_trunk_weights
 from bone_age_tf.models.bone_age_model import build_bone_age_model
+from bone_age_tf.preprocessing import localizer
+from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
-from bone_age_tf.training import callbacks, checkpoint, loop, strategy
+from bone_age_tf.training import callbacks, checkpoint, loop, run_folder, strategy
 
 log = logging.getLogger(__name__)
 
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
-LOCK = ".lock"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +65,13 @@ def train(
     radiographs = PreparedRadiographs.open(data)
     radiographs.require_labels(TRAINING_SPLIT)
     config = _resolve(config, radiographs)
-    find_backbone(config.model.trunk, radiographs.frame)
-    _require_run_folder(folder)
+    _require_trunk(config, radiographs)
+    run_folder.require_run_folder(folder)
     busy = f"{folder}: another process is training in this folder. Wait for it, or choose another --run."
-    with locks.held(folder / LOCK, busy):
+    with locks.held(folder / run_folder.LOCK, busy):
         description = _describe(config, radiographs, weights)
         if not fresh:
-            _require_same_run(folder, description)
+            run_folder.require_same_run(folder, description)
         notify = on_progress or (lambda stage, done, total, detail: None)
         return _train(config, radiographs, folder, description, weights, fresh, notify)
 
@@ -98,7 +97,10 @@ def _train(
     )
     with devices.scope():
         model = build_bone_age_model(
-            config.model, radiographs.frame, precision=description["precision"]
+            config.model,
+            radiographs.frame,
+            region=config.data.region,
+            precision=description["precision"],
         )
         if fresh or not (folder / checkpoint.FILE).exists():
             load_trunk_weights(model.get_layer(config.model.trunk), weights)
@@ -106,7 +108,8 @@ def _train(
         optimizer.build(model.trainable_variables)
     validation = _validation(radiographs, config.train.batch_size)
     if fresh:
-        _clear(folder)  # only now that nothing can be refused any more
+        run_folder.clear(folder)  # only now that nothing can be refused any more
+    localizer.keep_beside(radiographs.manifest.preprocessing, folder)
     if not (folder / RUN_FILE).exists():
         write_json(folder / RUN_FILE, description)
     engine = loop.Loop(
@@ -150,6 +153,18 @@ def _resolve(config: ExperimentConfig, radiographs: PreparedRadiographs) -> Expe
     return dataclasses.replace(config, model=model)
 
 
+def _require_trunk(config: ExperimentConfig, radiographs: PreparedRadiographs) -> None:
+    """Refuse a region or trunk that does not exist, or a region too small for the trunk."""
+    rows, columns = crop_of(config.data.region, radiographs.frame)
+    height, width = radiographs.frame
+    find_backbone(config.model.trunk, (height - sum(rows), width - sum(columns)))
+    if config.data.region != "frame" and radiographs.manifest.preprocessing.method != "registered":
+        raise UsageError(
+            f"data.region={config.data.region} needs registered radiographs; these are "
+            f"{radiographs.manifest.preprocessing.method}. Prepare the data with --preprocess registered."
+        )
+
+
 def _describe(
     config: ExperimentConfig, radiographs: PreparedRadiographs, weights: str
 ) -> dict[str, Any]:
@@ -160,54 +175,10 @@ def _describe(
         "precision": strategy.choose_precision(config.train.precision),
         "weights": weights if weights in ("imagenet", "none") else Path(weights).name,
         "data": {"plan": manifest.plan, "splits": manifest.splits},
-        "preprocessing": configuration.to_dict(manifest.preprocessing),
+        "preprocessing": configuration.to_dict(manifest.preprocessing.portable()),
         "fingerprint": manifest.fingerprint,
         "versions": versions(),
     }
-
-
-def _require_run_folder(folder: Path) -> None:
-    """Refuse a folder of anything else: --fresh would delete it."""
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names - {LOCK} and RUN_FILE not in names:
-        raise UsageError(
-            f"--run {folder}: expected a new folder, or one that `train` began. "
-            f"Received a folder with other files and no {RUN_FILE}. Choose another --run."
-        )
-
-
-def _clear(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != LOCK:
-            path.unlink()
-
-
-def _require_same_run(folder: Path, description: dict[str, Any]) -> None:
-    """Refuse to go on in a run that was begun with other settings or data."""
-    path = folder / RUN_FILE
-    if not path.exists():
-        return
-    changes = _differences(json.loads(path.read_text(encoding="utf-8")), description)
-    if changes:
-        raise UsageError(
-            f"{folder} was begun with other settings or data:\n  "
-            + "\n  ".join(changes)
-            + "\nGive the same ones to go on, choose another --run, or say --fresh to start over."
-        )
-
-
-def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """A line for every setting that is not the same; versions and results may differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = [key for key in new if key not in ("versions", "result")]
-        return [
-            line
-            for key in keys
-            for line in _differences(old.get(key), new[key], f"{name}.{key}".lstrip("."))
-        ]
-    return [] if old == new else [f"{name}: was {old!r}, now {new!r}"]
 
 
 def _optimizer(config: ExperimentConfig, steps: int, precision: str) -> keras.optimizers.Optimizer:

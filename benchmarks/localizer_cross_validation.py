@@ -1,0 +1,83 @@
+"""Key points of real radiographs that the localizer was not trained on.
+
+    BONE_AGE_REAL_DATA=... python benchmarks/localizer_cross_validation.py --run runs/localizer --phantoms phantoms --work FOLDER
+
+Five folds over the annotated radiographs of `rsna-bone-age`: the recipe `hand_localizer` with four
+fifths of them annotated and with all radiographs without key points; the other fifth is neither
+annotated nor mined. The first round has seen drawn hands alone, so that all folds take it from the
+run. Errors are in % of the distance from the capitate to the middle fingertip.
+"""
+
+import argparse
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from bone_age_tf.preprocessing.localizer_network import POINTS, fold_normalization
+from bone_age_tf.recipes import load_recipe
+from bone_age_tf.training.localizer import Examples, train_rounds
+from bone_age_tf.training.localizer_examples import Example, read_examples
+from bone_age_tf.training.localizer_mining import looker
+
+FOLDS = 5
+
+
+def errors(found: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Points [N, points, 2] -> errors [N, points] in % of capitate - middle fingertip."""
+    tip, capitate = POINTS.index("middle_tip"), POINTS.index("capitate")
+    unit = np.hypot(*(true[:, tip] - true[:, capitate]).T)[:, np.newaxis]
+    return 100 * np.hypot(*np.moveaxis(found - true, 2, 0)) / unit
+
+
+def show(error: np.ndarray) -> None:
+    """A line for each point, and one for all."""
+    print("point         n  median  90 %  95 %  over 10 %")
+    for column, name in (*enumerate(POINTS), (slice(None), "all")):
+        one = error[:, column]
+        one = one[~np.isnan(one)]
+        middle, ninety, most = np.percentile(one, (50, 90, 95))
+        print(
+            f"{name:11} {one.size:4} {middle:7.2f} {ninety:5.1f} {most:5.1f} {100 * (one > 10).mean():8.1f} %"
+        )
+
+
+def main() -> None:
+    """Train five times, judge each on its own fifth, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True, help="run with round-0.*")
+    parser.add_argument("--phantoms", required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    chosen = parser.parse_args()
+    drawn = read_examples(chosen.phantoms)
+    real = read_examples(Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age")
+    annotated = [example for example in real if example.points is not None]
+    others = [example for example in real if example.points is None]
+    order = np.random.default_rng(0).permutation(len(annotated))
+    found: dict[str, np.ndarray] = {}
+    for fold in range(FOLDS):
+        held = [annotated[i] for i in order[fold::FOLDS]]
+        names = {example.id for example in held}
+        examples = Examples(drawn, [e for e in annotated if e.id not in names], others)
+        folder = chosen.work / f"fold-{fold}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in chosen.run.glob("round-0.*"):
+            shutil.copy(file, folder)
+        network, accepted = train_rounds(
+            load_recipe("hand_localizer"), examples, folder, lambda *state, **details: None
+        )
+        look = looker(fold_normalization(network))
+        found |= {example.id: look(example.image, False).points for example in held}
+        print(f"fold {fold}: accepted {accepted}", flush=True)
+        judge(found, [example for example in annotated if example.id in found])
+
+
+def judge(found: dict[str, np.ndarray], annotated: list[Example]) -> None:
+    """Print the errors of those found so far."""
+    true = np.stack([example.points for example in annotated])
+    show(errors(np.stack([found[example.id] for example in annotated]), true))
+
+
+if __name__ == "__main__":
+    main()

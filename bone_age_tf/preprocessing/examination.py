@@ -1,0 +1,82 @@
+"""All that the preprocessing finds in one file, outside of a graph: for people to look at."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf import radiograph
+from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.preprocessing import geometry, localizer, pipeline
+from bone_age_tf.preprocessing.localizer_network import OUTLOOKS
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """Everything in pixels (x, y) of the file, but for the prepared image."""
+
+    radiograph: np.ndarray
+    """uint8 [height, width]."""
+    prepared: np.ndarray
+    """uint8 [*frame]; black where it is refused."""
+    status: str
+    """`ok`, or a reason of `reasons`."""
+    prepared_to_original: np.ndarray
+    """float32 [2, 3]: (x, y, 1) of the prepared radiograph -> (x, y) of the file."""
+    points: np.ndarray
+    """float32 [points, 2]."""
+    mask: np.ndarray
+    """uint8 [height, width], 255 hand."""
+    inverted: bool
+    is_registered: bool
+    scores: dict[str, float]
+    """What the limits of `quality` were compared with."""
+
+    @property
+    def frame_corners(self) -> np.ndarray:
+        """float [4, 2]: corners of the prepared radiograph in the file."""
+        height, width = self.prepared.shape
+        right, bottom = width - 0.5, height - 0.5
+        corners = np.array([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
+        return corners @ self.prepared_to_original[:, :2].T + self.prepared_to_original[:, 2]
+
+
+class Examiner:
+    """Examines files with one configuration; `method` must be `registered`."""
+
+    def __init__(self, config: PreprocessingConfig) -> None:
+        self._graph = pipeline.graph(_examine, config)
+
+    def __call__(self, encoded: bytes) -> Finding:
+        """Raises `tf.errors.InvalidArgumentError` where `radiograph.decode` does."""
+        found = {name: value.numpy() for name, value in self._graph(encoded).items()}
+        outlook = dict(zip(OUTLOOKS, found.pop("outlook").tolist(), strict=True))
+        names = ("certainty", "distance", "edge", "resolution")
+        return Finding(
+            scores={**outlook, **{name: float(found.pop(name)) for name in names}},
+            status=found.pop("status").decode(),
+            inverted=bool(found.pop("inverted") > 0.5),
+            is_registered=bool(found.pop("is_registered")),
+            **found,
+        )
+
+
+def _examine(encoded: tf.Tensor, config: PreprocessingConfig) -> dict[str, tf.Tensor]:
+    pixels = radiograph.decode(encoded)
+    levels = geometry.pyramid(pixels)
+    examined = pipeline.examine(levels, localizer.load(config.localizer))
+    prepared = pipeline.register(levels, examined, config)
+    to_view = geometry.inverse(examined.view_to_original)
+    mask = geometry.warp([examined.found.mask[tf.newaxis]], to_view, tf.shape(pixels)[:2])
+    scored = examined.scores._asdict()
+    return {
+        "radiograph": tf.cast((tf.cast(pixels[..., 0], tf.int32) + 128) // 257, tf.uint8),
+        "prepared": prepared.image[..., 0],
+        "status": prepared.status,
+        "prepared_to_original": prepared.prepared_to_original,
+        "points": examined.points,
+        "mask": tf.cast(mask[..., 0] > 0.5, tf.uint8) * 255,
+        "inverted": examined.found.inverted,
+        "is_registered": examined.is_registered,
+        **scored,
+    }

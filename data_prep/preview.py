@@ -1,0 +1,107 @@
+"""Sheets of radiographs beside what prepare makes of them: people look before they train."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf import overlay
+from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.data_prep.rows import CheckedRow
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.manifest import written_whole
+from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.examination import Examiner
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
+
+FOLDER = "preview"
+SIDE = 300
+"""Longer side of a radiograph in a sheet."""
+PER_SHEET = 50
+COLUMNS = 5
+
+
+def write_preview(
+    folder: Path,
+    rows: Sequence[CheckedRow],
+    refused: Sequence[CheckedRow],
+    config: PreprocessingConfig,
+) -> list[Path]:
+    """`preview/sheet-N.jpg` of the rows and `preview/refused-N.jpg` of the refused ones.
+
+    Memory holds one sheet at a time.
+    """
+    target = folder / FOLDER
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    show = _Pairs(config)
+    written = []
+    for name, shown in (("sheet", rows), ("refused", refused)):
+        for number, start in enumerate(range(0, len(shown), PER_SHEET), start=1):
+            pairs = list(show(shown[start : start + PER_SHEET]))
+            path = target / f"{name}-{number:03d}.jpg"
+            _, encoded = cv2.imencode(".jpg", overlay.sheet(pairs, COLUMNS))
+            with written_whole(path, "wb") as stream:
+                stream.write(encoded.tobytes())
+            written.append(path)
+    return written
+
+
+class _Pairs:
+    """Original and prepared radiograph side by side."""
+
+    def __init__(self, config: PreprocessingConfig) -> None:
+        is_registered = config.method == "registered"
+        self._examine = Examiner(config) if is_registered else None
+        self._prepare = pipeline.compiled(config)
+
+    def __call__(self, rows: Sequence[CheckedRow]) -> Iterator[np.ndarray]:
+        for row in rows:
+            try:
+                yield self._registered(row) if self._examine else self._letterboxed(row)
+            except (tf.errors.InvalidArgumentError, InputDataError):
+                empty = np.zeros((SIDE, SIDE, 3), np.uint8)
+                yield overlay.label(empty, f"{row.id}: cannot be decoded", overlay.REFUSED)
+
+    def _registered(self, row: CheckedRow) -> np.ndarray:
+        assert self._examine is not None
+        found = self._examine(row.file.read())
+        is_ok = found.status == OK
+        original = overlay.draw(
+            found.radiograph,
+            found.mask,
+            found.points if is_ok else None,
+            found.frame_corners if is_ok else None,
+            longest=SIDE,
+        )
+        prepared = found.prepared if is_ok else None
+        return _pair(original, prepared, row.id, EXPLANATIONS.get(found.status, ""))
+
+    def _letterboxed(self, row: CheckedRow) -> np.ndarray:
+        encoded = row.file.read()
+        done = self._prepare(encoded)
+        status = done.status.numpy().decode()
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
+        original = overlay.draw(pixels, None, None, None, longest=SIDE)
+        prepared = done.image.numpy()[..., 0] if status == OK else None
+        return _pair(original, prepared, row.id, EXPLANATIONS.get(status, ""))
+
+
+def _pair(
+    original: np.ndarray, prepared: np.ndarray | None, identifier: str, reason: str
+) -> np.ndarray:
+    parts = [_padded(original)]
+    if prepared is not None:
+        width = max(1, round(prepared.shape[1] * SIDE / prepared.shape[0]))
+        small = cv2.resize(prepared, (width, SIDE), interpolation=cv2.INTER_AREA)
+        parts.append(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
+    text = f"{identifier}: {reason}" if reason else identifier
+    return overlay.label(np.hstack(parts), text, overlay.REFUSED if reason else overlay.TEXT)
+
+
+def _padded(picture: np.ndarray) -> np.ndarray:
+    room = SIDE - picture.shape[0]
+    return np.pad(picture, ((room // 2, room - room // 2), (0, 4), (0, 0)))
