@@ -15,11 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bone_age_tf.preprocessing.localizer_network import POINTS, fold_normalization
+from bone_age_tf.preprocessing.localizer_network import (
+    POINTS,
+    build_hand_localizer,
+    fold_normalization,
+)
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.localizer import Examples, train_rounds
 from bone_age_tf.training.localizer_examples import Example, read_examples
-from bone_age_tf.training.localizer_mining import looker
+from bone_age_tf.training.localizer_limits import scorer
 
 FOLDS = 5
 
@@ -54,6 +58,11 @@ def main() -> None:
     real = read_examples(Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age")
     annotated = [example for example in real if example.points is not None]
     others = [example for example in real if example.points is None]
+    only_drawn = build_hand_localizer(for_training=True)
+    only_drawn.load_weights(chosen.run / "round-0.weights.h5")
+    score = scorer(fold_normalization(only_drawn))
+    print("drawn hands alone")
+    judge({example.id: score(example.image).points for example in annotated}, annotated)
     order = np.random.default_rng(0).permutation(len(annotated))
     found: dict[str, np.ndarray] = {}
     for fold in range(FOLDS):
@@ -67,8 +76,8 @@ def main() -> None:
         network, accepted = train_rounds(
             load_recipe("hand_localizer"), examples, folder, lambda *state, **details: None
         )
-        look = looker(fold_normalization(network))
-        found |= {example.id: look(example.image, False).points for example in held}
+        score = scorer(fold_normalization(network))
+        found |= {example.id: score(example.image).points for example in held}
         print(f"fold {fold}: accepted {accepted}", flush=True)
         judge(found, [example for example in annotated if example.id in found])
 

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 
 SPLIT = "train=0.76923,validation=0.07693,test=0.15384"
-SCALE = ("--scale", "0.125")
+SCALE = ("--scale", "0.125", "--preprocess", "letterbox")
 
 
 def run(*arguments: object) -> None:

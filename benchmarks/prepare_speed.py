@@ -1,12 +1,14 @@
-"""Radiographs per second of `prepare`'s shards against plain OpenCV on the same files.
+"""Radiographs per second of `prepare`'s shards against decoding, and plain OpenCV, on the same files.
 
-Both read, decode, resize to 520 x 400 and encode as PNG with two threads, in turns in one run.
-OpenCV: imread, resize (area), imencode; no guard, no polarity check, no intensity stretch.
+All with two threads, in turns in one run. Decoding: TensorFlow's, as `prepare` does it. OpenCV: read,
+decode, resize (area) to 520 x 400, encode; no guard, no hand found, no contrast. Then the parts of one
+radiograph with one thread, as differences of graphs that do more and more.
 
     python benchmarks/prepare_speed.py FOLDER_OF_PNG [--rounds 5]
 """
 
 import argparse
+import functools
 import statistics
 import tempfile
 import time
@@ -15,13 +17,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tensorflow as tf
 
+from bone_age_tf import radiograph
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data_prep.rows import CheckedRow
-from bone_age_tf.data_prep.shards import ShardTask, write_shard
+from bone_age_tf.data_prep.shards import PNG_COMPRESSION, ShardTask, write_shard
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelRow
-from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing import geometry, localizer, pipeline
 from bone_age_tf.record import Sex
 
 THREADS = 2
@@ -39,30 +43,67 @@ def with_opencv(paths: list[Path]) -> None:
         list(pool.map(one, paths))
 
 
-def with_prepare(paths: list[Path]) -> None:
+def with_prepare(paths: list[Path], method: str) -> None:
     """What `prepare` does for a shard: one shard a thread."""
+    config = PreprocessingConfig(method=method)
     rows = [
         CheckedRow(LabelRow(str(n), Sex.F, 100.0, "", n), SourceFile(path.name, str(path)), None)
         for n, path in enumerate(paths)
     ]
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(THREADS) as pool:
         tasks = [
-            ShardTask(
-                "train", f"{n}.tfrecord", folder, tuple(rows[n::THREADS]), PreprocessingConfig()
-            )
+            ShardTask("train", f"{n}.tfrecord", folder, tuple(rows[n::THREADS]), config)
             for n in range(THREADS)
         ]
         list(pool.map(write_shard, tasks))
 
 
 def with_decoding_alone(paths: list[Path]) -> None:
-    """OpenCV's decoder and nothing else: the floor."""
+    """Reading and decoding and nothing else: the floor."""
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda path: cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape, paths))
+        list(pool.map(lambda path: _decode(path.read_bytes()), paths))
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _decode(encoded: tf.Tensor) -> tf.Tensor:
+    return tf.shape(radiograph.decode(encoded))
+
+
+def parts(paths: list[Path]) -> None:
+    """Print the milliseconds of each part of `registered`, one thread."""
+    config = PreprocessingConfig()
+    network = localizer.load(config.localizer)
+
+    def examined(encoded: tf.Tensor, config: PreprocessingConfig) -> tuple[tf.Tensor, ...]:
+        found = pipeline.examine(geometry.pyramid(radiograph.decode(encoded)), network)
+        return found.status, found.hand.points, found.hand.found.mask
+
+    def encoded_again(encoded: tf.Tensor, config: PreprocessingConfig) -> tf.Tensor:
+        image = pipeline.prepare_radiograph(encoded, config).image
+        return tf.io.encode_png(image, compression=PNG_COMPRESSION)
+
+    graphs = {
+        "decode": _decode,
+        "pyramid, two looks, quality": pipeline.graph(examined, config),
+        "warp, contrast, mask": pipeline.compiled(config),
+        "encode": pipeline.graph(encoded_again, config),
+    }
+    files = [path.read_bytes() for path in paths[:48]]
+    times: dict[str, list[float]] = {name: [] for name in graphs}
+    for encoded in [files[0], *files]:
+        for name, graph in graphs.items():
+            start = time.perf_counter()
+            graph(encoded)
+            times[name].append(time.perf_counter() - start)
+    before = 0.0
+    for name, values in times.items():
+        median = 1000 * statistics.median(values[1:])
+        print(f"{name:28s} {median - before:6.1f} ms")
+        before = median
 
 
 def main() -> None:
-    """Print a table of images/s (median over the rounds) and the ratio to OpenCV."""
+    """Print a table of images/s (median over the rounds) and of time over that of decoding."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
@@ -70,12 +111,13 @@ def main() -> None:
     paths = sorted(arguments.folder.glob("*.png"))
     paths *= max(1, 64 // len(paths))
     cv2.setNumThreads(1)
+    tf.config.threading.set_intra_op_parallelism_threads(1)
     contenders = {
         "decode alone": with_decoding_alone,
         "OpenCV": with_opencv,
-        "prepare": with_prepare,
+        "letterbox": functools.partial(with_prepare, method="letterbox"),
+        "registered": functools.partial(with_prepare, method="registered"),
     }
-    pipeline.compiled(PreprocessingConfig())(paths[0].read_bytes())
     for contender in contenders.values():
         contender(paths[:THREADS])
     rates: dict[str, list[float]] = {name: [] for name in contenders}
@@ -86,14 +128,12 @@ def main() -> None:
             rates[name].append(len(paths) / (time.perf_counter() - start))
     sizes = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape for path in sorted(set(paths))]
     print(f"{len(paths)} files, median size {np.median([s[0] * s[1] for s in sizes]) / 1e6:.1f} MP")
-    opencv = statistics.median(rates["OpenCV"])
+    alone = rates["decode alone"]
     for name, values in rates.items():
         median = statistics.median(values)
-        ratio = statistics.median(a / b for a, b in zip(values, rates["OpenCV"], strict=True))
-        print(f"{name:14s} {median:7.1f} images/s   ratio {ratio:.2f}")
-    print(
-        f"OpenCV's own spread: {min(rates['OpenCV']) / opencv:.2f} to {max(rates['OpenCV']) / opencv:.2f}"
-    )
+        ratio = statistics.median(a / b for a, b in zip(alone, values, strict=True))
+        print(f"{name:14s} {median:7.1f} images/s   {ratio:5.2f} x decoding")
+    parts(paths)
 
 
 if __name__ == "__main__":

@@ -66,17 +66,30 @@ def _examine(encoded: tf.Tensor, config: PreprocessingConfig) -> dict[str, tf.Te
     levels = geometry.pyramid(pixels)
     examined = pipeline.examine(levels, localizer.load(config.localizer))
     prepared = pipeline.register(levels, examined, config)
-    to_view = geometry.inverse(examined.view_to_original)
-    mask = geometry.warp([examined.found.mask[tf.newaxis]], to_view, tf.shape(pixels)[:2])
+    size = tf.shape(pixels)[:2]
     scored = examined.scores._asdict()
     return {
         "radiograph": tf.cast((tf.cast(pixels[..., 0], tf.int32) + 128) // 257, tf.uint8),
         "prepared": prepared.image[..., 0],
         "status": prepared.status,
         "prepared_to_original": prepared.prepared_to_original,
-        "points": examined.points,
-        "mask": tf.cast(mask[..., 0] > 0.5, tf.uint8) * 255,
-        "inverted": examined.found.inverted,
+        "points": examined.hand.points,
+        "mask": tf.cast(_mask(examined, size) > 0.5, tf.uint8) * 255,
+        "inverted": examined.whole.found.inverted,
         "is_registered": examined.is_registered,
         **scored,
     }
+
+
+def _mask(examined: pipeline.Examination, size: tf.Tensor) -> tf.Tensor:
+    """float32 [height, width]: of the second look, and of the first where that sees no farther."""
+
+    def on_original(plane: tf.Tensor, look: pipeline.Look) -> tf.Tensor:
+        to_view = geometry.inverse(look.to_original)
+        return geometry.warp([plane[tf.newaxis]], to_view, size)[..., 0]
+
+    whole, hand = examined.whole, examined.hand
+    seen = on_original(tf.ones_like(hand.found.mask), hand)
+    return tf.where(
+        seen > 0.99, on_original(hand.found.mask, hand), on_original(whole.found.mask, whole)
+    )

@@ -43,15 +43,27 @@ class Prepared(NamedTuple):
     """float32 [2, 3]: (x, y, 1) of the prepared radiograph -> (x, y) of the file."""
 
 
-class Examination(NamedTuple):
-    """What was found in one radiograph, in its own pixels."""
+class Look(NamedTuple):
+    """What the network sees in one view of a radiograph."""
 
     found: Localization
     """In pixels of the view."""
-    view_to_original: tf.Tensor
-    """float32 [2, 3]."""
-    points: tf.Tensor
-    """float32 [points, 2] in pixels of the file."""
+    to_original: tf.Tensor
+    """float32 [2, 3]: pixels of the view -> pixels of the file."""
+
+    @property
+    def points(self) -> tf.Tensor:
+        """float32 [points, 2] in pixels of the file."""
+        return geometry.move(self.found.points, self.to_original)
+
+
+class Examination(NamedTuple):
+    """What was found in one radiograph."""
+
+    whole: Look
+    """The whole radiograph, letterboxed: is there a hand, and where?"""
+    hand: Look
+    """The hand alone, upright, as the first look places it: mask and key points."""
     scores: quality.Scores
     status: tf.Tensor
     """String scalar: `ok`, or a reason of `reasons`."""
@@ -79,17 +91,28 @@ def prepare_pixels(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
 def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     """A pyramid of the radiograph -> hand, key points, quality."""
     size = tf.shape(levels[0])[1:3]
-    to_original = geometry.centred_matrix(size, VIEW)
-    view = to_levels(geometry.warp(levels, to_original, VIEW))
+    view, whole = _look(levels, geometry.centred_matrix(size, VIEW), network)
+    upright = registration.hand_matrix(whole.points, tf.constant(UPRIGHT_ORIGIN), UPRIGHT_UNIT)
+    _, hand = _look(levels, upright, network)
+    scored = quality.scores(whole.found.outlook, hand.found, network.limits, hand.to_original, size)
+    is_registered = _is_registered(levels, hand.points)
+    status = tf.where(is_registered, OK, quality.status(scored, network.limits))
     low, high = intensity.percentiles(view, 0.5, 99.5)
-    found = localization.locate(view, network)
-    scored = quality.scores(found, network.limits, to_original, size)
-    points = geometry.move(found.points, to_original)
-    is_registered = _is_registered(levels, points)
-    status = quality.status(scored, network.limits)
-    status = tf.where(is_registered, OK, status)
     status = tf.where(high - low > intensity.BLANK_RANGE, status, BLANK)
-    return Examination(found, to_original, points, scored, status, is_registered)
+    return Examination(whole, hand, scored, status, is_registered)
+
+
+UPRIGHT_ORIGIN = (84.0, 150.0)
+"""Column and row of the capitate in the second look."""
+UPRIGHT_UNIT = 120.0
+"""Pixels between capitate and middle fingertip there."""
+
+
+def _look(
+    levels: list[tf.Tensor], to_original: tf.Tensor, network: Localizer
+) -> tuple[tf.Tensor, Look]:
+    view = to_levels(geometry.warp(levels, to_original, VIEW))
+    return view, Look(localization.locate(view, network), to_original)
 
 
 def _is_registered(levels: list[tf.Tensor], points: tf.Tensor) -> tf.Tensor:
@@ -123,17 +146,17 @@ def register(
 ) -> Prepared:
     """One warp into the frame, contrast of the hand alone, nothing around it."""
     size = tf.shape(levels[0])[1:3]
-    found, is_done = examined.found, examined.is_registered
+    found, is_done = examined.hand.found, examined.is_registered
     to_original = tf.where(
         is_done,
         geometry.centred_matrix(size, config.frame),
-        registration.frame_matrix(examined.points, config.frame),
+        registration.frame_matrix(examined.hand.points, config.frame),
     )
-    is_inverted = (found.inverted > 0.5) & ~is_done
+    is_inverted = (examined.whole.found.inverted > 0.5) & ~is_done
     fill = tf.where(is_inverted, float(intensity.FULL_SCALE), 0.0)
     warped = to_levels(geometry.warp(levels, to_original, config.frame, fill))
     warped = tf.where(is_inverted, intensity.FULL_SCALE - warped, warped)
-    to_view = geometry.product(geometry.inverse(examined.view_to_original), to_original)
+    to_view = geometry.product(geometry.inverse(examined.hand.to_original), to_original)
     hand = geometry.warp([found.mask[tf.newaxis]], to_view, config.frame)
     low, high = intensity.percentiles(
         tf.boolean_mask(warped, hand > intensity.SURELY_HAND),

@@ -31,13 +31,15 @@ class Scores(NamedTuple):
     resolution: tf.Tensor
 
 
-def scores(found: Localization, limits: Limits, to_picture: tf.Tensor, size: tf.Tensor) -> Scores:
+def scores(
+    outlook: tf.Tensor, found: Localization, limits: Limits, to_picture: tf.Tensor, size: tf.Tensor
+) -> Scores:
     """`to_picture` leads from pixels of the view to those of the picture of `size` (height, width)."""
     along, _ = registration.axes(found.points)
     unit = tf.norm(along)
     step = geometry.steps(to_picture)
     return Scores(
-        found.outlook,
+        outlook,
         tf.reduce_min(found.certainty),
         _distance(found.points, limits),
         _contact(found, to_picture, size, step) / unit,

@@ -23,11 +23,11 @@ REGIONS = {
     "frame": Region((FRAME_HEIGHT // 2, FRAME_WIDTH // 2), (FRAME_HEIGHT, FRAME_WIDTH)),
     "hand": Region((1040, 800), (2000, 1500)),
     "carpal": Region((1600, 800), (750, 750)),
-    "metacarpal": Region((1100, 800), (600, 1400)),
+    "metacarpal": Region((1040, 800), (600, 1400)),
 }
 """The whole frame, and the paper's A (whole hand), B (carpal bones), C (metacarpal bones and proximal
-phalanges). The paper gives no centre for C; its rows here reach from the bases of the metacarpals
-(about 1400) to the middle of the proximal phalanges (about 800)."""
+phalanges). The paper gives no centre for C; here it is the middle between the bases of the
+metacarpals (about row 1480) and the heads of the proximal phalanges (about row 600)."""
 
 
 def crop_of(name: str, frame: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -33,14 +33,17 @@ class Scored:
     certainty: float
     edge: float
     resolution: float
+    points: np.ndarray
+    """float32 [points, 2] in pixels of the picture."""
     shape: np.ndarray
+    """The free key points in hand units."""
 
 
 def learn_limits(
     network: keras.Model, good: Sequence[Example], drawn: Sequence[Example], seed: int
 ) -> Limits:
     """`good` are radiographs of one whole hand; the spoilt pictures are made from `drawn`."""
-    score = _scorer(network)
+    score = scorer(network)
     rows = [score(e.image) for e in good]
     sampler = Sampler([(1.0, drawn)], seed, spoilt=1.0)
     spoilt = np.array([score(sampler.draw().view[..., 0]).hand for _ in range(SPOILT_PICTURES)])
@@ -88,7 +91,8 @@ def _distances(shapes: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> n
     return np.sqrt(np.einsum("ni,ij,nj->n", away, precision, away))
 
 
-def _scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
+def scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
+    """A function of a picture uint8 [height, width]."""
     count = 2 * len(quality.FREE_POINTS)
     anything = Limits(
         0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * count, tuple(map(tuple, np.eye(count).tolist()))
@@ -100,11 +104,14 @@ def _scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
         levels = geometry.pyramid(tf.cast(image, tf.float32) * 257.0)
         examined = pipeline.examine(levels, localizer)
         scores = examined.scores
-        shape = quality.shape_vector(examined.points)
-        return scores.outlook[0], scores.certainty, scores.edge, scores.resolution, shape
+        shape = quality.shape_vector(examined.hand.points)
+        numbers = (scores.outlook[0], scores.certainty, scores.edge, scores.resolution)
+        return (*numbers, examined.hand.points, shape)
 
     def score(image: np.ndarray) -> Scored:
-        *numbers, shape = (value.numpy() for value in examine(image[..., np.newaxis]))
-        return Scored(*map(float, numbers), shape)
+        hand, certainty, edge, resolution, points, shape = (
+            value.numpy() for value in examine(image[..., np.newaxis])
+        )
+        return Scored(float(hand), float(certainty), float(edge), float(resolution), points, shape)
 
     return score

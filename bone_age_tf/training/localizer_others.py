@@ -1,5 +1,7 @@
 """Pictures without a hand, for the localizer to refuse: noise, text, scenes, other bones."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -8,7 +10,7 @@ from bone_age_tf.training.localizer_examples import SIDE, Example
 
 def not_a_hand(example: Example, rng: np.random.Generator) -> np.ndarray:
     """uint8 [height, width] of one of many kinds."""
-    kinds = (_grain, _gradient, _shapes, _text, _stripes, _other_bones, _scene)
+    kinds = (_grain, _gradient, _shapes, _text, _stripes, _other_bones, _foot, _scene)
     chance = rng.random()
     if chance < 0.15 and example.mask is not None:
         return _without_hand(example, rng)
@@ -127,6 +129,56 @@ def _other_bones(rng: np.random.Generator) -> np.ndarray:
         plane += np.float32(rng.uniform(0.2, 0.7)) * (np.sqrt(share) * (1.3 - share))
     grain = rng.normal(0, 0.02, plane.shape).astype(np.float32)
     return _to_grey(cv2.GaussianBlur(plane, (0, 0), 1) + grain, rng, keep_order=True)
+
+
+def _foot(rng: np.random.Generator) -> np.ndarray:
+    """Rays that lie side by side and end in short toes, behind them the large bones of a foot."""
+    height, width = _size(rng)
+    soft = np.zeros((height, width), np.uint8)
+    plane = np.zeros((height, width), np.float32)
+    broad = rng.uniform(0.25, 0.45) * width
+    left, spread = (width - broad) / 2, rng.uniform(0.0, 0.15)
+    middle, thick = width / 2, max(2, round(broad / 8))
+    toes, heads, bases = (share * height for share in (0.12, 0.3, rng.uniform(0.5, 0.62)))
+    cv2.ellipse(
+        soft,
+        (int(middle), int(height * 0.55)),
+        (int(broad * 0.62), int(height * 0.5)),
+        0,
+        0,
+        360,
+        (255,),
+        -1,
+    )
+    plane += 0.4 * cv2.GaussianBlur(soft, (0, 0), 3).astype(np.float32) / 255
+    for ray in range(5):
+        column = left + broad * ray / 4
+        lean = (column - middle) * spread
+        drop = height * 0.025 * (ray - 1) ** 2
+        spans = [(toes + drop, heads - 4 + drop), (heads + drop, bases)]
+        for first, last in spans:
+            start = (int(column + lean), int(first))
+            _bone(plane, start, (int(column - lean), int(last)), thick, rng)
+    for _ in range(int(rng.integers(3, 7))):
+        at = rng.uniform((left, bases), (left + broad, height * 0.95)).astype(int)
+        _bone(plane, at.tolist(), (at + rng.integers(2, 25, 2)).tolist(), 3 * thick, rng)
+    plane += rng.normal(0, 0.02, plane.shape).astype(np.float32)
+    return _to_grey(cv2.GaussianBlur(plane, (0, 0), 1), rng, keep_order=True)
+
+
+def _bone(
+    plane: np.ndarray,
+    first: Sequence[int],
+    last: Sequence[int],
+    thick: int,
+    rng: np.random.Generator,
+) -> None:
+    """Adds a bar that is densest at its rim."""
+    drawn = np.zeros(plane.shape, np.uint8)
+    cv2.line(drawn, first, last, (1,), thick)
+    depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
+    share = depth / max(float(depth.max()), 1.0)
+    plane += np.float32(rng.uniform(0.3, 0.7)) * (np.sqrt(share) * (1.3 - share))
 
 
 def _bar(

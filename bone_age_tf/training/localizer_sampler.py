@@ -53,12 +53,13 @@ class Sampler:
         rng = self._rng
         if rng.random() >= self._spoilt:
             return _whole_hand(self._example(), rng)
-        kind = rng.choice(["other", "cut", "two"], p=[0.45, 0.33, 0.22])
+        kind = rng.choice(["other", "cut", "two"], p=[0.42, 0.34, 0.24])
         if kind == "other":
             return _nothing(not_a_hand(self._example(), rng), rng)
         if kind == "cut":
             return _cut_hand(self._example(), rng)
-        return _two_hands(self._example(), self._example(), rng)
+        count = 3 if rng.random() < 0.1 else 2
+        return _two_hands([self._example() for _ in range(count)], rng)
 
     def _example(self) -> Example:
         group = self._groups[int(self._rng.choice(len(self._groups), p=self._shares))]
@@ -174,7 +175,7 @@ def _cut_hand(example: Example, rng: np.random.Generator) -> Sample:
     if rng.random() < 0.6:  # along the picture's own edges, as a detector cuts
         axis = np.where(np.abs(axis) == np.abs(axis).max(), np.sign(axis), 0.0)
     across = np.array([-axis[1], axis[0]])
-    side = str(rng.choice(["fingers", "wrist", "side", "window"], p=[0.35, 0.3, 0.15, 0.2]))
+    side = str(rng.choice(["fingers", "wrist", "side", "window"], p=[0.34, 0.28, 0.2, 0.18]))
     rows, columns = np.mgrid[: example.image.shape[0], : example.image.shape[1]]
     at = np.stack([columns, rows], axis=-1) - capitate
     along, aside = at @ axis / unit, at @ across / unit
@@ -202,36 +203,38 @@ def _cut_hand(example: Example, rng: np.random.Generator) -> Sample:
     )
 
 
-def _two_hands(first: Example, second: Example, rng: np.random.Generator) -> Sample:
-    """Two radiographs in one picture, beside or above one another, often one of them mirrored."""
-    pair = [first, second]
+def _two_hands(examples: Sequence[Example], rng: np.random.Generator) -> Sample:
+    """Radiographs in one picture: beside or above one another, mirrored, head to tail, overlapping."""
     axis = 1 if rng.random() < 0.85 else 0
-    height, width = first.image.shape
-    parts = []
-    for number, example in enumerate(pair):
-        masks = example.mask if example.mask is not None else np.zeros_like(example.image)
-        both = np.stack([example.image, masks], axis=-1)
-        both = cv2.resize(both, (width, height), interpolation=cv2.INTER_AREA)
-        if number == 1 and rng.random() < 0.7:
-            both = both[:, ::-1]
-        parts.append(both)
-    if rng.random() < 0.4:  # the pictures' edges overlap, the brighter one shows
-        overlap = round(rng.uniform(0.05, 0.35) * parts[0].shape[axis])
-        room = np.zeros_like(np.take(parts[0], range(overlap, parts[0].shape[axis]), axis))
+    height, width = examples[0].image.shape
+    parts = [_part(example, (width, height), rng) for example in examples]
+    overlap = round(rng.uniform(0.05, 0.4) * parts[0].shape[axis]) if rng.random() < 0.4 else 0
+    joined = parts[0]
+    for part in parts[1:]:  # where edges overlap the brighter one shows
+        room = np.zeros_like(np.take(joined, range(overlap, part.shape[axis]), axis))
+        before = np.zeros_like(np.take(joined, range(joined.shape[axis] - overlap), axis))
         joined = np.maximum(
-            np.concatenate([parts[0], room], axis), np.concatenate([room, parts[1]], axis)
+            np.concatenate([joined, room], axis), np.concatenate([before, part], axis)
         )
-    else:
-        joined = np.concatenate(parts, axis)
-    has_mask = first.mask is not None and second.mask is not None
-    example = Example(
-        first.id,
+    has_mask = all(example.mask is not None for example in examples)
+    together = Example(
+        examples[0].id,
         np.ascontiguousarray(joined[..., 0]),
-        first.scale,
+        examples[0].scale,
         np.ascontiguousarray(joined[..., 1]) if has_mask else None,
     )
     nowhere = np.full((len(POINTS), 2), np.nan)
-    return _sample(example, _similarity(example.image.shape, rng), nowhere, TWO_HANDS, rng)
+    return _sample(together, _similarity(together.image.shape, rng), nowhere, TWO_HANDS, rng)
+
+
+def _part(example: Example, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """uint8 [height, width, 2]: a radiograph with an exposure of its own, and its mask."""
+    mask = example.mask if example.mask is not None else np.zeros_like(example.image)
+    bright = np.round(example.image * rng.uniform(0.4, 1.0)).astype(np.uint8)
+    both = cv2.resize(np.stack([bright, mask], axis=-1), size, interpolation=cv2.INTER_AREA)
+    if rng.random() < 0.5:
+        both = both[:, ::-1]
+    return both[::-1, ::-1] if rng.random() < 0.12 else both
 
 
 def _nothing(picture: np.ndarray, rng: np.random.Generator) -> Sample:
