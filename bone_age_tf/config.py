@@ -306,7 +306,7 @@ class LocalizerConfig:
     """Name of the recipe that this started from."""
     steps: int = 3000
     """Steps of the first round, which learns from radiographs with mask and key points, the drawn."""
-    mining_rounds: int = 2
+    mining_rounds: int = 3
     """Further rounds, each with the annotated radiographs and what the round before finds in others."""
     mining_steps: int = 600
     """Steps of each of these."""

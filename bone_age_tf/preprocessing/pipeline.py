@@ -91,13 +91,14 @@ def prepare_pixels(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
 def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     """A pyramid of the radiograph -> hand, key points, quality."""
     size = tf.shape(levels[0])[1:3]
-    view, whole = _look(levels, geometry.centred_matrix(size, VIEW), network)
+    whole = _look(levels, geometry.centred_matrix(size, VIEW), network)
     upright = registration.hand_matrix(whole.points, tf.constant(UPRIGHT_ORIGIN), UPRIGHT_UNIT)
-    _, hand = _look(levels, upright, network)
+    hand = _look(levels, upright, network)
     scored = quality.scores(whole.found.outlook, hand.found, network.limits, hand.to_original, size)
     is_registered = _is_registered(levels, hand.points)
     status = tf.where(is_registered, OK, quality.status(scored, network.limits))
-    low, high = intensity.percentiles(view, 0.5, 99.5)
+    coarse = to_levels(levels[2][0])  # not the view, which may have bars of black
+    low, high = intensity.percentiles(coarse, 0.5, 99.5)
     status = tf.where(high - low > intensity.BLANK_RANGE, status, BLANK)
     return Examination(whole, hand, scored, status, is_registered)
 
@@ -108,11 +109,9 @@ UPRIGHT_UNIT = 120.0
 """Pixels between capitate and middle fingertip there."""
 
 
-def _look(
-    levels: list[tf.Tensor], to_original: tf.Tensor, network: Localizer
-) -> tuple[tf.Tensor, Look]:
+def _look(levels: list[tf.Tensor], to_original: tf.Tensor, network: Localizer) -> Look:
     view = to_levels(geometry.warp(levels, to_original, VIEW))
-    return view, Look(localization.locate(view, network), to_original)
+    return Look(localization.locate(view, network), to_original)
 
 
 def _is_registered(levels: list[tf.Tensor], points: tf.Tensor) -> tf.Tensor:

@@ -35,7 +35,7 @@ def hand_matrix(points: tf.Tensor, origin: tf.Tensor, unit: float) -> tf.Tensor:
     """
     along, right = axes(points)
     down = -along
-    linear = tf.stack([right, down], axis=1) / unit
+    linear = tf.stack([right, down], axis=1) * (1 / unit)  # as a graph is optimized to do
     shift = points[_CAPITATE] - tf.linalg.matvec(linear, origin)
     return tf.concat([linear, shift[:, tf.newaxis]], axis=1)
 

@@ -1,7 +1,8 @@
 """Limits for `preprocessing/quality.py`, learnt from good radiographs and from spoilt ones.
 
 Every limit but that of the outlook lies where `WRONGLY_REFUSED` of the good radiographs would be
-beyond it. That of the outlook is where good and spoilt pictures part best.
+beyond it. That of the outlook is where good and spoilt pictures part best, or lower, so that it
+refuses at most `REFUSED_BY_OUTLOOK` of the good ones.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ from bone_age_tf.training.localizer_sampler import Sampler
 
 WRONGLY_REFUSED = 0.001
 """Share of good radiographs beyond each limit."""
+REFUSED_BY_OUTLOOK = 0.004
 SPOILT_PICTURES = 2000
 STRANGERS = 0.02
 """Share of the good radiographs that is left out of mean and covariance, the farthest ones."""
@@ -57,7 +59,7 @@ def learn_limits(
         return float(np.quantile(np.array(values)[is_hand], WRONGLY_REFUSED))
 
     return Limits(
-        hand=_parting(hand, spoilt),
+        hand=min(_parting(hand, spoilt), float(np.quantile(hand, REFUSED_BY_OUTLOOK))),
         certainty=least([row.certainty for row in rows]),
         distance=distance,
         edge=-least([-row.edge for row in rows]),

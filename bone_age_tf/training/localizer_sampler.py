@@ -97,6 +97,8 @@ def _similarity(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     elif chance < 0.45:
         angle = rng.uniform(-60, 60)
     zoom = np.exp(rng.normal(0, 0.16))
+    if rng.random() < 0.12:  # a small hand in a large picture is a whole hand, too
+        zoom = rng.uniform(0.4, 0.8)
     shift = rng.normal(0, 0.06, 2) * VIEW[::-1]
     flip = -1.0 if rng.random() < 0.4 else 1.0
     radians = np.deg2rad(angle)
