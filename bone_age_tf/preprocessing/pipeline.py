@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import radiograph
-from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, PreprocessingConfig
+from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.preprocessing import (
     geometry,
     intensity,
@@ -25,11 +25,16 @@ from bone_age_tf.preprocessing import (
 )
 from bone_age_tf.preprocessing.localization import Localization
 from bone_age_tf.preprocessing.localizer import Localizer
-from bone_age_tf.preprocessing.localizer_network import POINTS, VIEW
+from bone_age_tf.preprocessing.localizer_network import VIEW
 from bone_age_tf.preprocessing.reasons import BLANK, OK
 
 VERSION = 2
 """Raised whenever the same file would give other pixels."""
+
+UPRIGHT_ORIGIN = (84.0, 150.0)
+"""Column and row of the capitate in the second look."""
+UPRIGHT_UNIT = 120.0
+"""Pixels between capitate and middle fingertip there."""
 
 
 class Prepared(NamedTuple):
@@ -95,7 +100,7 @@ def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     upright = registration.hand_matrix(whole.points, tf.constant(UPRIGHT_ORIGIN), UPRIGHT_UNIT)
     hand = _look(levels, upright, network)
     scored = quality.scores(whole.found.outlook, hand.found, network.limits, hand.to_original, size)
-    is_registered = _is_registered(levels, hand.points)
+    is_registered = registration.is_done(levels, hand.points)
     status = tf.where(is_registered, OK, quality.status(scored, network.limits))
     coarse = to_levels(levels[2][0])  # not the view, which may have bars of black
     low, high = intensity.percentiles(coarse, 0.5, 99.5)
@@ -103,41 +108,9 @@ def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     return Examination(whole, hand, scored, status, is_registered)
 
 
-UPRIGHT_ORIGIN = (84.0, 150.0)
-"""Column and row of the capitate in the second look."""
-UPRIGHT_UNIT = 120.0
-"""Pixels between capitate and middle fingertip there."""
-
-
 def _look(levels: list[tf.Tensor], to_original: tf.Tensor, network: Localizer) -> Look:
     view = to_levels(geometry.warp(levels, to_original, VIEW))
     return Look(localization.locate(view, network), to_original)
-
-
-def _is_registered(levels: list[tf.Tensor], points: tf.Tensor) -> tf.Tensor:
-    """Whether the picture is a hand in the frame already, its background removed, at any scale."""
-    size = tf.shape(levels[0])[1:3]
-    has_shape = size[0] * FRAME_WIDTH == size[1] * FRAME_HEIGHT
-    coarse = levels[2][0]
-    above = coarse[: tf.shape(coarse)[0] // FREE_ROWS]
-    is_removed = tf.reduce_max(above) == 0.0
-    is_removed &= tf.reduce_mean(tf.cast(coarse == 0.0, tf.float32)) > EMPTY_SHARE
-    scale = tf.cast(size[0], tf.float32) / FRAME_HEIGHT
-    placed = (points + 0.5) / scale - 0.5
-    tip, capitate = placed[POINTS.index("middle_tip")], placed[POINTS.index("capitate")]
-    is_near = tf.norm(capitate - registration.CAPITATE) < NEAR
-    is_upright = tf.abs(tip[0] - capitate[0]) < (capitate[1] - tip[1]) * UPRIGHT
-    return has_shape & is_removed & is_near & is_upright & ~registration.is_mirrored(points)
-
-
-FREE_ROWS = 64
-"""1 / this of the rows, at the top, are free in a registered radiograph."""
-EMPTY_SHARE = 0.3
-"""Share of a registered radiograph that is exactly 0, at least."""
-NEAR = 300.0
-"""Pixels of the frame at scale 1 that the capitate of a registered radiograph may be off."""
-UPRIGHT = 0.25
-"""Tangent of the angle that its middle finger may be off."""
 
 
 def register(

@@ -7,12 +7,21 @@ on the right, as in a left hand seen from its back.
 
 import tensorflow as tf
 
-from bone_age_tf.config import FRAME_HEIGHT
+from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH
 from bone_age_tf.preprocessing.localizer_network import POINTS
 
 TIP = (800.0, 100.0)
 """Column and row of the middle fingertip in the frame at scale 1."""
 CAPITATE = (800.0, 1600.0)
+
+FREE_ROWS = 64
+"""1 / this of the rows, at the top, are free in a registered radiograph."""
+EMPTY_SHARE = 0.3
+"""Share of a registered radiograph that is exactly 0, at least."""
+NEAR = 300.0
+"""Pixels of the frame at scale 1 that the capitate of a registered radiograph may be off."""
+UPRIGHT = 0.25
+"""Tangent of the angle that its middle finger may be off."""
 
 _TIP, _THUMB, _CAPITATE, _INDEX, _LITTLE = (
     POINTS.index(name)
@@ -68,3 +77,19 @@ def in_hand_units_of(places: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     square = tf.maximum(tf.reduce_sum(along**2), 1e-6)
     away = places - points[_CAPITATE]
     return tf.stack([tf.linalg.matvec(away, right), tf.linalg.matvec(away, along)], axis=1) / square
+
+
+def is_done(levels: list[tf.Tensor], points: tf.Tensor) -> tf.Tensor:
+    """Whether the picture is a hand in the frame already, its background removed, at any scale."""
+    size = tf.shape(levels[0])[1:3]
+    has_shape = size[0] * FRAME_WIDTH == size[1] * FRAME_HEIGHT
+    coarse = levels[2][0]
+    above = coarse[: tf.shape(coarse)[0] // FREE_ROWS]
+    is_removed = tf.reduce_max(above) == 0.0
+    is_removed &= tf.reduce_mean(tf.cast(coarse == 0.0, tf.float32)) > EMPTY_SHARE
+    scale = tf.cast(size[0], tf.float32) / FRAME_HEIGHT
+    placed = (points + 0.5) / scale - 0.5
+    tip, capitate = placed[_TIP], placed[_CAPITATE]
+    is_near = tf.norm(capitate - CAPITATE) < NEAR
+    is_upright = tf.abs(tip[0] - capitate[0]) < (capitate[1] - tip[1]) * UPRIGHT
+    return has_shape & is_removed & is_near & is_upright & ~is_mirrored(points)

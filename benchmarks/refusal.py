@@ -1,0 +1,50 @@
+"""How many pictures that are not one whole hand are refused, and by which reason.
+
+    python benchmarks/not_hands.py FOLDER && python benchmarks/refusal.py FOLDER
+
+The folder holds pictures and `index.csv` with `file` and `expected`, the reason that a person would give.
+"""
+
+import argparse
+import collections
+import csv
+from pathlib import Path
+
+import tensorflow as tf
+
+from bone_age_tf.config import SHIPPED_LOCALIZER, PreprocessingConfig
+from bone_age_tf.preprocessing.examination import Examiner
+from bone_age_tf.preprocessing.reasons import OK
+from bone_age_tf.radiograph import refusal_from
+
+
+def status_of(examine: Examiner, path: Path) -> str:
+    """`ok`, or the reason."""
+    try:
+        return examine(path.read_bytes()).status
+    except tf.errors.InvalidArgumentError as error:
+        return refusal_from(error).reason
+
+
+def main() -> None:
+    """Judge every picture of the index, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--localizer", default=SHIPPED_LOCALIZER)
+    chosen = parser.parse_args()
+    examine = Examiner(PreprocessingConfig(localizer=chosen.localizer))
+    with (chosen.folder / "index.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    found = {row["file"]: status_of(examine, chosen.folder / row["file"]) for row in rows}
+    counts = collections.Counter((row["expected"], found[row["file"]]) for row in rows)
+    print("expected            given                     pictures")
+    for (expected, given), count in sorted(counts.items()):
+        print(f"{expected:19} {given:24} {count:9}")
+    missed = [name for name, status in found.items() if status == OK]
+    print(
+        f"{len(rows) - len(missed)} of {len(rows)} refused. Not refused: {', '.join(missed) or '-'}"
+    )
+
+
+if __name__ == "__main__":
+    main()
