@@ -454,18 +454,17 @@ def train(
         return _train_localizer(config, data, progress, **options)
     if len(data) > 1:
         raise UsageError(f"--data: expected one data set. Received {len(data)}: {', '.join(data)}.")
+    folder = next(iter(data))
     from bone_age_tf.training.train import train as run_training
 
     with progress:
-        report = run_training(
-            config, data=data[0], weights=weights, on_progress=progress, **options
-        )
+        report = run_training(config, data=folder, weights=weights, on_progress=progress, **options)
     best = report.best_validation_mae_months
     judged = f"best validation MAE {best:.2f} months" if best is not None else "no validation split"
     click.echo(f"{report.epochs} epochs, {judged}")
     run = options["run"]
     log.info(
-        f"Next: bone-age-tf evaluate --model {run} --data {data[0]} --output evaluations/1\n"
+        f"Next: bone-age-tf evaluate --model {run} --data {folder} --output evaluations/1\n"
         f"Look: tensorboard --logdir {run}/tensorboard"
     )
     return 0

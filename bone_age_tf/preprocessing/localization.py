@@ -84,7 +84,7 @@ def _peaks(heat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     places = tf.range(height * width)
     rows, columns = places // width, places % width
     near = (tf.abs(rows[:, tf.newaxis] - highest // width) <= PEAK_RADIUS) & (
-        tf.abs(columns[:, tf.newaxis] - highest % width) <= PEAK_RADIUS
+        tf.abs(columns[:, tf.newaxis] - tf.math.floormod(highest, width)) <= PEAK_RADIUS
     )
     weight = tf.where(near, share, 0.0)
     certainty = tf.reduce_sum(weight, axis=0)
@@ -102,18 +102,26 @@ def _clean(probability: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     border = tf.pad(
         tf.zeros(inside.shape - tf.constant(2), tf.bool), [[1, 1], [1, 1]], constant_values=True
     )
-    around = _connected(~hand, border & ~hand)
-    filled = _finer(~around)
-    hole = filled & ~_finer(hand)
+    outside = tf.logical_not(hand)
+    around = _connected(outside, border & outside)
+    filled = _finer(tf.logical_not(around))
+    hole = filled & _finer(outside)
     return tf.where(hole[..., tf.newaxis], 1.0, tf.where(filled[..., tf.newaxis], probability, 0.0))
 
 
 def _at(points: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
     """bool like `inside`: the pixels of it that hold a key point."""
-    limit = tf.constant([inside.shape[1] - 1, inside.shape[0] - 1])
+    height, width = _sides(inside)
+    limit = tf.constant([width - 1, height - 1])
     places = tf.clip_by_value(tf.cast(points, tf.int32) // CLEANING_STRIDE, 0, limit)
     marked = tf.scatter_nd(places[:, ::-1], tf.ones(len(POINTS), tf.int32), inside.shape)
     return (marked > 0) & inside
+
+
+def _sides(plane: tf.Tensor) -> tuple[int, int]:
+    """Rows and columns, which are known."""
+    height, width = map(int, plane.shape.as_list())
+    return height, width
 
 
 def _finer(plane: tf.Tensor) -> tf.Tensor:
@@ -125,12 +133,12 @@ def _connected(inside: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
 
     Whole runs of a row, then of a column, are reached at once, until nothing is added.
     """
-    height, width = inside.shape
-    runs = tf.cumsum(tf.cast(tf.reshape(~inside, [-1]), tf.int32))
+    height, width = _sides(inside)
+    runs = tf.cumsum(tf.cast(tf.reshape(tf.logical_not(inside), [-1]), tf.int32))
     # a run ends at each pixel outside and at each row's end
     runs += tf.repeat(tf.range(height), width)
     turned = tf.transpose(inside)
-    columns = tf.cumsum(tf.cast(tf.reshape(~turned, [-1]), tf.int32))
+    columns = tf.cumsum(tf.cast(tf.reshape(tf.logical_not(turned), [-1]), tf.int32))
     columns += tf.repeat(tf.range(width), height)
 
     def spread(reached: tf.Tensor, ids: tf.Tensor, within: tf.Tensor) -> tf.Tensor:

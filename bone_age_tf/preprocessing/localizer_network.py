@@ -27,7 +27,7 @@ OUTLOOKS = ("hand", "not_a_hand", "no_whole_hand", "two_hands")
 _WIDTHS = (24, 48, 80, 128)
 
 
-class Localizer(NamedTuple):
+class Outputs(NamedTuple):
     """Names of the network's outputs."""
 
     mask: str = "mask"
@@ -40,7 +40,7 @@ class Localizer(NamedTuple):
     """Logit [N, 1]: bone is dark."""
 
 
-OUTPUTS = Localizer()
+OUTPUTS = Outputs()
 
 
 def build_hand_localizer(*, for_training: bool = False) -> keras.Model:

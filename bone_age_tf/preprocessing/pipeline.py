@@ -124,7 +124,7 @@ def register(
         geometry.centred_matrix(size, config.frame),
         registration.frame_matrix(examined.hand.points, config.frame),
     )
-    is_inverted = (examined.whole.found.inverted > 0.5) & ~is_done
+    is_inverted = (examined.whole.found.inverted > 0.5) & tf.logical_not(is_done)
     fill = tf.where(is_inverted, float(intensity.FULL_SCALE), 0.0)
     warped = to_levels(geometry.warp(levels, to_original, config.frame, fill))
     warped = tf.where(is_inverted, intensity.FULL_SCALE - warped, warped)

@@ -92,4 +92,5 @@ def is_done(levels: list[tf.Tensor], points: tf.Tensor) -> tf.Tensor:
     tip, capitate = placed[_TIP], placed[_CAPITATE]
     is_near = tf.norm(capitate - CAPITATE) < NEAR
     is_upright = tf.abs(tip[0] - capitate[0]) < (capitate[1] - tip[1]) * UPRIGHT
-    return has_shape & is_removed & is_near & is_upright & ~is_mirrored(points)
+    is_left = tf.logical_not(is_mirrored(points))
+    return has_shape & is_removed & is_near & is_upright & is_left

@@ -145,14 +145,21 @@ def train_rounds(
             continue
         mined: list[Example] = []
         if number:
-            on_mined = functools.partial(notify, f"mine {number}", detail="")
-            mined = mine(fold_normalization(network), examples.real, on_mined)
+            mined = mine(
+                fold_normalization(network),
+                examples.real,
+                functools.partial(_notify_mined, notify, number),
+            )
             accepted.append(len(mined))
             log.info(f"{len(mined)} of {len(examples.real)} radiographs accepted")
         _train_round(network, config, number, _groups(config, number, examples, mined), notify)
         network.save_weights(weights)
         write_json(note, {"accepted": accepted})
     return network, accepted
+
+
+def _notify_mined(notify: Notify, number: int, done: int, total: int) -> None:
+    notify(f"mine {number}", done, total, "")
 
 
 def _build() -> keras.Model:
