@@ -19,7 +19,7 @@ from bone_age_tf.training.localizer_sampler import Sampler
 
 WRONGLY_REFUSED = 0.001
 """Share of good radiographs beyond each limit."""
-REFUSED_BY_OUTLOOK = 0.004
+REFUSED_BY_OUTLOOK = 0.002
 SPOILT_PICTURES = 2000
 STRANGERS = 0.02
 """Share of the good radiographs that is left out of mean and covariance, the farthest ones."""
