@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import zlib
 from pathlib import Path
 
 import cv2
@@ -20,15 +21,33 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 
 
 def draw_hand(age_months: float, seed: int, *, height: int = 340, width: int = 260) -> np.ndarray:
-    """uint8 [height, width]: a phantom on black."""
+    """uint8 [height, width]: a whole phantom, as large as fits, on black."""
     from bone_age_tf.data_prep.phantom import draw
 
     rng = np.random.default_rng(seed)
-    radiograph, _ = draw(age_months, "F", rng, size=min(height, round(width / 0.8)))
+    radiograph, _ = draw(age_months, "F", rng, size=min(height, int(width / 0.8)))
     image = np.zeros((height, width), np.uint8)
-    part = radiograph[:height, :width]
-    image[: part.shape[0], : part.shape[1]] = part
+    image[: radiograph.shape[0], : radiograph.shape[1]] = radiograph
     return image
+
+
+def encode(picture: np.ndarray, ending: str = ".png") -> bytes:
+    """The bytes of an image file."""
+    done, encoded = cv2.imencode(ending, picture)
+    assert done
+    return encoded.tobytes()
+
+
+def png_without_pixels() -> bytes:
+    """A PNG whose chunks and checksums hold, but whose compressed pixels are noise."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + checksum
+
+    header = (100).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    noise = chunk(b"IDAT", bytes(range(256)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + noise + chunk(b"IEND", b"")
 
 
 def read_key_points(path: Path) -> list[dict[str, np.ndarray]]:
@@ -93,7 +112,7 @@ def prepared(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
         split={"train": 0.6, "validation": 0.2, "test": 0.2},
         shards=2,
     )
-    prepare(config)
+    assert prepare(config).problems == ()
     return output
 
 

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import click
 import cv2
+import numpy as np
 import pytest
-from conftest import draw_hand
+from conftest import draw_hand, write_kaggle_layout
 
 from bone_age_tf import __version__, cli
 
-COMMANDS = ["demo", "phantom", "prepare", "train", "evaluate", "export", "predict"]
+COMMANDS = ["demo", "phantom", "prepare", "train", "localize", "evaluate", "export", "predict"]
 
 
 class Outcome(NamedTuple):
@@ -178,6 +179,9 @@ def test_no_arguments_show_the_help(shell: Shell) -> None:
         (["demo", "--epochs", "0"], "x>=1"),
         (["train", "--data", ".", "--run", "r", "--set", "train.epoch=3"], "'epoch'"),
         (["train", "--data", ".", "--run", "r", "--recipe", "none"], "no recipe 'none'"),
+        (["train", "--data", ".", "--data", ".", "--run", "r"], "expected one data set"),
+        (["train", "--data", ".", "--run", "r", "--recipe", "hand_localizer", "--set", "steps=0"], "steps"),
+        (["prepare", ".", "--output", "o", "--preprocess", "scale"], "letterbox"),
         (["predict", ".", "--model", ".", "--output", "o"], "--labels"),
         (["predict", ".", "--model", ".", "--output", "o", "--sex", "X"], "'X'"),
     ],
@@ -209,6 +213,48 @@ def test_a_refused_file_exits_4_with_the_results_written(
     assert "not_png_or_jpeg" in outcome.stdout
     assert "1 predicted, 1 refused" in outcome.stderr
     assert len((tmp_path / "out/predictions.csv").read_text().splitlines()) == 3
+
+
+def test_a_refused_radiograph_leaves_a_data_set_and_exits_4(shell: Shell, tmp_path: Path) -> None:
+    raw = write_kaggle_layout(tmp_path / "raw", 6)
+    path = raw / "boneage-training-dataset/1003.png"
+    assert cv2.imwrite(str(path), cv2.imread(str(path), 0)[150:])
+    arguments = ["prepare", raw, "--output", tmp_path / "data", "--scale", 0.05, "--preview", 3]
+    outcome = shell(*arguments)
+    assert outcome.code == 4, outcome.stderr
+    assert "1 problems" in outcome.stderr
+    assert (tmp_path / "data/manifest.json").exists()
+    names = {path.name for path in (tmp_path / "data/preview").iterdir()}
+    assert names == {"sheet-001.jpg", "refused-001.jpg"}
+    again = shell(*arguments)
+    assert again.code == 4
+    assert "was complete already" in again.stderr
+
+
+def test_a_damaged_radiograph_still_needs_skip_bad(shell: Shell, tmp_path: Path) -> None:
+    raw = write_kaggle_layout(tmp_path / "raw", 4)
+    (raw / "boneage-training-dataset/1002.png").write_bytes(b"")
+    arguments = ["prepare", raw, "--output", tmp_path / "data", "--scale", 0.05]
+    assert_one_message(shell(*arguments), 3, "--skip-bad")
+    assert shell(*arguments, "--skip-bad").code == 4
+
+
+def test_localize_exits_4_where_one_is_refused(shell: Shell, hand: Path, tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "blank.png"), np.zeros((300, 260), np.uint8))
+    outcome = shell("localize", hand, "--output", tmp_path / "one")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.stdout.split() == ["status", "radiographs", "ok", "1"]
+    outcome = shell("localize", hand, tmp_path / "blank.png", "--output", tmp_path / "two")
+    assert outcome.code == 4
+    assert "blank" in outcome.stdout
+    lines = (tmp_path / "two/localization.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["ok", "blank"]
+
+
+def test_a_folder_without_a_localizer_exits_5(shell: Shell, hand: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = ["localize", hand, "--localizer", tmp_path / "empty", "--output", tmp_path / "out"]
+    assert_one_message(shell(*arguments), 5, "hand_localizer")
 
 
 def test_a_changed_model_exits_5(shell: Shell, hand: Path, exported: Path, tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
+import dataclasses
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bone_age_tf.config import (
     AugmentationConfig,
+    DataConfig,
     ExperimentConfig,
     LabelOptions,
+    LocalizerConfig,
     ModelConfig,
     PrepareConfig,
     PreprocessingConfig,
@@ -23,17 +27,21 @@ PREPARE = PrepareConfig(
     output="prepared",
     label_options=LabelOptions(age_unit="years", group_column="patient"),
     split={"train": 0.5, "test": 0.5},
-    preprocessing=PreprocessingConfig(scale=0.1),
+    preprocessing=PreprocessingConfig(scale=0.1, localizer="runs/localizer"),
     limit=7,
 )
 EXPERIMENT = ExperimentConfig(
+    data=DataConfig(region="carpal"),
     model=ModelConfig(trunk="tiny", age_mean_months=120.5),
     augmentation=AugmentationConfig(mirror=False),
     train=TrainConfig(epochs=3, learning_rate=1e-3),
 )
 
 
-@pytest.mark.parametrize("config", [PREPARE, EXPERIMENT], ids=lambda c: type(c).__name__)
+LOCALIZER = LocalizerConfig(steps=12, spoilt=0.25, mining_rounds=0)
+
+
+@pytest.mark.parametrize("config", [PREPARE, EXPERIMENT, LOCALIZER], ids=lambda c: type(c).__name__)
 def test_configuration_survives_json(config: Any) -> None:
     assert from_dict(type(config), json.loads(json.dumps(to_dict(config)))) == config
 
@@ -62,6 +70,7 @@ def test_override_changes_only_what_is_named() -> None:
         ],
     )
     assert changed == ExperimentConfig(
+        data=DataConfig(region="carpal"),
         model=ModelConfig(trunk="xception"),
         augmentation=AugmentationConfig(mirror=True),
         train=TrainConfig(epochs=10, learning_rate=2e-4),
@@ -93,6 +102,23 @@ def test_override_refuses_naming_what_the_user_typed(assignment: str, message: s
 
 
 @pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("steps=0", "steps must be at least 1"),
+        ("mining_steps=0", "mining_steps must be at least 1"),
+        ("mining_rounds=-1", "mining_rounds must be 0 or more"),
+        ("spoilt=1", "spoilt must be in [0, 1)"),
+        ("annotated_share=-0.1", "annotated_share must be in [0, 1)"),
+        ("train.epochs=3", "there is no setting 'train' here"),
+    ],
+)
+def test_override_of_a_localizer_names_what_the_user_typed(assignment: str, message: str) -> None:
+    assert override(LOCALIZER, ["steps=7"]) == dataclasses.replace(LOCALIZER, steps=7)
+    with pytest.raises(UsageError, match=re.escape(message)):
+        override(LOCALIZER, [assignment])
+
+
+@pytest.mark.parametrize(
     ("settings", "flag"),
     [
         ({"split": {"train": 0.8, "test": 0.1}}, "--split"),
@@ -116,8 +142,8 @@ def test_preprocessing_and_label_options_name_their_flags() -> None:
         PreprocessingConfig(scale=2)
     with pytest.raises(UsageError, match="--age-unit must be months or years"):
         LabelOptions(age_unit="weeks")
-    with pytest.raises(UsageError, match=r"preprocessing\.method"):
-        PreprocessingConfig(method="crop")
+    with pytest.raises(UsageError, match=r"preprocessing\.method must be one of registered"):
+        PreprocessingConfig(method="scale")
     with pytest.raises(UsageError, match="percentiles"):
         PreprocessingConfig(low_percentile=99, high_percentile=1)
 
@@ -127,6 +153,23 @@ def test_preprocessing_and_label_options_name_their_flags() -> None:
 )
 def test_frame_follows_the_scale(scale: float, frame: tuple[int, int]) -> None:
     assert PreprocessingConfig(scale=scale).frame == frame
+
+
+@pytest.mark.parametrize(
+    ("config", "portable", "resolved"),
+    [
+        (PreprocessingConfig(), "shipped", "shipped"),
+        (PreprocessingConfig(localizer="/home/me/own"), "localizer", "data/localizer"),
+        (PreprocessingConfig(method="letterbox", localizer="/home/me/own"), "shipped", "shipped"),
+    ],
+    ids=["shipped", "own", "letterbox"],
+)
+def test_a_portable_configuration_names_no_path_of_this_machine(
+    config: PreprocessingConfig, portable: str, resolved: str
+) -> None:
+    written = config.portable()
+    assert written == dataclasses.replace(config, localizer=portable)
+    assert written.resolved(Path("data")) == dataclasses.replace(config, localizer=resolved)
 
 
 def test_configurations_are_frozen() -> None:

@@ -11,9 +11,12 @@ import pytest
 from conftest import ROOT, draw_hand, write_kaggle_layout
 
 from bone_age_tf import cli
+from bone_age_tf.preprocessing import localizer
 
 WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1"
 """Appended to `train`: a small network and no download of ImageNet weights."""
+FEW_STEPS = "--set steps=30 --set mining_rounds=0 --set batch_size=4 --set spoilt=0"
+"""Appended to `train --recipe hand_localizer`."""
 
 
 def _examples() -> list[str]:
@@ -49,6 +52,10 @@ def workspace(
             cv2.imwrite(f"radiographs/c{number}.png", draw_hand(24 + 10 * number, number))
             writers[0].writerow([f"c{number}.png", 24 + 10 * number, "FM"[number % 2]])
             writers[1].writerow([f"c{number}", "FM"[number % 2]])
+    table = Path("children.csv").read_text().replace("sex", "sex,boneage").splitlines()
+    lines = [table[0], *(f"{line},{24 + 10 * n}" for n, line in enumerate(table[1:]))]
+    Path("radiographs/labels.csv").write_text("\n".join(lines) + "\n")
+    shutil.copytree(localizer.SHIPPED, "runs/localizer")
     shutil.copytree(exported, "saved_models/bone_age")
     shutil.copytree(prepared, "prepared")
     shutil.copytree(run, "runs/1")
@@ -60,13 +67,20 @@ def test_there_are_examples_of_every_command() -> None:
 
 
 @pytest.mark.parametrize("example", _examples())
-def test_example_runs(example: str, workspace: Path) -> None:
+def test_example_runs(
+    example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bone_age_tf.training.localizer_limits.SPOILT_PICTURES", 10)
     arguments = shlex.split(example)[1:]
     if arguments[0] == "prepare":
         shutil.rmtree("prepared")
     if arguments[0] == "train":
         shutil.rmtree("runs")
-        arguments += shlex.split(WITHOUT_DOWNLOAD)
+        is_localizer = "hand_localizer" in arguments
+        arguments += shlex.split(FEW_STEPS if is_localizer else WITHOUT_DOWNLOAD)
+    if "phantoms" in arguments and arguments[0] == "train":
+        draw = "phantom --output phantoms --count 4 --size 256 --quiet"
+        assert cli.commands.main(shlex.split(draw), standalone_mode=False) == 0
     if arguments[0] == "phantom":
         arguments += ["--count", "4"]
     if arguments[0] == "demo":

@@ -6,16 +6,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import draw_hand, encode
 from tensorflow.core.protobuf import saved_model_pb2
 
 from bone_age_tf import export
 from bone_age_tf.errors import BoneAgeError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
-from bone_age_tf.export import export_saved_model, golden_picture
+from bone_age_tf.export import GOLDEN_HAND, export_saved_model
 from bone_age_tf.exported_model import ALLOWED_OPERATIONS, ExportedModel
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS
+from bone_age_tf.radiograph import Refusal
 
 FRAME = (104, 80)
 """Stock operations that TensorFlow Serving has; a new one is added here on purpose."""
@@ -32,14 +36,18 @@ def manifest(exported: Path) -> dict[str, Any]:
 
 
 def golden_png() -> bytes:
-    return tf.io.encode_png(golden_picture()).numpy()
+    return GOLDEN_HAND.read_bytes()
 
 
-def serve(model: ExportedModel, images: list[bytes], sexes: list[str]) -> np.ndarray:
+def answer_to(model: ExportedModel, images: list[bytes], sexes: list[str]) -> dict[str, Any]:
     answer = model.signatures["serving_default"](
         image_bytes=tf.constant(images, tf.string), sex=tf.constant(sexes, tf.string)
     )
-    return answer["bone_age_months"].numpy()
+    return {name: value.numpy() for name, value in answer.items()}
+
+
+def serve(model: ExportedModel, images: list[bytes], sexes: list[str]) -> np.ndarray:
+    return answer_to(model, images, sexes)["bone_age_months"]
 
 
 def numeric_folders(base: Path) -> list[str]:
@@ -52,9 +60,13 @@ INPUTS = {
     "prepare": {"image_bytes": ([None], tf.string)},
 }
 OUTPUTS = {
-    "serving_default": {"bone_age_months": (1, tf.float32)},
+    "serving_default": {"bone_age_months": (1, tf.float32), "status": (1, tf.string)},
     "predict_prepared": {"bone_age_months": (1, tf.float32)},
-    "prepare": {"image": (4, tf.uint8)},
+    "prepare": {
+        "image": (4, tf.uint8),
+        "status": (1, tf.string),
+        "prepared_to_original": (3, tf.float32),
+    },
 }
 
 
@@ -74,12 +86,27 @@ def test_a_signature_has_its_names_types_and_shapes(name: str, model: ExportedMo
 def test_prepare_gives_the_frame(model: ExportedModel) -> None:
     answer = model.signatures["prepare"](image_bytes=tf.constant([golden_png()] * 2))
     assert answer["image"].shape == (2, *FRAME, 1)
+    assert answer["prepared_to_original"].shape == (2, 2, 3)
+    assert answer["status"].numpy().tolist() == [b"ok"] * 2
+
+
+def test_prepare_leads_back_to_the_file(model: ExportedModel) -> None:
+    """The pixels of the file where the matrix leads are those of the prepared radiograph."""
+    answer = model.signatures["prepare"](image_bytes=tf.constant([golden_png()]))
+    prepared = answer["image"].numpy()[0, ..., 0]
+    picture = tf.io.decode_png(golden_png()).numpy()[..., 0]
+    flags = cv2.INTER_AREA | cv2.WARP_INVERSE_MAP
+    matrix = answer["prepared_to_original"].numpy()[0]
+    again = cv2.warpAffine(cv2.blur(picture, (7, 7)), matrix, prepared.shape[::-1], flags=flags)
+    inside = prepared > 0
+    assert np.corrcoef(prepared[inside], again[inside])[0, 1] > 0.95
 
 
 def test_the_golden_answer_is_given_again(model: ExportedModel, manifest: dict[str, Any]) -> None:
     golden = manifest["golden"]
     picture = base64.b64decode(golden["image_png_base64"])
     assert golden["sex"] == ["F", "M", "unknown"]
+    assert golden["status"] == ["ok"] * 3
     months = serve(model, [picture] * 3, golden["sex"])
     np.testing.assert_allclose(months, golden["bone_age_months"], atol=0.01)
     assert len(set(months.tolist())) == 3
@@ -117,16 +144,37 @@ def test_another_text_for_the_sex_fails_the_request(sex: str, model: ExportedMod
     [
         (b"", r"refused \(empty\)"),
         (b"GIF89a", r"refused \(not_png_or_jpeg\)"),
-        (tf.io.encode_png(np.zeros((9, 9, 1), np.uint8)).numpy(), r"refused \(too_small\)"),
-        (tf.io.encode_png(np.zeros((99, 99, 1), np.uint8)).numpy(), r"refused \(blank\)"),
+        (encode(np.zeros((9, 9), np.uint8)), r"refused \(too_small\)"),
     ],
-    ids=["empty", "gif", "small", "blank"],
+    ids=["empty", "gif", "small"],
 )
-def test_a_bad_picture_fails_its_request_with_the_reason(
+def test_a_bad_file_fails_its_request_with_the_reason(
     picture: bytes, message: str, model: ExportedModel
 ) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         serve(model, [golden_png(), picture], ["F", "M"])
+
+
+def test_a_refused_picture_has_its_reason_and_no_months(model: ExportedModel) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8)
+    pictures = [np.zeros((99, 99), np.uint8), noise, draw_hand(120, 3)[150:]]
+    files = [golden_png(), *(encode(picture) for picture in pictures), golden_png()]
+    answer = answer_to(model, files, ["F"] * 5)
+    statuses = [status.decode() for status in answer["status"]]
+    assert statuses[:3] == ["ok", "blank", "not_a_hand"]
+    assert statuses[3] in EXPLANATIONS
+    assert answer["bone_age_months"][1:4].tolist() == [-1.0] * 3
+    np.testing.assert_allclose(answer["bone_age_months"][[0, 4]], serve(model, files[:1], ["F"])[0])
+    prepared = model.signatures["prepare"](image_bytes=tf.constant(files))
+    assert [status.decode() for status in prepared["status"].numpy()] == statuses
+    assert [image.any() for image in prepared["image"].numpy()] == [True, *[False] * 3, True]
+
+
+def test_every_reason_reaches_python_as_a_refusal(model: ExportedModel) -> None:
+    refusal = model.prepare(encode(np.zeros((99, 99), np.uint8)))
+    assert refusal == Refusal("blank", EXPLANATIONS["blank"])
+    assert model.prepare(b"GIF89a").reason == "not_png_or_jpeg"
+    assert model.prepare(golden_png()).shape == (*FRAME, 1)
 
 
 def test_a_second_export_is_the_next_version(

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_hand, encode
 
 from bone_age_tf import prediction
 from bone_age_tf.config import LabelOptions
@@ -109,12 +110,15 @@ def test_a_zip_member_that_points_out_of_it_is_refused(hands: Path, predicted: P
 
 def test_bad_files_are_rows_with_a_reason(hands: Path, predicted: Predicted) -> None:
     png = (hands / "a.png").read_bytes()
+    noise = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8)
     bad = {
         "cut.png": (png[: len(png) // 2], "damaged"),
         "empty.png": (b"", "empty"),
         "page.png": (b"<html></html>", "not_png_or_jpeg"),
-        "small.png": (cv2.imencode(".png", draw_hand(9, 9)[:32, :32])[1].tobytes(), "too_small"),
-        "blank.png": (cv2.imencode(".png", draw_hand(9, 9) * 0)[1].tobytes(), "blank"),
+        "small.png": (encode(draw_hand(9, 9)[:32, :32]), "too_small"),
+        "blank.png": (encode(draw_hand(9, 9) * 0), "blank"),
+        "noise.png": (encode(noise), "not_a_hand"),
+        "two.png": (encode(np.hstack([draw_hand(99, 1), draw_hand(120, 2)])), "two_hands"),
     }
     for name, (content, _) in bad.items():
         (hands / name).write_bytes(content)

@@ -1,9 +1,9 @@
 import hashlib
+import json
 import random
 import shutil
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,21 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, draw_hand, write_kaggle_layout
+from conftest import ROOT, draw_hand, png_without_pixels, write_kaggle_layout
 from filelock import FileLock
 
 from bone_age_tf import record
 from bone_age_tf.config import LabelOptions, PrepareConfig, PreprocessingConfig
 from bone_age_tf.data_prep.prepare import PrepareReport, prepare
-from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
+from bone_age_tf.errors import (
+    EnvironmentFaultError,
+    InputDataError,
+    ModelRefusedError,
+    UsageError,
+)
 from bone_age_tf.manifest import load_data_set
-from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing import localizer, pipeline
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS
 from bone_age_tf.record import Sex
 
 TABLE = "boneage-training-dataset.csv"
@@ -63,18 +69,6 @@ def _write_blank(path: Path) -> None:
     assert cv2.imwrite(str(path), np.full((300, 260), 80, np.uint8))
 
 
-def _write_png_without_pixels(path: Path) -> None:
-    """A PNG whose chunks and checksums hold, but whose compressed pixels are noise."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = zlib.crc32(kind + data).to_bytes(4, "big")
-        return len(data).to_bytes(4, "big") + kind + data + checksum
-
-    header = (100).to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
-    noise = chunk(b"IDAT", bytes(range(256)))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + noise + chunk(b"IEND", b""))
-
-
 # === What the data set holds ===
 
 
@@ -102,8 +96,9 @@ def test_records_hold_the_labels_and_the_prepared_pixels(raw: Path, tmp_path: Pa
         assert item["sex"].numpy() == (Sex.M if male == "True" else Sex.F)
         encoded = (raw / IMAGES / f"{identifier}.png").read_bytes()
         expected = pipeline.prepare_radiograph(tf.constant(encoded), SMALL)
+        assert expected.status == "ok"
         stored = record.decode_image(item["image"], SMALL.frame)
-        np.testing.assert_array_equal(stored, expected)
+        np.testing.assert_array_equal(stored, expected.image)
 
 
 def test_splits_csv_says_where_every_record_is(raw: Path, tmp_path: Path) -> None:
@@ -230,35 +225,82 @@ def test_skip_bad_goes_on_without_them_and_lists_them(raw: Path, tmp_path: Path)
     assert (tmp_path / "out/problems.csv").read_text().count("\n") == 3
 
 
-@pytest.mark.parametrize(
-    ("write", "code"),
-    [(_write_blank, "blank"), (_write_png_without_pixels, "damaged")],
-    ids=["blank", "noise-for-pixels"],
-)
-def test_what_only_preprocessing_refuses_is_listed_and_left_out(
-    raw: Path, tmp_path: Path, write: Callable[[Path], None], code: str
-) -> None:
-    write(raw / IMAGES / "1003.png")
+def test_pixels_that_cannot_be_decoded_are_listed_and_left_out(raw: Path, tmp_path: Path) -> None:
+    (raw / IMAGES / "1003.png").write_bytes(png_without_pixels())
     with pytest.raises(InputDataError, match="not published"):
         _prepare(raw, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.tfrecord*"))
     assert not (tmp_path / "out/manifest.json").exists()
     report = _prepare(raw, tmp_path / "out", skip_bad=True)
+    _assert_left_out(tmp_path / "out", report, "damaged")
+
+
+REFUSED = {
+    "blank": lambda hand: np.full_like(hand, 80),
+    "not_a_hand": lambda hand: np.random.default_rng(0).integers(0, 256, hand.shape, np.uint8),
+    "two_hands": lambda hand: np.hstack([hand, hand[:, ::-1]]),
+    "no_whole_hand": lambda hand: hand[hand.shape[0] * 5 // 10 :],
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_what_is_not_one_whole_hand_is_left_out_with_its_reason(
+    raw: Path, tmp_path: Path, code: str
+) -> None:
+    """It is no error, and nobody has to say --skip-bad."""
+    picture = REFUSED[code](draw_hand(120, 3))
+    assert cv2.imwrite(str(raw / IMAGES / "1003.png"), picture)
+    report = _prepare(raw, tmp_path / "out")
+    _assert_left_out(tmp_path / "out", report, code)
+    assert report.problems[0].message == EXPLANATIONS[code]
+
+
+def _assert_left_out(output: Path, report: PrepareReport, code: str) -> None:
     assert [(problem.row, problem.id, problem.code) for problem in report.problems] == [
         (5, "1003", code)
     ]
-    (reject,) = load_data_set(tmp_path / "out").rejects
+    (reject,) = load_data_set(output).rejects
     assert (reject["id"], reject["code"]) == ("1003", code)
-    assert "1003" not in _records(tmp_path / "out")
-    assert len(_records(tmp_path / "out")) == sum(report.splits.values()) == 11
-    assert "1003," not in (tmp_path / "out/splits.csv").read_text()
+    assert "1003" not in _records(output)
+    assert len(_records(output)) == sum(report.splits.values()) == 11
+    assert "1003," not in (output / "splits.csv").read_text()
+    (line,) = (output / "problems.csv").read_text().splitlines()[1:]
+    assert code in line
+
+
+def test_a_refused_radiograph_does_not_excuse_a_damaged_one(raw: Path, tmp_path: Path) -> None:
+    _write_blank(raw / IMAGES / "1003.png")
+    (raw / IMAGES / "1005.png").write_bytes(png_without_pixels())
+    with pytest.raises(InputDataError, match="2 problems(.|\n)*not published"):
+        _prepare(raw, tmp_path / "out")
+    report = _prepare(raw, tmp_path / "out", skip_bad=True)
+    codes = {problem.id: problem.code for problem in report.problems}
+    assert codes == {"1003": "blank", "1005": "damaged"}
+
+
+@pytest.mark.parametrize("method", ["registered", "letterbox"])
+def test_every_way_of_preprocessing_refuses_a_blank_one(
+    raw: Path, tmp_path: Path, method: str
+) -> None:
+    _write_blank(raw / IMAGES / "1003.png")
+    config = PreprocessingConfig(method=method, scale=0.05)
+    report = _prepare(raw, tmp_path / "out", preprocessing=config)
+    _assert_left_out(tmp_path / "out", report, "blank")
+    assert load_data_set(tmp_path / "out").preprocessing == config
+
+
+def test_the_letterbox_takes_what_is_no_hand(raw: Path, tmp_path: Path) -> None:
+    picture = REFUSED["not_a_hand"](draw_hand(120, 3))
+    assert cv2.imwrite(str(raw / IMAGES / "1003.png"), picture)
+    config = PreprocessingConfig(method="letterbox", scale=0.05)
+    assert sum(_prepare(raw, tmp_path / "out", preprocessing=config).splits.values()) == 12
 
 
 def test_shard_of_which_nothing_is_left_does_not_disturb_readers(raw: Path, tmp_path: Path) -> None:
     import tensorflow_datasets as tfds
 
     _write_blank(raw / IMAGES / "1003.png")
-    _prepare(raw, tmp_path / "out", skip_bad=True, split={"train": 1.0}, shards=12)
+    _prepare(raw, tmp_path / "out", split={"train": 1.0}, shards=12)
     assert load_data_set(tmp_path / "out").splits == {"train": 11}
     builder = tfds.builder_from_directory(str(tmp_path / "out"))
     assert len(list(builder.as_dataset(split="train"))) == 11
@@ -323,16 +365,59 @@ def test_running_again_finds_the_data_set_complete(raw: Path, tmp_path: Path) ->
 
 def test_running_again_reports_the_same_rejects(raw: Path, tmp_path: Path) -> None:
     _write_blank(raw / IMAGES / "1003.png")
-    first = _prepare(raw, tmp_path / "out", skip_bad=True)
-    again = _prepare(raw, tmp_path / "out", skip_bad=True)
+    first = _prepare(raw, tmp_path / "out")
+    again = _prepare(raw, tmp_path / "out")
     assert again.already_complete
     assert again.problems == first.problems
+    assert [problem.code for problem in first.problems] == ["blank"]
+
+
+# === A localizer of one's own ===
+
+
+@pytest.fixture
+def own_localizer(tmp_path: Path) -> Path:
+    """The shipped one in another folder, with another limit."""
+    folder = Path(shutil.copytree(localizer.SHIPPED, tmp_path / "own_localizer"))
+    description = json.loads((folder / localizer.DESCRIPTION).read_text())
+    description["limits"]["edge"] += 0.125
+    (folder / localizer.DESCRIPTION).write_text(json.dumps(description))
+    return folder
+
+
+def test_an_own_localizer_goes_with_the_data_set(
+    raw: Path, tmp_path: Path, own_localizer: Path
+) -> None:
+    config = PreprocessingConfig(scale=0.05, localizer=str(own_localizer))
+    report = _prepare(raw, tmp_path / "out", preprocessing=config)
+    assert report.fingerprint != pipeline.fingerprint(SMALL)
+    moved = (tmp_path / "out").rename(tmp_path / "moved")
+    shutil.rmtree(own_localizer)
+    assert str(tmp_path).encode() not in (moved / "manifest.json").read_bytes()
+    manifest = load_data_set(moved)
+    assert manifest.preprocessing.localizer == str(moved / "localizer")
+    assert pipeline.fingerprint(manifest.preprocessing) == manifest.fingerprint == report.fingerprint
+
+
+def test_a_folder_that_is_no_localizer_is_refused_before_any_work(
+    raw: Path, tmp_path: Path
+) -> None:
+    config = PreprocessingConfig(scale=0.05, localizer=str(tmp_path / "nowhere"))
+    with pytest.raises(ModelRefusedError, match="nowhere"):
+        _prepare(raw, tmp_path / "out", preprocessing=config)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
     "settings",
-    [{"seed": 1}, {"shards": 2}, {"limit": 6}, {"preprocessing": PreprocessingConfig(scale=0.06)}],
-    ids=lambda settings: next(iter(settings)),
+    [
+        {"seed": 1},
+        {"shards": 2},
+        {"limit": 6},
+        {"preprocessing": PreprocessingConfig(scale=0.06)},
+        {"preprocessing": PreprocessingConfig(method="letterbox", scale=0.05)},
+    ],
+    ids=["seed", "shards", "limit", "scale", "method"],
 )
 def test_other_settings_are_refused_and_the_data_set_stays(
     raw: Path, tmp_path: Path, settings: dict[str, Any]

@@ -8,15 +8,18 @@ import cv2
 import numpy as np
 import openpyxl
 import pytest
-from conftest import draw_hand, write_kaggle_layout
+import tensorflow as tf
+from conftest import draw_hand, encode, write_kaggle_layout
 
-from bone_age_tf.config import LabelOptions, PrepareConfig
+from bone_age_tf import record
+from bone_age_tf.config import LabelOptions, PrepareConfig, PreprocessingConfig
 from bone_age_tf.data_prep.checks import CheckedRow, check
 from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.record import Sex
 
 TEST_TRUTH = [
@@ -151,12 +154,26 @@ def _write_recipe(folder: Path, split: str, ids: Sequence[str], size: tuple[int,
 
 
 def test_registered_recipe_is_only_scaled(tmp_path: Path) -> None:
-    _write_recipe(tmp_path / "raw", "train", ["1", "2"], (2080, 1600))
+    """Darkened by half, and so left; a hand that is registered here gets all of the contrast."""
+    config = PreprocessingConfig()
+    expected = {}
+    for number in ("1", "2"):
+        hand = draw_hand(60 * int(number), int(number), height=450, width=360)
+        prepared = pipeline.compiled(config)(encode(hand)).image.numpy()[..., 0] // 2
+        expected[number] = prepared
+        (tmp_path / "raw/train").mkdir(parents=True, exist_ok=True)
+        picture = np.repeat(np.repeat(prepared, 4, axis=0), 4, axis=1)
+        assert cv2.imwrite(str(tmp_path / f"raw/train/{number}.png"), picture)
+    _table(tmp_path / "raw/train.csv", [["id", "boneage", "male"], ["1", 90, True], ["2", 9, True]])
     source, _ = _find(tmp_path / "raw")
     assert (source.layout, source.is_registered) == ("recipe", True)
-    config = PrepareConfig(source=str(tmp_path / "raw"), output=str(tmp_path / "out"))
-    prepare(config)
-    assert '"method": "scale"' in (tmp_path / "out/manifest.json").read_text()
+    settings = {"source": str(tmp_path / "raw"), "output": str(tmp_path / "out")}
+    report = prepare(PrepareConfig(**settings, preprocessing=config, split={"train": 1.0}))
+    assert report.problems == ()
+    paths = [str(path) for path in (tmp_path / "out").glob("*.tfrecord-*")]
+    for item in map(record.parse, tf.data.TFRecordDataset(paths)):
+        stored = record.decode_image(item["image"], config.frame)[..., 0]
+        np.testing.assert_array_equal(stored, expected[item["id"].numpy().decode()])
 
 
 def test_recipe_test_table_keeps_its_split(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from bone_age_tf.models.backbones import (
     load_trunk_weights,
 )
 from bone_age_tf.models.bone_age_model import build_bone_age_model
+from bone_age_tf.preprocessing.regions import REGIONS, crop_of
 
 FRAME = (96, 104)
 _apps = keras.applications
@@ -77,6 +78,41 @@ def test_every_trunk_has_a_known_range() -> None:
 def test_the_model_depends_on_the_image() -> None:
     months = build()({"image": images(2), "sex": np.zeros(2, np.int32)}, training=False)
     assert float(months[0]) != float(months[1])
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_the_model_sees_its_region_alone(region: str) -> None:
+    frame = (208, 160)
+    keras.utils.set_random_seed(0)
+    config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+    model = build_bone_age_model(config, frame, region=region)
+    assert model.input["image"].shape == (None, *frame, 1)
+    (above, below), (left, right) = crop_of(region, frame)
+    inside = np.zeros((*frame, 1), bool)
+    inside[above : frame[0] - below, left : frame[1] - right] = True
+    picture = np.random.default_rng(0).integers(0, 256, (*frame, 1)).astype(np.uint8)
+    other = picture // 4
+    shown = np.stack([picture, np.where(inside, picture, other), np.where(inside, other, picture)])
+    months = model({"image": shown, "sex": np.zeros(3, np.int32)}, training=False).numpy()
+    assert months[0] == pytest.approx(months[1], abs=1e-4)
+    assert abs(months[0] - months[2]) > 1e-3
+
+
+def test_the_trunk_is_built_for_the_region() -> None:
+    config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+    shapes = {
+        region: build_bone_age_model(config, (520, 400), region=region)
+        .get_layer("tiny")
+        .input.shape[1:3]
+        for region in ("frame", "carpal")
+    }
+    assert shapes == {"frame": (520, 400), "carpal": (188, 188)}
+
+
+def test_an_unknown_region_is_refused() -> None:
+    config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+    with pytest.raises(UsageError, match=r"data\.region: there is no region 'foot'"):
+        build_bone_age_model(config, FRAME, region="foot")
 
 
 def test_mean_and_spread_scale_the_score() -> None:

@@ -1,18 +1,21 @@
 import dataclasses
 import math
+import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_hand, encode
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.preprocessing import geometry, intensity, pipeline
-from bone_age_tf.radiograph import refusal_from
+from bone_age_tf.preprocessing import geometry, intensity, localizer, pipeline
 
-SMALL = PreprocessingConfig(scale=0.05)
-FRAME = SMALL.frame
+LETTERBOX = PreprocessingConfig(method="letterbox", scale=0.05)
+REGISTERED = PreprocessingConfig(scale=0.05)
+EVERY_LEVEL = dataclasses.replace(LETTERBOX, low_percentile=0.0, high_percentile=100.0)
+FRAME = LETTERBOX.frame
 SHAPES = [
     (64, 64), (64, 65), (65, 64), (67, 101), (101, 67), (104, 80), (103, 79), (105, 81), (208, 160),
     (209, 161), (207, 159), (520, 400), (521, 400), (520, 401), (77, 1000), (1000, 77), (64, 3000),
@@ -21,14 +24,10 @@ SHAPES = [
 ]  # fmt: skip
 
 
-def encode(picture: np.ndarray, ending: str = ".png") -> bytes:
-    done, encoded = cv2.imencode(ending, picture)
-    assert done
-    return encoded.tobytes()
-
-
-def prepared(picture: np.ndarray, config: PreprocessingConfig = SMALL) -> np.ndarray:
-    return pipeline.compiled(config)(encode(picture)).numpy()
+def prepared(picture: np.ndarray) -> np.ndarray:
+    done = pipeline.compiled(LETTERBOX)(encode(picture))
+    assert done.status == "ok"
+    return done.image.numpy()
 
 
 def expected_size(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
@@ -64,14 +63,16 @@ def test_a_radiograph_of_the_frame_s_size_is_not_resampled() -> None:
 def test_eager_function_and_tf_data_agree_byte_for_byte() -> None:
     files = [encode(draw_hand(100, n, height=h, width=w)) for n, (h, w) in enumerate(SHAPES)]
     mapped = tf.data.Dataset.from_tensor_slices(files).map(
-        lambda encoded: pipeline.prepare_radiograph(encoded, SMALL), num_parallel_calls=2
+        lambda encoded: pipeline.prepare_radiograph(encoded, LETTERBOX), num_parallel_calls=2
     )
     for encoded, from_data in zip(files, mapped.as_numpy_iterator(), strict=True):
-        eager = pipeline.prepare_radiograph(tf.constant(encoded), SMALL).numpy()
-        assert eager.shape == (*FRAME, 1)
-        assert eager.dtype == np.uint8
-        np.testing.assert_array_equal(eager, from_data)
-        np.testing.assert_array_equal(eager, pipeline.compiled(SMALL)(encoded))
+        eager = pipeline.prepare_radiograph(tf.constant(encoded), LETTERBOX)
+        assert eager.image.shape == (*FRAME, 1)
+        assert eager.image.dtype == tf.uint8
+        compiled = pipeline.compiled(LETTERBOX)(encoded)
+        for one, other, third in zip(eager, compiled, from_data, strict=True):
+            np.testing.assert_array_equal(one, other)
+            np.testing.assert_array_equal(one, third)
 
 
 def test_stretch_goes_from_0_to_255() -> None:
@@ -81,11 +82,12 @@ def test_stretch_goes_from_0_to_255() -> None:
     assert picture.max() == 255
 
 
-def test_stretch_by_hand() -> None:
+def test_levels_between_two_percentiles_by_hand() -> None:
     pixels = tf.reshape(tf.range(0, 1000, dtype=tf.int32), (10, 100, 1))
-    grey = intensity.stretch(pixels, 10, 90).numpy().ravel()
-    low, high = 99, 899
-    expected = np.floor((np.clip(np.arange(1000), low, high) - low) * 255 / (high - low) + 0.5)
+    low, high = intensity.percentiles(pixels, 10, 90)
+    assert (int(low), int(high)) == (99, 899)
+    grey = intensity.between(pixels, low, high).numpy().ravel()
+    expected = np.floor((np.clip(np.arange(1000), 99, 899) - 99) * 255 / 800 + 0.5)
     np.testing.assert_array_equal(grey, expected)
 
 
@@ -95,11 +97,36 @@ def test_percentiles_are_levels_that_occur() -> None:
     assert [int(level) for level in intensity.percentiles(pixels, 1, 90.5)] == [5, 1000]
 
 
+def test_no_level_is_between_two_equal_ones() -> None:
+    pixels = tf.constant([6, 7, 8], tf.int32)
+    assert intensity.between(pixels, tf.constant(7), tf.constant(7)).numpy().tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("config", [LETTERBOX, REGISTERED], ids=lambda config: config.method)
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
-def test_blank_is_refused(level: int) -> None:
-    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
-        prepared(np.full((120, 90), level, np.uint8))
-    assert refusal_from(caught.value).reason == "blank"
+@pytest.mark.parametrize("shape", [(120, 90), (90, 300)])
+def test_blank_is_refused_and_black(
+    shape: tuple[int, int], level: int, config: PreprocessingConfig
+) -> None:
+    refused = pipeline.compiled(config)(encode(np.full(shape, level, np.uint8)))
+    assert refused.status == "blank"
+    np.testing.assert_array_equal(refused.image, np.zeros((*FRAME, 1), np.uint8))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_pixels_of_the_letterbox_are_led_back_to_the_file(shape: tuple[int, int]) -> None:
+    """A dot's place, as the centre of mass of the prepared pixels, is where the dot was."""
+    picture = np.zeros(shape, np.uint8)
+    radius = max(min(shape) // 8, 2)
+    place = (shape[1] // 3, shape[0] // 2)
+    cv2.circle(picture, place, radius, (255,), -1)
+    done = pipeline.letterbox(tf.constant(picture[..., None], tf.uint16) * 257, EVERY_LEVEL)
+    mass = done.image.numpy()[..., 0].astype(float)
+    rows, columns = np.mgrid[: FRAME[0], : FRAME[1]]
+    centre = np.array([(columns * mass).sum(), (rows * mass).sum()]) / mass.sum()
+    found = geometry.move(tf.constant([centre], tf.float32), done.prepared_to_original)
+    step = max(shape[0] / FRAME[0], shape[1] / FRAME[1], 1)
+    np.testing.assert_allclose(found[0], place, atol=0.25 * step)
 
 
 @pytest.mark.parametrize("shape", SHAPES[:8])
@@ -128,44 +155,55 @@ def test_polarity_has_the_sign_of_the_bone() -> None:
     assert float(intensity.polarity(intensity.FULL_SCALE - view)) < intensity.POLARITY_THRESHOLD
 
 
-@pytest.mark.parametrize("factor", [1, 257])
-def test_scale_keeps_the_grey_levels_of_a_registered_radiograph(factor: int) -> None:
-    registered = draw_hand(150, 2, height=2080, width=1600)
-    picture = registered.astype(np.uint8 if factor == 1 else np.uint16) * factor
-    config = PreprocessingConfig(method="scale", scale=1.0)
-    np.testing.assert_array_equal(prepared(picture, config)[..., 0], registered)
+# === Fingerprint ===
 
 
-def test_scale_does_not_turn_an_inverted_radiograph() -> None:
-    config = PreprocessingConfig(method="scale", scale=0.05)
-    hand = draw_hand(150, 2, height=208, width=160)
-    together = prepared(hand, config).astype(int) + prepared(255 - hand, config)
-    np.testing.assert_allclose(together, 255, atol=1)
-
-
+@pytest.mark.parametrize("base", [LETTERBOX, REGISTERED], ids=lambda config: config.method)
 @pytest.mark.parametrize(
-    "change",
-    [{"method": "scale"}, {"scale": 0.3}, {"low_percentile": 2.0}, {"high_percentile": 99.0}],
+    "change", [{"scale": 0.3}, {"low_percentile": 2.0}, {"high_percentile": 99.0}], ids=str
 )
-def test_fingerprint_changes_with_every_setting(change: dict[str, object]) -> None:
-    base = PreprocessingConfig()
+def test_fingerprint_changes_with_every_setting(
+    change: dict[str, float], base: PreprocessingConfig
+) -> None:
     assert pipeline.fingerprint(dataclasses.replace(base, **change)) != pipeline.fingerprint(base)
+
+
+def test_fingerprint_changes_with_the_method() -> None:
+    assert pipeline.fingerprint(LETTERBOX) != pipeline.fingerprint(REGISTERED)
 
 
 def test_every_setting_is_in_the_fingerprint_test() -> None:
     names = {field.name for field in dataclasses.fields(PreprocessingConfig)}
-    assert names == {"method", "scale", "low_percentile", "high_percentile"}
+    assert names == {"method", "scale", "low_percentile", "high_percentile", "localizer"}
 
 
-def test_fingerprint_changes_with_the_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = pipeline.fingerprint(SMALL)
+def test_fingerprint_is_that_of_the_localizer_s_content_wherever_it_lies(tmp_path: Path) -> None:
+    for name in (localizer.WEIGHTS, localizer.DESCRIPTION):
+        shutil.copy(localizer.SHIPPED / name, tmp_path / name)
+    copied = dataclasses.replace(REGISTERED, localizer=str(tmp_path))
+    assert pipeline.fingerprint(copied) == pipeline.fingerprint(REGISTERED)
+    with (tmp_path / localizer.WEIGHTS).open("ab") as stream:
+        stream.write(b"more")
+    assert pipeline.fingerprint(copied) != pipeline.fingerprint(REGISTERED)
+
+
+def test_fingerprint_of_the_letterbox_needs_no_localizer() -> None:
+    nowhere = dataclasses.replace(LETTERBOX, localizer="nowhere")
+    assert pipeline.fingerprint(nowhere) == pipeline.fingerprint(LETTERBOX)
+
+
+@pytest.mark.parametrize("config", [LETTERBOX, REGISTERED], ids=lambda config: config.method)
+def test_fingerprint_changes_with_the_version(
+    config: PreprocessingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = pipeline.fingerprint(config)
     monkeypatch.setattr(pipeline, "VERSION", pipeline.VERSION + 1)
-    assert pipeline.fingerprint(SMALL) != before
+    assert pipeline.fingerprint(config) != before
 
 
 def test_fingerprint_is_stable() -> None:
     assert pipeline.fingerprint(PreprocessingConfig()) == pipeline.fingerprint(
         PreprocessingConfig()
     )
-    assert len(pipeline.fingerprint(SMALL)) == 64
-    assert int(pipeline.fingerprint(SMALL), 16)
+    assert len(pipeline.fingerprint(REGISTERED)) == 64
+    assert int(pipeline.fingerprint(REGISTERED), 16)

@@ -13,17 +13,22 @@ import pytest
 from filelock import FileLock
 
 from bone_age_tf import config as configuration
-from bone_age_tf.config import ExperimentConfig, override
+from bone_age_tf.config import ExperimentConfig, PrepareConfig, PreprocessingConfig, override
+from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.errors import (
     EnvironmentFaultError,
     InputDataError,
     InterruptedBySignalError,
     UsageError,
 )
+from bone_age_tf.export import export_saved_model
+from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.preprocessing import localizer
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.runs import Run
 from bone_age_tf.training import strategy
-from bone_age_tf.training.train import LOCK, TrainReport, train
+from bone_age_tf.training.run_folder import LOCK
+from bone_age_tf.training.train import TrainReport, train
 
 STEPS = 3
 BATCH = 8
@@ -298,6 +303,72 @@ def test_progress_counts_radiographs_up_to_the_total(prepared: Path, tmp_path: P
         on_progress=lambda stage, done, total, detail: calls.append((done, total)),
     )
     assert calls == [(step * BATCH, STEPS * BATCH) for step in range(STEPS + 1)]
+
+
+def test_a_region_is_part_of_the_run(prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    start(prepared, folder, "train.epochs=1", "data.region=hand")
+    trained = Run.open(folder)
+    assert trained.config.data.region == "hand"
+    assert trained.load_model().get_layer("tiny").input.shape[1:3] == (100, 75)
+    with pytest.raises(UsageError, match=r"config\.data\.region: was 'hand', now 'frame'"):
+        start(prepared, folder, "train.epochs=1")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (["data.region=foot"], "no region 'foot'.*carpal"),
+        (["data.region=carpal", "model.trunk=xception"], "at least 71 pixels.*Received 38 x 38"),
+    ],
+    ids=["unknown", "too small for the trunk"],
+)
+def test_a_region_that_cannot_be_is_refused(
+    assignments: list[str], message: str, prepared: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        start(prepared, tmp_path / "run", *assignments)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_region_needs_registered_radiographs(prepared: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(prepared, tmp_path / "data")
+    manifest = json.loads((data / "manifest.json").read_text())
+    manifest["preprocessing"]["method"] = "letterbox"
+    (data / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="--preprocess registered"):
+        start(data, tmp_path / "run", "data.region=hand")
+
+
+def test_an_own_localizer_goes_with_the_run_and_into_the_model(
+    drawn_hands: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(localizer.SHIPPED, tmp_path / "own")
+    description = json.loads((own / localizer.DESCRIPTION).read_text())
+    description["limits"]["edge"] += 0.125
+    (own / localizer.DESCRIPTION).write_text(json.dumps(description))
+    config = PrepareConfig(
+        source=str(drawn_hands),
+        output=str(tmp_path / "data"),
+        preprocessing=PreprocessingConfig(scale=0.05, localizer=str(own)),
+        split={"train": 1.0},
+        limit=BATCH,
+    )
+    report = prepare(config)
+    shutil.rmtree(own)
+    start(tmp_path / "data", tmp_path / "run", "train.epochs=1")
+    shutil.rmtree(tmp_path / "data")
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    trained = Run.open(moved)
+    assert trained.preprocessing.localizer == str(moved / "localizer")
+    assert trained.fingerprint == report.fingerprint
+    folder = export_saved_model(run=str(moved), output=str(tmp_path / "model"))
+    shutil.rmtree(moved)
+    model = ExportedModel.open(folder)
+    assert model.fingerprint == report.fingerprint
+    assert model.manifest["golden"]["status"] == ["ok"] * 3
+    for path in folder.rglob("*.json"):
+        assert str(tmp_path) not in path.read_text()
 
 
 def test_training_learns(prepared: Path, tmp_path: Path) -> None:

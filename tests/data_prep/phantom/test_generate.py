@@ -82,7 +82,7 @@ def test_prepare_reads_them_as_radiographs_and_not_their_truth(
     config = PrepareConfig(
         source=str(phantoms),
         output=str(tmp_path / "data"),
-        preprocessing=PreprocessingConfig(scale=0.05),
+        preprocessing=PreprocessingConfig(method="letterbox", scale=0.05),
     )
     report = prepare(config)
     assert report.layout == "rsna"

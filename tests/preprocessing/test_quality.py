@@ -1,0 +1,171 @@
+"""Scores by hand-made findings, and a reason for every limit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bone_age_tf.preprocessing import quality, reasons, registration
+from bone_age_tf.preprocessing.localization import Localization
+from bone_age_tf.preprocessing.localizer import Limits
+from bone_age_tf.preprocessing.localizer_network import OUTLOOKS, POINTS, VIEW
+
+FREE = 2 * len(quality.FREE_POINTS)
+LIMITS = Limits(
+    hand=0.6,
+    certainty=0.5,
+    distance=4.0,
+    edge=0.05,
+    resolution=60.0,
+    mean=(0.0,) * FREE,
+    precision=tuple(map(tuple, np.eye(FREE).tolist())),
+)
+HAND = tf.constant([0.9, 0.05, 0.03, 0.02])
+GOOD = quality.Scores(HAND, *(tf.constant(value) for value in (0.8, 2.0, 0.0, 200.0)))
+
+VIEW_POINTS = {
+    "middle_tip": (84, 30),
+    "thumb_tip": (132, 94),
+    "capitate": (84, 150),
+    "index_mcp": (100, 90),
+    "little_mcp": (60, 98),
+    "wrist": (85, 170),
+}
+"""An upright hand in the view; its hand unit is 120 pixels."""
+
+
+def judged(**changes: float | list[float]) -> str:
+    changed = GOOD._replace(**{name: tf.constant(value) for name, value in changes.items()})
+    return quality.status(changed, LIMITS).numpy().decode()
+
+
+def found(rows: slice, columns: slice) -> Localization:
+    mask = np.zeros((*VIEW, 1), np.float32)
+    mask[rows, columns] = 1
+    points = tf.constant([VIEW_POINTS[name] for name in POINTS], tf.float32)
+    certainty = tf.constant([0.9, 0.7, 0.8, 0.9, 0.95, 0.75])
+    return Localization(points, certainty, tf.constant(mask), HAND, tf.constant(0.0))
+
+
+def scored(
+    localization: Localization,
+    *,
+    matrix: tuple[tuple[float, ...], ...] = ((1, 0, 0), (0, 1, 0)),
+    size: tuple[int, int] = VIEW,
+    limits: Limits = LIMITS,
+) -> quality.Scores:
+    to_picture = tf.constant(matrix, tf.float32)
+    return quality.scores(HAND, localization, limits, to_picture, tf.constant(size))
+
+
+WHOLE = found(slice(25, 224), slice(40, 140))
+
+
+# === Reasons ===
+
+
+def test_a_good_radiograph_is_ok() -> None:
+    assert judged() == reasons.OK
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"outlook": [0.5, 0.4, 0.05, 0.05]}, "not_a_hand"),
+        ({"outlook": [0.5, 0.1, 0.3, 0.1]}, "no_whole_hand"),
+        ({"outlook": [0.0, 0.1, 0.3, 0.6]}, "two_hands"),
+        ({"resolution": 59.0}, "too_low_resolution"),
+        ({"certainty": 0.49}, "implausible_key_points"),
+        ({"distance": 4.1}, "implausible_key_points"),
+        ({"edge": 0.06}, "mask_touches_top"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(iter(value)),
+)
+def test_each_limit_has_its_reason(changes: dict[str, float], reason: str) -> None:
+    assert judged(**changes) == reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"outlook": [0.6, 0.4, 0.0, 0.0]}, {"resolution": 60.0}, {"distance": 4.0}, {"edge": 0.05}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_is_just_at_its_limit_is_ok(changes: dict[str, float]) -> None:
+    assert judged(**changes) == reasons.OK
+
+
+def test_the_first_reason_is_the_one_that_is_given() -> None:
+    bad = {"resolution": 1.0, "certainty": 0.0, "distance": 99.0, "edge": 1.0}
+    assert judged(**bad, outlook=[0.1, 0.0, 0.0, 0.9]) == "two_hands"
+    assert judged(**bad) == "too_low_resolution"
+    assert judged(edge=1.0, certainty=0.0) == "implausible_key_points"
+
+
+def test_every_status_has_an_explanation() -> None:
+    given = {*OUTLOOKS[1:], "too_low_resolution", "implausible_key_points", "mask_touches_top"}
+    assert set(reasons.EXPLANATIONS) == given | {reasons.BLANK}
+    assert reasons.OK not in reasons.EXPLANATIONS
+
+
+# === Scores ===
+
+
+def test_certainty_is_that_of_the_least_certain_point() -> None:
+    assert float(scored(WHOLE).certainty) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("step", [0.5, 1.0, 7.5])
+def test_resolution_counts_pixels_of_the_file(step: float) -> None:
+    scores = scored(WHOLE, matrix=((0, -step, 900), (step, 0, 3)), size=(2000, 2000))
+    assert float(scores.resolution) == pytest.approx(120 * step, rel=1e-4)
+
+
+def test_distance_is_mahalanobis() -> None:
+    rng = np.random.default_rng(0)
+    spread = rng.normal(0, 1, (FREE, FREE))
+    precision = spread @ spread.T + np.eye(FREE)
+    mean = rng.normal(0, 0.3, FREE)
+    limits = dataclasses.replace(
+        LIMITS, mean=tuple(mean.tolist()), precision=tuple(map(tuple, precision.tolist()))
+    )
+    units = registration.in_hand_units(WHOLE.points).numpy()
+    free = [number for number, name in enumerate(POINTS) if name not in ("middle_tip", "capitate")]
+    away = units[free].ravel() - mean
+    expected = np.sqrt(away @ precision @ away)
+    assert float(scored(WHOLE, limits=limits).distance) == pytest.approx(expected, rel=1e-4)
+
+
+def test_distance_of_the_mean_hand_is_nothing() -> None:
+    mean = quality.shape_vector(WHOLE.points).numpy().tolist()
+    limits = dataclasses.replace(LIMITS, mean=tuple(mean))
+    assert float(scored(WHOLE, limits=limits).distance) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "contact"),
+    [
+        (slice(25, 224), slice(40, 140), 0.0),
+        (slice(0, 224), slice(70, 106), 36.0),
+        (slice(40, 60), slice(0, 120), 20.0),
+        (slice(50, 80), slice(100, 176), 30.0),
+    ],
+    ids=["no finger, but the forearm", "fingers at the top", "at the left", "at the right"],
+)
+def test_edge_is_the_length_of_the_fingers_contact(
+    rows: slice, columns: slice, contact: float
+) -> None:
+    edge = float(scored(found(rows, columns)).edge)
+    assert edge * 120 == pytest.approx(contact, rel=0.4, abs=0.01)
+
+
+def test_the_border_of_the_view_is_no_edge_of_the_picture() -> None:
+    touching = found(slice(0, 224), slice(70, 106))
+    inside = scored(touching, matrix=((1, 0, 200), (0, 1, 150)), size=(500, 600))
+    assert float(inside.edge) == 0
+
+
+def test_the_edge_of_a_larger_picture_is_found_in_the_view() -> None:
+    touching = found(slice(20, 224), slice(70, 106))
+    scores = scored(touching, matrix=((6, 0, -100), (0, 6, -120)), size=(2000, 1500))
+    assert float(scores.edge) * 120 == pytest.approx(36, rel=0.4)
