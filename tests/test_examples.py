@@ -67,9 +67,7 @@ def test_there_are_examples_of_every_command() -> None:
 
 
 @pytest.mark.parametrize("example", _examples())
-def test_example_runs(
-    example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bone_age_tf.training.localizer_limits.SPOILT_PICTURES", 10)
     arguments = shlex.split(example)[1:]
     if arguments[0] == "prepare":

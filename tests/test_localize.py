@@ -86,9 +86,7 @@ def test_every_file_is_a_line_with_its_status(report: LocalizeReport, output: Pa
     assert found["hand.png"]["reason"] == ""
 
 
-def test_key_points_of_whole_hands_are_near_the_truth(
-    report: LocalizeReport, output: Path
-) -> None:
+def test_key_points_of_whole_hands_are_near_the_truth(report: LocalizeReport, output: Path) -> None:
     found = points(output)
     assert set(found) == {"hand.png", "turned.png", "deeper/mirrored.jpg", "faint.png"}
     height, width = HAND.shape
@@ -148,7 +146,9 @@ def test_masks_have_the_files_sizes(report: LocalizeReport, output: Path) -> Non
 
 
 def test_pictures_are_there_for_people(report: LocalizeReport, output: Path) -> None:
-    found = sorted(path.relative_to(output / "pictures") for path in (output / "pictures").rglob("*.jpg"))
+    found = sorted(
+        path.relative_to(output / "pictures") for path in (output / "pictures").rglob("*.jpg")
+    )
     assert {str(path) for path in found} == {
         "hand.jpg", "turned.jpg", "deeper/mirrored.jpg", "faint.jpg", "noise.jpg", "two.jpg",
     }  # fmt: skip

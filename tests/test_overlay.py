@@ -27,7 +27,10 @@ def test_points_outline_and_frame_are_where_they_should_be(
 ) -> None:
     mask = np.zeros_like(radiograph)
     mask[100:300, 80:220] = 255
-    point, corners = np.array([[150.0, 200.0]]), np.array([[20, 30], [280, 30], [280, 380], [20, 380]])
+    point, corners = (
+        np.array([[150.0, 200.0]]),
+        np.array([[20, 30], [280, 30], [280, 380], [20, 380]]),
+    )
     picture = overlay.draw(radiograph, mask, point, corners.astype(float), longest=longest)
     scale = longest / 400
     rows, columns = np.nonzero(coloured(picture, overlay.POINT))

@@ -48,6 +48,10 @@ log = logging.getLogger(__name__)
 
 RUN_SCHEMA = "bone-age-tf/localizer-run/1"
 WARMUP_STEPS = 100
+REAL_ENOUGH = 100
+"""Real radiographs from which the limits are learnt from them alone ..."""
+DRAWN_INSTEAD = 1000
+"""... and drawn ones that are added where there are fewer."""
 
 Notify = Callable[[str, int, int, str], None]
 
@@ -120,7 +124,9 @@ def train_localizer(
         network, accepted = train_rounds(config, examples, folder, notify)
         counts = description["data"] | {"mined": accepted}
         folded = fold_normalization(network)
-        good = examples.real or examples.drawn
+        good = examples.real
+        if len(good) < REAL_ENOUGH:
+            good = [*good, *examples.drawn[:DRAWN_INSTEAD]]
         limits = learn_limits(folded, good, examples.drawn, config.seed)
         save(folder, folded, limits, _card(config, counts))
         write_json(

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bone_age_tf.errors import InputDataError
 from bone_age_tf.preprocessing import geometry, pipeline, quality
 from bone_age_tf.preprocessing.localizer import Limits, Localizer
 from bone_age_tf.training.localizer_examples import Example
@@ -23,6 +24,8 @@ REFUSED_BY_OUTLOOK = 0.002
 SPOILT_PICTURES = 2000
 STRANGERS = 0.02
 """Share of the good radiographs that is left out of mean and covariance, the farthest ones."""
+ENOUGH = 30
+"""Good radiographs in which the network must find a hand, for limits to be learnt."""
 COARSER = 2.0
 """How much coarser than the coarsest good radiograph one may be."""
 
@@ -44,9 +47,18 @@ class Scored:
 def learn_limits(
     network: keras.Model, good: Sequence[Example], drawn: Sequence[Example], seed: int
 ) -> Limits:
-    """`good` are radiographs of one whole hand; the spoilt pictures are made from `drawn`."""
+    """`good` are radiographs of one whole hand; the spoilt pictures are made from `drawn`.
+
+    Raises `InputDataError` where the network finds a hand in too few of the good ones.
+    """
     score = scorer(network)
     rows = [score(e.image) for e in good]
+    found = sum(row.hand >= 0.5 for row in rows)
+    if found < ENOUGH:
+        raise InputDataError(
+            f"The localizer finds a hand in {found} of {len(good)} good radiographs; expected at least "
+            f"{ENOUGH}. Give more radiographs or phantoms with --data, or train longer with --set steps=3000."
+        )
     sampler = Sampler([(1.0, drawn)], seed, spoilt=1.0)
     spoilt = np.array([score(sampler.draw().view[..., 0]).hand for _ in range(SPOILT_PICTURES)])
     hand = np.array([row.hand for row in rows])
@@ -81,7 +93,10 @@ def _shape_limits(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
     """Mean, inverse covariance and the largest distance of key points in hand units."""
     kept = shapes
     for _ in range(3):  # the farthest out, and again
-        mean, precision = kept.mean(axis=0), np.linalg.inv(np.cov(kept.T))
+        mean, precision = (
+            kept.mean(axis=0),
+            np.linalg.inv(np.cov(kept.T) + 1e-8 * np.eye(kept.shape[1])),
+        )
         distances = _distances(shapes, mean, precision)
         kept = shapes[distances <= np.quantile(distances, 1 - STRANGERS)]
     limit = float(np.quantile(distances, 1 - WRONGLY_REFUSED))

@@ -396,7 +396,9 @@ def test_an_own_localizer_goes_with_the_data_set(
     assert str(tmp_path).encode() not in (moved / "manifest.json").read_bytes()
     manifest = load_data_set(moved)
     assert manifest.preprocessing.localizer == str(moved / "localizer")
-    assert pipeline.fingerprint(manifest.preprocessing) == manifest.fingerprint == report.fingerprint
+    assert (
+        pipeline.fingerprint(manifest.preprocessing) == manifest.fingerprint == report.fingerprint
+    )
 
 
 def test_a_folder_that_is_no_localizer_is_refused_before_any_work(

@@ -1,5 +1,6 @@
 """Warps against a dense average in numpy, and the algebra of their matrices."""
 
+import itertools
 import math
 
 import numpy as np
@@ -75,7 +76,16 @@ def test_one_bilinear_sample_where_nothing_can_alias(
 @TURNS
 @pytest.mark.parametrize(
     ("scale", "tolerance"),
-    [(1.26, 0.3), (1.6, 0.3), (2.0, 1.5), (2.4, 1.2), (3.1, 1.0), (4.3, 1.7), (6.5, 1.2), (9.0, 2.2)],
+    [
+        (1.26, 0.3),
+        (1.6, 0.3),
+        (2.0, 1.5),
+        (2.4, 1.2),
+        (3.1, 1.0),
+        (4.3, 1.7),
+        (6.5, 1.2),
+        (9.0, 2.2),
+    ],
 )
 def test_several_pixels_are_averaged(
     scale: float, tolerance: float, degrees: float, mirrored: bool, levels: list[tf.Tensor]
@@ -122,7 +132,7 @@ def test_what_lies_outside_is_filled(scale: float) -> None:
     matrix = similarity(scale, 0, False, picture.shape)
     matrix[:, 2] += np.array(picture.shape[::-1]) / 2
     warped = warp(picture, matrix, fill=321.0)
-    reach = 2**math.floor(math.log2(min(max(scale, 1), 32))) / scale + 1
+    reach = 2 ** math.floor(math.log2(min(max(scale, 1), 32))) / scale + 1
     rows, columns = (math.ceil(side / 2 + reach) for side in SIZE)
     assert (warped[rows:] == 321).all()
     assert (warped[:, columns:] == 321).all()
@@ -153,10 +163,12 @@ def test_eager_function_and_tf_data_give_the_same_pixels(scale: float) -> None:
 @pytest.mark.parametrize("shape", [(64, 64), (97, 130), (1, 200), (3, 1)])
 def test_every_level_holds_the_means_of_four(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(1).uniform(0, 1000, shape).astype(np.float32)
-    levels = [level.numpy()[0, ..., 0] for level in geometry.pyramid(tf.constant(picture[..., None]))]
+    levels = [
+        level.numpy()[0, ..., 0] for level in geometry.pyramid(tf.constant(picture[..., None]))
+    ]
     assert len(levels) == geometry.LEVELS
     np.testing.assert_array_equal(levels[0], picture)
-    for finer, coarser in zip(levels, levels[1:], strict=False):
+    for finer, coarser in itertools.pairwise(levels):
         height, width = (max(side // 2, 1) for side in finer.shape)
         assert coarser.shape == (height, width)
         even = np.repeat(finer, 2, axis=0) if finer.shape[0] == 1 else finer
@@ -210,7 +222,9 @@ def test_a_matrix_moves_points_as_the_warp_moves_pixels() -> None:
 def test_steps_are_the_pixels_of_the_source_for_one_of_the_result(seed: int) -> None:
     matrix = random_matrix(seed)
     ends = geometry.move(tf.constant([[0.0, 0.0], [3.0, 4.0]]), matrix).numpy()
-    assert float(geometry.steps(matrix)) == pytest.approx(np.hypot(*(ends[1] - ends[0])) / 5, rel=1e-4)
+    assert float(geometry.steps(matrix)) == pytest.approx(
+        np.hypot(*(ends[1] - ends[0])) / 5, rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (340, 260), (260, 340), (100, 901), (2000, 77)])

@@ -144,7 +144,7 @@ def test_peaks_are_found_between_the_pixels() -> None:
 def test_certainty_is_the_share_of_the_highest_peak() -> None:
     places = np.tile([[40.5, 60.5]], (len(POINTS), 1))
     two = tf.math.log(
-        0.7 * tf.exp(heat_around(places)) + 0.3 * tf.exp(heat_around(places + [90, 100]))
+        0.7 * tf.exp(heat_around(places)) + 0.3 * tf.exp(heat_around(places + np.array([90, 100])))
     )
     points, certainty = localization._peaks(two)
     np.testing.assert_allclose(points, places, atol=0.2)
@@ -162,7 +162,9 @@ def test_a_flat_map_is_uncertain() -> None:
 
 def test_the_input_does_not_depend_on_brightness_and_contrast() -> None:
     hand = draw_hand(120, 0, height=VIEW[0], width=VIEW[1]).astype(np.int32)[..., None]
-    views = [localization.network_input(tf.constant(hand * a + b)) for a, b in [(257, 0), (90, 5000)]]
+    views = [
+        localization.network_input(tf.constant(hand * a + b)) for a, b in [(257, 0), (90, 5000)]
+    ]
     assert views[0].shape == (*VIEW, 2)
     assert views[0].dtype == tf.uint8
     np.testing.assert_allclose(views[0].numpy().astype(int), views[1], atol=1)
