@@ -51,7 +51,7 @@ class Examiner:
         """Raises `tf.errors.InvalidArgumentError` where `radiograph.decode` does."""
         found = {name: value.numpy() for name, value in self._graph(encoded).items()}
         outlook = dict(zip(OUTLOOKS, found.pop("outlook").tolist(), strict=True))
-        names = ("certainty", "distance", "edge", "resolution")
+        names = ("certainty", "distance", "coverage", "edge", "resolution")
         return Finding(
             scores={**outlook, **{name: float(found.pop(name)) for name in names}},
             status=found.pop("status").decode(),

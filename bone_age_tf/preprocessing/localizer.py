@@ -36,6 +36,8 @@ class Limits:
     """Smallest share of a heat map around its peak, the least of all key points."""
     distance: float
     """Largest Mahalanobis distance of the hand's key points from those of other hands."""
+    coverage: float
+    """Smallest share of the ways from the capitate to the other key points that lies in the mask."""
     edge: float
     """Longest contact of the fingers with the picture's edge, in capitate - fingertip distances."""
     resolution: float

@@ -7,13 +7,15 @@ import tensorflow as tf
 from bone_age_tf.preprocessing import geometry, registration
 from bone_age_tf.preprocessing.localization import Localization
 from bone_age_tf.preprocessing.localizer import Limits
-from bone_age_tf.preprocessing.localizer_network import OUTLOOKS, POINTS
+from bone_age_tf.preprocessing.localizer_network import OUTLOOKS, POINTS, VIEW
 from bone_age_tf.preprocessing.reasons import OK
 
 FINGERS_BEGIN = 0.55
 """Hand units above the capitate from which a contact with the edge cuts fingers."""
 EDGE_PIXELS = 1.5
 """Pixels of the view within which the mask is at the edge of the picture."""
+WAY_PLACES = 9
+"""Places that are looked at on the way from the capitate to a key point."""
 FREE_POINTS = tuple(
     number for number, name in enumerate(POINTS) if name not in ("middle_tip", "capitate")
 )
@@ -27,6 +29,7 @@ class Scores(NamedTuple):
     """Probabilities [outlooks]."""
     certainty: tf.Tensor
     distance: tf.Tensor
+    coverage: tf.Tensor
     edge: tf.Tensor
     resolution: tf.Tensor
 
@@ -42,6 +45,7 @@ def scores(
         outlook,
         tf.reduce_min(found.certainty),
         _distance(found.points, limits),
+        _coverage(found),
         _contact(found, to_picture, size, step) / unit,
         unit * step,
     )
@@ -57,6 +61,7 @@ def status(scored: Scores, limits: Limits) -> tf.Tensor:
         (scored.resolution >= limits.resolution, "too_low_resolution"),
         (scored.certainty >= limits.certainty, "implausible_key_points"),
         (scored.distance <= limits.distance, "implausible_key_points"),
+        (scored.coverage >= limits.coverage, "no_whole_hand"),
         (scored.edge <= limits.edge, "mask_touches_top"),
     ]
     result = tf.constant(OK)
@@ -74,6 +79,17 @@ def _distance(points: tf.Tensor, limits: Limits) -> tf.Tensor:
     away = shape_vector(points) - tf.constant(limits.mean, tf.float32)
     spread = tf.linalg.matvec(tf.constant(limits.precision, tf.float32), away)
     return tf.sqrt(tf.maximum(tf.reduce_sum(away * spread), 0.0))
+
+
+def _coverage(found: Localization) -> tf.Tensor:
+    """How far the mask holds the hand that the key points span."""
+    capitate = found.points[POINTS.index("capitate")]
+    ways = tf.linspace(0.0, 1.0, WAY_PLACES)[:, tf.newaxis, tf.newaxis]
+    places = tf.reshape(capitate + ways * (found.points - capitate), [-1, 2])
+    last = tf.constant([side - 1 for side in reversed(VIEW)])
+    pixels = tf.clip_by_value(tf.cast(tf.round(places), tf.int32), 0, last)
+    inside = tf.gather_nd(found.mask[..., 0], pixels[:, ::-1]) > 0.5
+    return tf.reduce_mean(tf.cast(inside, tf.float32))
 
 
 def _contact(

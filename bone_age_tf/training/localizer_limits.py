@@ -36,6 +36,7 @@ class Scored:
 
     hand: float
     certainty: float
+    coverage: float
     edge: float
     resolution: float
     points: np.ndarray
@@ -74,6 +75,7 @@ def learn_limits(
         hand=min(_parting(hand, spoilt), float(np.quantile(hand, REFUSED_BY_OUTLOOK))),
         certainty=least([row.certainty for row in rows]),
         distance=distance,
+        coverage=least([row.coverage for row in rows]),
         edge=-least([-row.edge for row in rows]),
         resolution=least(pixels) / COARSER,
         mean=tuple(mean.tolist()),
@@ -112,7 +114,7 @@ def scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
     """A function of a picture uint8 [height, width]."""
     count = 2 * len(quality.FREE_POINTS)
     anything = Limits(
-        0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * count, tuple(map(tuple, np.eye(count).tolist()))
+        0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * count, tuple(map(tuple, np.eye(count).tolist()))
     )
     localizer = Localizer(network, anything)
 
@@ -122,13 +124,27 @@ def scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
         examined = pipeline.examine(levels, localizer)
         scores = examined.scores
         shape = quality.shape_vector(examined.hand.points)
-        numbers = (scores.outlook[0], scores.certainty, scores.edge, scores.resolution)
+        numbers = (
+            scores.outlook[0],
+            scores.certainty,
+            scores.coverage,
+            scores.edge,
+            scores.resolution,
+        )
         return (*numbers, examined.hand.points, shape)
 
     def score(image: np.ndarray) -> Scored:
-        hand, certainty, edge, resolution, points, shape = (
+        hand, certainty, coverage, edge, resolution, points, shape = (
             value.numpy() for value in examine(image[..., np.newaxis])
         )
-        return Scored(float(hand), float(certainty), float(edge), float(resolution), points, shape)
+        return Scored(
+            hand=float(hand),
+            certainty=float(certainty),
+            coverage=float(coverage),
+            edge=float(edge),
+            resolution=float(resolution),
+            points=points,
+            shape=shape,
+        )
 
     return score

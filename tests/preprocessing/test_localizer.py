@@ -28,6 +28,7 @@ LIMITS = Limits(
     hand=0.61,
     certainty=0.52,
     distance=4.3,
+    coverage=0.7,
     edge=0.04,
     resolution=33.5,
     mean=tuple(np.linspace(-1, 1, COUNT).tolist()),

@@ -16,13 +16,14 @@ LIMITS = Limits(
     hand=0.6,
     certainty=0.5,
     distance=4.0,
+    coverage=0.8,
     edge=0.05,
     resolution=60.0,
     mean=(0.0,) * FREE,
     precision=tuple(map(tuple, np.eye(FREE).tolist())),
 )
 HAND = tf.constant([0.9, 0.05, 0.03, 0.02])
-GOOD = quality.Scores(HAND, *(tf.constant(value) for value in (0.8, 2.0, 0.0, 200.0)))
+GOOD = quality.Scores(HAND, *(tf.constant(value) for value in (0.8, 2.0, 0.95, 0.0, 200.0)))
 
 VIEW_POINTS = {
     "middle_tip": (84, 30),
@@ -78,6 +79,7 @@ def test_a_good_radiograph_is_ok() -> None:
         ({"resolution": 59.0}, "too_low_resolution"),
         ({"certainty": 0.49}, "implausible_key_points"),
         ({"distance": 4.1}, "implausible_key_points"),
+        ({"coverage": 0.79}, "no_whole_hand"),
         ({"edge": 0.06}, "mask_touches_top"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
@@ -88,7 +90,13 @@ def test_each_limit_has_its_reason(changes: dict[str, float], reason: str) -> No
 
 @pytest.mark.parametrize(
     "changes",
-    [{"outlook": [0.6, 0.4, 0.0, 0.0]}, {"resolution": 60.0}, {"distance": 4.0}, {"edge": 0.05}],
+    [
+        {"outlook": [0.6, 0.4, 0.0, 0.0]},
+        {"resolution": 60.0},
+        {"distance": 4.0},
+        {"coverage": 0.8},
+        {"edge": 0.05},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_what_is_just_at_its_limit_is_ok(changes: dict[str, float]) -> None:
@@ -169,3 +177,10 @@ def test_the_edge_of_a_larger_picture_is_found_in_the_view() -> None:
     touching = found(slice(20, 224), slice(70, 106))
     scores = scored(touching, matrix=((6, 0, -100), (0, 6, -120)), size=(2000, 1500))
     assert float(scores.edge) * 120 == pytest.approx(36, rel=0.4)
+
+
+def test_coverage_is_the_share_of_the_hand_that_the_mask_holds() -> None:
+    assert float(scored(found(slice(0, 200), slice(20, 160))).coverage) == 1.0
+    assert float(scored(found(slice(0, 10), slice(0, 10))).coverage) == 0.0
+    carpals_alone = float(scored(found(slice(130, 190), slice(40, 130))).coverage)
+    assert 0.3 < carpals_alone < 0.6

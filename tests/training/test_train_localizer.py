@@ -160,6 +160,7 @@ def test_limits_hold_the_good_radiographs(
     rows = [score(example.image) for example in examples]
     assert limits.hand <= np.quantile([row.hand for row in rows], 0.01)
     assert 0 < limits.certainty <= min(row.certainty for row in rows) + 1e-3
+    assert 0.5 < limits.coverage <= min(row.coverage for row in rows) + 1e-3
     least = min(row.resolution / e.scale for row, e in zip(rows, examples, strict=True))
     assert limits.resolution == pytest.approx(least / 2, rel=0.01)
     assert len(limits.mean) == len(limits.precision) == 8
