@@ -346,6 +346,10 @@ def prepare(
     """
     from bone_age_tf.data_prep.prepare import prepare as run
 
+    if dry_run and preview:
+        raise UsageError(
+            "--dry-run writes nothing, and --preview writes pictures: say one of them."
+        )
     label_fields = LabelOptions.__dataclass_fields__
     label_options = LabelOptions(**{name: options.pop(name) for name in label_fields})
     config = PrepareConfig(

@@ -171,6 +171,7 @@ def test_no_arguments_show_the_help(shell: Shell) -> None:
         (["prepare", ".", "--output", "o", "--split", "train=many"], "train=many"),
         (["prepare", ".", "--output", "o", "--split", "train=0.5"], "add up to 1"),
         (["prepare", ".", "--output", "o", "--scale", "7"], "between 0.05 and 1"),
+        (["prepare", ".", "--output", "o", "--dry-run", "--preview", "9"], "say one of them"),
         (["phantom", "--output", "o", "--count", "1", "--ages", "young"], "YOUNGEST:OLDEST"),
         (["phantom", "--output", "o", "--count", "1", "--ages", "200:100"], "between 0 and 240"),
         (["phantom", "--output", "o", "--count", "0"], "at least 1"),
