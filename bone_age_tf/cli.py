@@ -303,6 +303,7 @@ def phantom(*, progress: console.ProgressDisplay, **options: Any) -> int:
 @click.option(
     "--preview",
     default=0,
+    type=click.IntRange(min=0),
     metavar="N",
     help="Write sheets of N radiographs, and of all refused ones, with what became of them.",
 )
@@ -350,6 +351,8 @@ def prepare(
         raise UsageError(
             "--dry-run writes nothing, and --preview writes pictures: say one of them."
         )
+    if localizer and preprocess != "registered":
+        raise UsageError(f"--localizer goes with --preprocess registered, not with {preprocess}.")
     label_fields = LabelOptions.__dataclass_fields__
     label_options = LabelOptions(**{name: options.pop(name) for name in label_fields})
     config = PrepareConfig(
@@ -455,6 +458,8 @@ def train(
 
     config = override(load_recipe(recipe), assignments)
     if isinstance(config, LocalizerConfig):
+        if weights != "imagenet":
+            raise UsageError("--weights: the recipe hand_localizer starts from random weights.")
         return _train_localizer(config, data, progress, **options)
     if len(data) > 1:
         raise UsageError(f"--data: expected one data set. Received {len(data)}: {', '.join(data)}.")

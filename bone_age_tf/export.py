@@ -16,6 +16,7 @@ that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
 import base64
 import dataclasses
 import json
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -43,6 +44,8 @@ from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.radiograph import require
 from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
+
+log = logging.getLogger(__name__)
 
 IMAGE_BYTES = "image_bytes"
 GOLDEN_HAND = Path(__file__).parent / "assets" / "golden_hand.png"
@@ -187,11 +190,14 @@ def _golden(folder: Path) -> dict[str, Any]:
     picture = GOLDEN_HAND.read_bytes()
     serve = tf.saved_model.load(str(folder)).signatures[SERVING]
     answer = serve(image_bytes=tf.constant([picture] * len(SEX_NAMES)), sex=tf.constant(SEX_NAMES))
+    statuses = [status.decode() for status in answer[STATUS].numpy()]
+    if set(statuses) != {OK}:
+        log.warning("The golden hand is refused (%s): this localizer is a poor one.", statuses[0])
     return {
         "image_png_base64": base64.b64encode(picture).decode(),
         "sex": list(SEX_NAMES),
         "bone_age_months": [float(months) for months in answer[record.BONE_AGE_MONTHS].numpy()],
-        "status": [status.decode() for status in answer[STATUS].numpy()],
+        "status": statuses,
     }
 
 

@@ -6,12 +6,16 @@
 | `localization.jsonl`  | a line for each file: status, key points, matrices, scores                 |
 | `masks/NAME.png`      | 255 hand, 0 everything else, at the file's size                            |
 | `pictures/NAME.jpg`   | the radiograph with outline, key points and frame                          |
+
+NAME is the file's without its ending, with a number where another file has it already; each line of
+`localization.jsonl` names its own.
 """
 
 import csv
 import dataclasses
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,7 +26,7 @@ import tensorflow as tf
 
 from bone_age_tf import overlay
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.errors import InputDataError
+from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.image_files import SourceFile, is_safe, radiographs_in
 from bone_age_tf.manifest import versions, write_json, written_whole
 from bone_age_tf.preprocessing import pipeline
@@ -33,6 +37,9 @@ from bone_age_tf.radiograph import Refusal, refusal_from
 
 LINE_SCHEMA = "bone-age-tf/localization/1"
 PICTURE_SIDE = 1000
+COMMAND = "localize"
+RUN_FILE = "run.json"
+MASKS, PICTURES = "masks", "pictures"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +63,12 @@ def localize(
     if not files:
         raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
     folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    _require_own_folder(folder)
     examine = Examiner(config)
+    for name in (PICTURES, MASKS):  # of an earlier run with other files
+        shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN_FILE, {"command": COMMAND})
     notify = on_progress or (lambda stage, done, total: None)
     notify("localize", 0, len(files))
     found, refused = 0, dict[str, int]()
@@ -70,9 +81,11 @@ def localize(
         writer.writerow(["file", "point", "x", "y"])
         for number, file in enumerate(files, start=1):
             finding = _examine(examine, file)
-            lines.write(json.dumps(_line(file, finding, config), allow_nan=False) + "\n")
+            line = _line(file, finding, config)
             if isinstance(finding, Finding):
-                _write_pictures(folder, _unused(PurePosixPath(file.name), used), finding)
+                name = _unused(PurePosixPath(file.name), used)
+                line |= _write_pictures(folder, name, finding)
+            lines.write(json.dumps(line, allow_nan=False) + "\n")
             if isinstance(finding, Finding) and finding.status == OK:
                 found += 1
                 for point, (x, y) in zip(POINTS, finding.points, strict=True):
@@ -83,15 +96,30 @@ def localize(
             notify("localize", number, len(files))
     report = LocalizeReport(found, refused)
     description = {
-        "command": "localize",
+        "command": COMMAND,
         "fingerprint": pipeline.fingerprint(config),
         "files": len(files),
         "found": found,
         "refused": refused,
         "versions": versions(),
     }
-    write_json(folder / "run.json", description)
+    write_json(folder / RUN_FILE, description)
     return report
+
+
+def _require_own_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything else: somebody's key points would be lost."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        is_own = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["command"] == COMMAND
+    except (OSError, ValueError, KeyError, TypeError):
+        is_own = False
+    if not is_own:
+        raise UsageError(
+            f"--output {folder}: expected a new or empty folder, or one that `localize` made. "
+            "Received a folder with other files. Choose another --output."
+        )
 
 
 def _examine(examine: Examiner, file: SourceFile) -> Finding | Refusal:
@@ -147,19 +175,22 @@ def _unused(name: PurePosixPath, used: set[PurePosixPath]) -> PurePosixPath:
     return stem
 
 
-def _write_pictures(folder: Path, name: PurePosixPath, finding: Finding) -> None:
+def _write_pictures(folder: Path, name: PurePosixPath, finding: Finding) -> dict[str, str]:
+    """Write mask and picture; returns where they are."""
     is_ok = finding.status == OK
     picture = overlay.draw(
         finding.radiograph,
         finding.mask,
-        finding.points if is_ok else None,
+        finding.points,
         finding.frame_corners if is_ok else None,
         longest=PICTURE_SIDE,
     )
     if not is_ok:
         picture = overlay.label(picture, EXPLANATIONS[finding.status], overlay.REFUSED)
-    _write_image(folder / "masks" / f"{name}.png", finding.mask)
-    _write_image(folder / "pictures" / f"{name}.jpg", picture)
+    written = {"mask": f"{MASKS}/{name}.png", "picture": f"{PICTURES}/{name}.jpg"}
+    _write_image(folder / written["mask"], finding.mask)
+    _write_image(folder / written["picture"], picture)
+    return written
 
 
 def _write_image(path: Path, pixels: np.ndarray) -> None:

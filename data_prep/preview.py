@@ -73,7 +73,7 @@ class _Pairs:
         original = overlay.draw(
             found.radiograph,
             found.mask,
-            found.points if is_ok else None,
+            found.points,
             found.frame_corners if is_ok else None,
             longest=SIDE,
         )

@@ -14,17 +14,12 @@ from conftest import draw_hand, encode
 from tensorflow.core.protobuf import saved_model_pb2
 
 from bone_age_tf import export
-from bone_age_tf.config import PrepareConfig, PreprocessingConfig, override
-from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.errors import BoneAgeError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.export import GOLDEN_HAND, export_saved_model
 from bone_age_tf.exported_model import ALLOWED_OPERATIONS, ExportedModel
-from bone_age_tf.preprocessing import localizer, pipeline
 from bone_age_tf.preprocessing.reasons import EXPLANATIONS
 from bone_age_tf.radiograph import Refusal
-from bone_age_tf.recipes import load_recipe
-from bone_age_tf.training.train import train
 
 FRAME = (104, 80)
 """Stock operations that TensorFlow Serving has; a new one is added here on purpose."""
@@ -290,29 +285,3 @@ def test_it_serves_in_a_process_without_keras(exported: Path, manifest: dict[str
     np.testing.assert_allclose(
         json.loads(done.stdout), manifest["golden"]["bone_age_months"], atol=0.01
     )
-
-
-def test_an_own_localizer_goes_along_to_the_exported_model(
-    drawn_hands: Path, tmp_path: Path
-) -> None:
-    own = shutil.copytree(localizer.SHIPPED, tmp_path / "own")
-    description = json.loads((own / localizer.DESCRIPTION).read_text())
-    description["limits"]["hand"] *= 0.9
-    (own / localizer.DESCRIPTION).write_text(json.dumps(description))
-    preprocessing = PreprocessingConfig(scale=0.05, localizer=str(own))
-    data, run = tmp_path / "data", tmp_path / "run"
-    prepare(
-        PrepareConfig(
-            source=str(drawn_hands), output=str(data), preprocessing=preprocessing, limit=16
-        )
-    )
-    shutil.rmtree(own)
-    settings = ["train.epochs=1", "train.precision=float32", "train.batch_size=4"]
-    train(override(load_recipe("tiny"), settings), data=str(data), run=str(run), weights="none")
-    shutil.rmtree(data)
-    written = export_saved_model(run=str(run), output=str(tmp_path / "model"))
-    manifest = json.loads((written / "manifest.json").read_text())
-    assert manifest["fingerprint"] != pipeline.fingerprint(PreprocessingConfig(scale=0.05))
-    assert manifest["golden"]["status"] == ["ok"] * 3
-    for file in (written / "manifest.json", run / "run.json"):
-        assert str(tmp_path) not in file.read_text()

@@ -10,7 +10,7 @@ from conftest import draw_hand, encode
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data_prep.phantom import draw
-from bone_age_tf.errors import InputDataError, ModelRefusedError
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.localize import LocalizeReport, localize
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer_network import POINTS
@@ -207,3 +207,22 @@ def test_a_folder_without_a_localizer_is_refused(tmp_path: Path, radiographs: Pa
     config = PreprocessingConfig(localizer=str(tmp_path))
     with pytest.raises(ModelRefusedError, match="hand_localizer"):
         localize([str(radiographs)], output=str(tmp_path / "out"), config=config)
+
+
+def test_a_folder_of_somebody_else_is_not_written_into(tmp_path: Path, radiographs: Path) -> None:
+    own = tmp_path / "key_points.csv"
+    own.write_text("id,point,x,y\n1,capitate,3,4\n")
+    with pytest.raises(UsageError, match="empty folder"):
+        localize([str(radiographs)], output=str(tmp_path), config=CONFIG)
+    assert [path.name for path in tmp_path.iterdir()] == ["key_points.csv"]
+
+
+def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
+    first, second, output = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "out"
+    for path in (first, second):
+        path.write_bytes(encode(HAND))
+        localize([str(path)], output=str(output), config=CONFIG)
+        (line,) = lines(output).values()
+        assert (output / line["mask"]).is_file()
+        assert (output / line["picture"]).is_file()
+    assert [path.name for path in (output / "masks").iterdir()] == ["b.png"]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import tensorflow as tf
 
@@ -57,8 +58,18 @@ class Examiner:
             status=found.pop("status").decode(),
             inverted=bool(found.pop("inverted") > 0.5),
             is_registered=bool(found.pop("is_registered")),
+            mask=_largest_part(found.pop("mask")),
             **found,
         )
+
+
+def _largest_part(mask: np.ndarray) -> np.ndarray:
+    """The mask of two looks without the crumbs at their seam."""
+    count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask)
+    if count < 3:
+        return mask
+    largest = 1 + int(np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
+    return np.where(parts == largest, mask, np.uint8(0))
 
 
 def _examine(encoded: tf.Tensor, config: PreprocessingConfig) -> dict[str, tf.Tensor]:

@@ -100,8 +100,8 @@ def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     upright = registration.hand_matrix(whole.points, tf.constant(UPRIGHT_ORIGIN), UPRIGHT_UNIT)
     hand = _look(levels, upright, network)
     scored = quality.scores(whole.found.outlook, hand.found, network.limits, hand.to_original, size)
-    is_registered = registration.is_done(levels, hand.points)
-    status = tf.where(is_registered, OK, quality.status(scored, network.limits))
+    status = quality.status(scored, network.limits)
+    is_registered = registration.is_done(levels, hand.points) & (status == OK)
     coarse = to_levels(levels[2][0])  # not the view, which may have bars of black
     low, high = intensity.percentiles(coarse, 0.5, 99.5)
     status = tf.where(high - low > intensity.BLANK_RANGE, status, BLANK)

@@ -84,11 +84,12 @@ def _distance(points: tf.Tensor, limits: Limits) -> tf.Tensor:
 def _coverage(found: Localization) -> tf.Tensor:
     """How far the mask holds the hand that the key points span."""
     capitate = found.points[POINTS.index("capitate")]
-    ways = tf.linspace(0.0, 1.0, WAY_PLACES)[:, tf.newaxis, tf.newaxis]
+    ways = tf.constant([[[number / (WAY_PLACES - 1)]] for number in range(WAY_PLACES)])
     places = tf.reshape(capitate + ways * (found.points - capitate), [-1, 2])
     last = tf.constant([side - 1 for side in reversed(VIEW)])
     pixels = tf.clip_by_value(tf.cast(tf.round(places), tf.int32), 0, last)
-    inside = tf.gather_nd(found.mask[..., 0], pixels[:, ::-1]) > 0.5
+    numbers = pixels[:, 1] * VIEW[1] + pixels[:, 0]
+    inside = tf.gather(tf.reshape(found.mask, [-1]), numbers) > 0.5
     return tf.reduce_mean(tf.cast(inside, tf.float32))
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from bone_age_tf.preprocessing.localizer_network import (
 )
 from bone_age_tf.runs import RUN_FILE
 from bone_age_tf.training import run_folder, strategy
-from bone_age_tf.training.localizer_examples import Example, read_examples
+from bone_age_tf.training.localizer_examples import Example, digest, read_examples
 from bone_age_tf.training.localizer_limits import learn_limits
 from bone_age_tf.training.localizer_loss import LOSSES, WEIGHTS
 from bone_age_tf.training.localizer_mining import mine
@@ -46,7 +47,6 @@ from bone_age_tf.training.localizer_sampler import Sample, Sampler
 
 log = logging.getLogger(__name__)
 
-RUN_SCHEMA = "bone-age-tf/localizer-run/1"
 WARMUP_STEPS = 100
 REAL_ENOUGH = 100
 """Real radiographs from which the limits are learnt from them alone ..."""
@@ -78,13 +78,19 @@ class Examples:
 
     @classmethod
     def read(cls, folders: Sequence[str]) -> "Examples":
-        """Raises `InputDataError` where no radiograph has a mask and key points."""
+        """Raises `InputDataError` where none has a mask and key points, or two have one name."""
         found = [example for folder in folders for example in read_examples(folder)]
         examples = cls(
             [e for e in found if e.mask is not None and e.points is not None],
             [e for e in found if e.mask is None and e.points is not None],
             [e for e in found if e.points is None],
         )
+        repeated = [name for name, n in Counter(e.id for e in examples.real).items() if n > 1]
+        if repeated:
+            raise InputDataError(
+                f"{len(repeated)} radiographs have the name of another ({', '.join(repeated[:10])}). "
+                "Expected one radiograph for each name in all folders of --data; rename them."
+            )
         if not examples.drawn:
             raise InputDataError(
                 f"{', '.join(folders)}: no radiograph with a mask and key points. Expected at least one "
@@ -122,7 +128,8 @@ def train_localizer(
         write_json(folder / RUN_FILE, description)
         notify = on_progress or (lambda stage, done, total, detail: None)
         network, accepted = train_rounds(config, examples, folder, notify)
-        counts = description["data"] | {"mined": accepted}
+        counts = {k: v for k, v in description["data"].items() if k != "sha256"}
+        counts["mined"] = accepted
         folded = fold_normalization(network)
         good = examples.real
         if len(good) < REAL_ENOUGH:
@@ -268,12 +275,13 @@ def batches(samples: Iterable[Sample], batch_size: int) -> tf.data.Dataset:
 
 def _describe(config: LocalizerConfig, examples: Examples) -> dict[str, Any]:
     return {
-        "schema": RUN_SCHEMA,
+        "schema": run_folder.LOCALIZER_RUN_SCHEMA,
         "config": configuration.to_dict(config),
         "data": {
             "drawn": len(examples.drawn),
             "annotated": len(examples.annotated),
             "unannotated": len(examples.unannotated),
+            "sha256": digest([*examples.drawn, *examples.real]),
         },
         "versions": versions(),
     }

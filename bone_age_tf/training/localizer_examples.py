@@ -5,7 +5,9 @@ Coordinates are (x, y) in pixels, x = column.
 
 import csv
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -58,6 +60,12 @@ def read_examples(folder: str | Path) -> list[Example]:
         raise InputDataError(
             f"{folder}: expected radiographs (PNG, JPEG) to learn from, found none."
         )
+    missing = sorted(set(points) - {file.stem for file in files})
+    if missing:
+        raise InputDataError(
+            f"{folder}: key points of radiographs that are not there: {', '.join(missing[:10])} "
+            f"({len(missing)} in all). Expected the file's name, with or without its ending."
+        )
     return [_read(file, points.get(file.stem), masks.get(file.stem)) for file in files]
 
 
@@ -67,9 +75,12 @@ def _read_points(folder: Path) -> dict[str, np.ndarray]:
         path = folder / name
         if not path.is_file():
             continue
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            for number, row in enumerate(csv.DictReader(stream), start=2):
-                _add_point(found, row, f"{path}, row {number}")
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputDataError(f"{path}: expected UTF-8 text ({error}).") from error
+        for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
+            _add_point(found, row, f"{path}, row {number}")
     return found
 
 
@@ -77,6 +88,8 @@ def _add_point(found: dict[str, np.ndarray], row: Mapping[str, str], where: str)
     try:
         stem, point = row.get("id") or Path(row["file"]).stem, row["point"]
         at = float(row["x"]), float(row["y"])
+        if not np.isfinite(at).all():
+            raise ValueError(at)
     except (KeyError, ValueError, TypeError) as error:
         raise InputDataError(
             f"{where}: expected id (or file), point, x and y in pixels. Received {dict(row)}."
@@ -87,16 +100,36 @@ def _add_point(found: dict[str, np.ndarray], row: Mapping[str, str], where: str)
 
 
 def _read(file: SourceFile, points: np.ndarray | None, mask: Path | None) -> Example:
-    image = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise InputDataError(f"{file.name}: not a radiograph that can be decoded.")
+    image = _decode(file.read(), file.name)
     scale = SIDE / max(image.shape)
     size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     outline = None
     if mask is not None:
-        whole = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+        whole = _decode(mask.read_bytes(), str(mask))
         outline = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
     if points is not None:
         points = (points + 0.5) * scale - 0.5
     return Example(file.stem, small, scale, outline, points)
+
+
+def _decode(encoded: bytes, name: str) -> np.ndarray:
+    """uint8 [height, width] as `radiograph.decode` sees it, whatever orientation a tag asks for."""
+    content = np.frombuffer(encoded, np.uint8)
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(content, flags) if content.size else None
+    if image is None:
+        raise InputDataError(
+            f"{name}: expected a PNG or JPEG that can be decoded. Mend or remove it."
+        )
+    return image
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """sha256 of everything that is learnt from."""
+    found = hashlib.sha256()
+    for example in sorted(examples, key=lambda e: (e.id, e.mask is None)):
+        found.update(example.id.encode() + example.image.tobytes())
+        for known in (example.mask, example.points):
+            found.update(b"-" if known is None else known.tobytes())
+    return found.hexdigest()

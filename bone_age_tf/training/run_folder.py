@@ -7,19 +7,30 @@ from pathlib import Path
 from typing import Any
 
 from bone_age_tf.errors import UsageError
-from bone_age_tf.runs import RUN_FILE
+from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
 
 LOCK = ".lock"
+LOCALIZER_RUN_SCHEMA = "bone-age-tf/localizer-run/1"
+SCHEMAS = (RUN_SCHEMA, LOCALIZER_RUN_SCHEMA)
 
 
 def require_run_folder(folder: Path) -> None:
     """Refuse a folder of anything else: --fresh would delete it."""
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names - {LOCK} and RUN_FILE not in names:
+    if names - {LOCK} and not _is_run(folder / RUN_FILE):
         raise UsageError(
             f"--run {folder}: expected a new folder, or one that `train` began. "
             f"Received a folder with other files and no {RUN_FILE}. Choose another --run."
         )
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a file is the description of a training run."""
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8")).get("schema", "")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return schema in SCHEMAS
 
 
 def clear(folder: Path) -> None:

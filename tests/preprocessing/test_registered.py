@@ -251,6 +251,15 @@ def test_another_picture_is_not_taken_for_registered(
     assert not examiner(encode(np.ascontiguousarray(change(registered)))).is_registered
 
 
+def test_what_only_lies_like_a_registered_hand_is_refused(registered: np.ndarray) -> None:
+    cut = registered.copy()
+    cut[325:] = 0  # carpal bones, wrist and forearm
+    assert prepare(cut).status != OK
+    other = np.zeros_like(registered)
+    other[40:480, 60:340] = np.random.default_rng(0).integers(30, 200, (440, 280))
+    assert prepare(other).status != OK
+
+
 # === Refused ===
 
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +230,41 @@ def test_other_settings_are_refused_with_what_changed(
     changed = LocalizerConfig(steps=3, mining_rounds=1, mining_steps=1, batch_size=2)
     with pytest.raises(UsageError, match=r"config\.steps: was 2, now 3"):
         training.train_localizer(changed, data=[str(phantoms), str(others)], run=str(trained))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "1.png").write_bytes(b""), r"1\.png: expected a PNG or JPEG"),
+        (lambda folder: (folder / "key_points.csv").write_bytes(b"\xff\xfe"), "expected UTF-8"),
+        (
+            lambda folder: (folder / "1.png").unlink(),
+            "key points of radiographs that are not there: 1",
+        ),
+    ],
+    ids=["empty", "not-text", "no-image"],
+)
+def test_bad_examples_are_named(
+    spoil: Callable[[Path], object], message: str, others: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(others, tmp_path / "others")
+    spoil(folder)
+    with pytest.raises(InputDataError, match=message):
+        read_examples(folder)
+
+
+def test_two_radiographs_of_one_name_are_refused(
+    phantoms: Path, others: Path, tmp_path: Path
+) -> None:
+    folders = [str(phantoms), str(others), str(shutil.copytree(others, tmp_path / "again"))]
+    with pytest.raises(InputDataError, match="2 radiographs have the name of another"):
+        training.Examples.read(folders)
+
+
+def test_other_data_of_the_same_size_are_refused(
+    trained: Path, phantoms: Path, others: Path, tmp_path: Path
+) -> None:
+    changed = shutil.copytree(others, tmp_path / "others")
+    shutil.copy(phantoms / IMAGES / "3.png", changed / "2.png")
+    with pytest.raises(UsageError, match=r"data\.sha256"):
+        training.train_localizer(QUICK, data=[str(phantoms), str(changed)], run=str(trained))
