@@ -189,9 +189,11 @@ def test_what_it_writes_is_what_a_localizer_learns_from(tmp_path: Path) -> None:
     from bone_age_tf.training.localizer_examples import SIDE, read_examples
 
     (tmp_path / "hand.png").write_bytes(encode(HAND))
-    localize([str(tmp_path / "hand.png")], output=str(tmp_path), config=CONFIG)
-    shutil.rmtree(tmp_path / "pictures")
-    (example,) = read_examples(tmp_path)
+    output = tmp_path / "localized"
+    localize([str(tmp_path / "hand.png")], output=str(output), config=CONFIG)
+    shutil.rmtree(output / "pictures")
+    shutil.copy(tmp_path / "hand.png", output)
+    (example,) = read_examples(output)
     scale = SIDE / max(HAND.shape)
     np.testing.assert_allclose(example.points, (TRUE + 0.5) * scale - 0.5, atol=0.05 * SIDE)
     assert example.mask is not None

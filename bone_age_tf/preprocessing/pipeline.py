@@ -101,7 +101,9 @@ def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     hand = _look(levels, upright, network)
     scored = quality.scores(whole.found.outlook, hand.found, network.limits, hand.to_original, size)
     status = quality.status(scored, network.limits)
-    is_registered = registration.is_done(levels, hand.points) & (status == OK)
+    uncut = quality.status(scored._replace(edge=tf.constant(0.0)), network.limits)
+    is_registered = registration.is_done(levels, hand.points) & (uncut == OK)
+    status = tf.where(is_registered, OK, status)  # its edge is the frame's, not the detector's
     coarse = to_levels(levels[2][0])  # not the view, which may have bars of black
     low, high = intensity.percentiles(coarse, 0.5, 99.5)
     status = tf.where(high - low > intensity.BLANK_RANGE, status, BLANK)

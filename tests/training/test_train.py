@@ -13,13 +13,17 @@ import pytest
 from filelock import FileLock
 
 from bone_age_tf import config as configuration
-from bone_age_tf.config import ExperimentConfig, override
+from bone_age_tf.config import ExperimentConfig, PrepareConfig, PreprocessingConfig, override
+from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.errors import (
     EnvironmentFaultError,
     InputDataError,
     InterruptedBySignalError,
     UsageError,
 )
+from bone_age_tf.export import export_saved_model
+from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.preprocessing import localizer
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.runs import Run
 from bone_age_tf.training import strategy
@@ -334,6 +338,37 @@ def test_a_region_needs_registered_radiographs(prepared: Path, tmp_path: Path) -
     (data / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UsageError, match="--preprocess registered"):
         start(data, tmp_path / "run", "data.region=hand")
+
+
+def test_an_own_localizer_goes_with_the_run_and_into_the_model(
+    drawn_hands: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(localizer.SHIPPED, tmp_path / "own")
+    description = json.loads((own / localizer.DESCRIPTION).read_text())
+    description["limits"]["edge"] += 0.125
+    (own / localizer.DESCRIPTION).write_text(json.dumps(description))
+    config = PrepareConfig(
+        source=str(drawn_hands),
+        output=str(tmp_path / "data"),
+        preprocessing=PreprocessingConfig(scale=0.05, localizer=str(own)),
+        split={"train": 1.0},
+        limit=BATCH,
+    )
+    report = prepare(config)
+    shutil.rmtree(own)
+    start(tmp_path / "data", tmp_path / "run", "train.epochs=1")
+    shutil.rmtree(tmp_path / "data")
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    trained = Run.open(moved)
+    assert trained.preprocessing.localizer == str(moved / "localizer")
+    assert trained.fingerprint == report.fingerprint
+    folder = export_saved_model(run=str(moved), output=str(tmp_path / "model"))
+    shutil.rmtree(moved)
+    model = ExportedModel.open(folder)
+    assert model.fingerprint == report.fingerprint
+    assert model.manifest["golden"]["status"] == ["ok"] * 3
+    for path in folder.rglob("*.json"):
+        assert str(tmp_path) not in path.read_text()
 
 
 def test_training_learns(prepared: Path, tmp_path: Path) -> None:
