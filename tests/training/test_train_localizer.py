@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import shutil
 from collections.abc import Callable
@@ -10,8 +11,14 @@ import pytest
 from bone_age_tf.config import LocalizerConfig, PhantomConfig, PreprocessingConfig
 from bone_age_tf.data_prep.phantom.generate import write_phantoms
 from bone_age_tf.errors import InputDataError, UsageError
-from bone_age_tf.preprocessing import localizer, pipeline
-from bone_age_tf.preprocessing.localizer_network import OUTLOOKS, POINTS, STRIDE, VIEW
+from bone_age_tf.preprocessing import localization, localizer, pipeline
+from bone_age_tf.preprocessing.localizer_network import (
+    OUTLOOKS,
+    OUTPUTS,
+    POINTS,
+    STRIDE,
+    VIEW,
+)
 from bone_age_tf.training import localizer as training
 from bone_age_tf.training import localizer_limits
 from bone_age_tf.training.localizer_examples import SIDE, Example, read_examples
@@ -268,3 +275,35 @@ def test_other_data_of_the_same_size_are_refused(
     shutil.copy(phantoms / IMAGES / "3.png", changed / "2.png")
     with pytest.raises(UsageError, match=r"data\.sha256"):
         training.train_localizer(QUICK, data=[str(phantoms), str(changed)], run=str(trained))
+
+
+def test_batches_hold_what_the_network_reads(examples: list[Example]) -> None:
+    sampler, again = (Sampler([(1.0, examples)], seed=5) for _ in range(2))
+    view, targets = next(iter(training.batches(sampler, 3)))
+    samples = [again.draw() for _ in range(3)]
+    for row, sample in enumerate(samples):
+        levels = sample.view.astype(np.int32) * 257
+        np.testing.assert_array_equal(view[row], localization.network_input(levels))
+        np.testing.assert_array_equal(targets[OUTPUTS.mask][row, ..., :1], sample.mask)
+        assert (targets[OUTPUTS.mask][row, ..., 1] == sample.mask_weight).numpy().all()
+        np.testing.assert_array_equal(targets[OUTPUTS.heat][row], sample.points)
+    assert targets[OUTPUTS.outlook].numpy().tolist() == [sample.outlook for sample in samples]
+    assert targets[OUTPUTS.inverted].numpy()[:, 0].tolist() == [s.inverted for s in samples]
+
+
+def test_a_share_without_radiographs_goes_to_the_drawn_ones(examples: list[Example]) -> None:
+    config = LocalizerConfig(annotated_share=0.35, mined_share=0.3)
+    annotated = [dataclasses.replace(examples[0], id="a", mask=None)]
+    known = training.Examples(examples[2:], annotated, [])
+    mined = [dataclasses.replace(examples[0], id="a"), dataclasses.replace(examples[1], id="b")]
+
+    def shares(number: int, found: list[Example]) -> list[tuple[float, list[str]]]:
+        groups = training._groups(config, number, known, found)
+        return [(round(share, 6), [example.id for example in group]) for share, group in groups]
+
+    drawn = [example.id for example in examples[2:]]
+    assert shares(0, mined) == [(1.0, drawn)]
+    assert shares(1, []) == [(0.65, drawn), (0.35, ["a"])]
+    assert shares(1, mined) == [(0.35, drawn), (0.35, ["a"]), (0.3, ["b"])]
+    (_, (with_mask,)) = training._groups(config, 1, known, mined)[1]
+    assert with_mask.mask is examples[0].mask
