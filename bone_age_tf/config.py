@@ -330,6 +330,8 @@ class LocalizerConfig:
         _require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
         for name in ("spoilt", "annotated_share", "mined_share"):
             _require(0 <= getattr(self, name) < 1, name, "in [0, 1)", getattr(self, name))
+        together = self.annotated_share + self.mined_share
+        _require(together < 1, "annotated_share + mined_share", "below 1", together)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

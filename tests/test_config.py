@@ -109,6 +109,7 @@ def test_override_refuses_naming_what_the_user_typed(assignment: str, message: s
         ("mining_rounds=-1", "mining_rounds must be 0 or more"),
         ("spoilt=1", "spoilt must be in [0, 1)"),
         ("annotated_share=-0.1", "annotated_share must be in [0, 1)"),
+        ("annotated_share=0.8", "annotated_share + mined_share must be below 1"),
         ("train.epochs=3", "there is no setting 'train' here"),
     ],
 )
