@@ -8,6 +8,10 @@ from setuptools import find_packages, setup
 HERE = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "bone_age_tf/__init__.py").read_text())[1]
 
+TRACKERS = {
+    "wandb": ["wandb>=0.31"],
+    "mlflow": ["mlflow-skinny>=3.1", "alembic>=1.10", "sqlalchemy>=2"],  # these two: sqlite:///
+}
 DEVELOPMENT = [
     "jsonschema",
     "pre-commit",
@@ -41,6 +45,7 @@ setup(
         "filelock>=3.12",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
         "keras>=3.13.2",
+        "matplotlib>=3.8",
         "numpy>=2.0",
         "opencv-python-headless>=4.12",
         "openpyxl>=3.1",
@@ -51,8 +56,9 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": DEVELOPMENT,
+        "dev": [*DEVELOPMENT, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
         "gpu": ["tensorflow[and-cuda]>=2.20"],
+        **TRACKERS,
     },
     entry_points={"console_scripts": ["bone-age-tf = bone_age_tf.cli:main"]},
     classifiers=[

@@ -20,6 +20,7 @@ SHIPPED_LOCALIZER = "shipped"
 OWN_LOCALIZER = "localizer"
 """Folder beside a data set's or run's manifest that holds a localizer other than the shipped one."""
 PHANTOM_STYLES = ("clean", "varied")
+SCHEDULES = ("cosine", "linear", "constant")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 Config = TypeVar("Config")
@@ -136,6 +137,8 @@ class PrepareConfig:
     """Shards of the largest split; None: one for every 128 radiographs."""
     jobs: int | None = None
     """Shards made at the same time; None: one for each core."""
+    encoding: str = "png"
+    """Of the records' images: `png`, or `raw`, uint8 pixels: larger, and much faster to read."""
     limit: int | None = None
     """Use only this many rows, drawn by the seed."""
     skip_bad: bool = False
@@ -151,6 +154,7 @@ class PrepareConfig:
             "names with positive shares that add up to 1, as in train=0.8,validation=0.1,test=0.1",
             dict(self.split),
         )
+        _require(self.encoding in ("png", "raw"), "--encoding", "png or raw", self.encoding)
         for name in ("shards", "jobs", "limit"):
             value = getattr(self, name)
             _require(value is None or value >= 1, f"--{name}", "at least 1", value)
@@ -256,34 +260,90 @@ class TrainConfig:
     epochs: int = 24
     """Times that every training radiograph is seen."""
     batch_size: int = 16
-    """Radiographs in one step, over all devices."""
+    """Radiographs between two changes of the weights, over all devices of all workers."""
+    accumulation_passes: int = 1
+    """Passes in which a device works through its part of a batch: more need less memory."""
+    last_batch: str = "drop"
+    """What remains of an epoch below a whole batch: `drop` (others each epoch), or `keep`."""
+    steps_per_call: int = 1
+    """Steps between two returns to Python; more save time on fast devices with small batches."""
     learning_rate: float = 4e-4
-    """Highest learning rate, reached after the warm-up; falls along a cosine to 1 % of it."""
+    """Highest learning rate, reached after the warm-up."""
+    schedule: str = "cosine"
+    """Fall of the learning rate after the warm-up: `cosine` or `linear` (to 1 %), or `constant`."""
     warmup_steps: int = 60
     """Steps of linear warm-up."""
     weight_decay: float = 1e-3
     """Decoupled weight decay (AdamW)."""
+    clip_norm: float | None = None
+    """Largest global norm of a batch's gradient over all devices, with the loss in standard deviations
+    of the bone age; None: as it is."""
     ema_momentum: float = 0.99
-    """Momentum of the averaged weights, which are the ones judged and kept; 0: no average."""
+    """Momentum of the averaged weights and batch statistics, which are judged and kept; 0: none."""
+    head_epochs: int = 0
+    """First epochs in which the trunk stays as it is (its batch statistics, too)."""
+    first_layer_rate: float = 1.0
+    """Learning rate of the trunk's first layer as a share of the head's; the layers between rise
+    geometrically."""
+    normalization: str = "auto"
+    """Whose statistics batch normalization takes: `synchronized` (a pass's slices on all devices
+    together), `each_device`, or `auto`: synchronized where there are several, and faster on one."""
     precision: str = "auto"
-    """`auto`: bfloat16 where the processor computes in it, otherwise float32."""
+    """`auto`: bfloat16 or float16 where the device is faster in it, otherwise float32."""
+    readers: int | None = None
+    """Equal parts of a batch, each from shards of its own; a multiple of the workers. Order depends on
+    it, so name it where a run shall go on with another number of workers. None: one for each worker."""
     cache: str = "auto"
     """Keep the records in memory: `auto` (where they take less than a quarter of it), `yes`, `no`."""
+    checkpoint_minutes: float = 10.0
+    """A checkpoint at the end of every epoch, and within it where this time has passed."""
+    deterministic: bool = False
+    """The same bits in every repetition on a GPU, too; slower. On a CPU they are the same anyway."""
     seed: int = 0
     """Decides initial weights, order, augmentation and dropout."""
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "train.epochs", "at least 1", self.epochs)
-        _require(self.batch_size >= 1, "train.batch_size", "at least 1", self.batch_size)
-        _require(self.learning_rate > 0, "train.learning_rate", "positive", self.learning_rate)
+        for name in ("epochs", "batch_size", "accumulation_passes", "steps_per_call"):
+            _require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
+        for name in ("warmup_steps", "weight_decay", "head_epochs", "checkpoint_minutes"):
+            _require(getattr(self, name) >= 0, f"train.{name}", "0 or more", getattr(self, name))
+        for name in ("learning_rate", "clip_norm", "readers"):
+            value = getattr(self, name)
+            _require(value is None or value > 0, f"train.{name}", "positive", value)
         _require(0 <= self.ema_momentum < 1, "train.ema_momentum", "in [0, 1)", self.ema_momentum)
         _require(
-            self.precision in PRECISIONS,
-            "train.precision",
-            f"one of {', '.join(PRECISIONS)}",
-            self.precision,
+            0 < self.first_layer_rate <= 1,
+            "train.first_layer_rate",
+            "above 0 and at most 1",
+            self.first_layer_rate,
         )
-        _require(self.cache in ("auto", "yes", "no"), "train.cache", "auto, yes or no", self.cache)
+        for name, choices in (
+            ("precision", PRECISIONS),
+            ("cache", ("auto", "yes", "no")),
+            ("last_batch", ("drop", "keep")),
+            ("schedule", SCHEDULES),
+            ("normalization", ("auto", "synchronized", "each_device")),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, f"train.{name}", f"one of {', '.join(choices)}", value)
+
+
+@dataclasses.dataclass(frozen=True)
+class LoggingConfig:
+    """Where a run's numbers and pictures are shown while it trains; decides no result."""
+
+    tensorboard: bool = True
+    """TensorBoard, in the run folder."""
+    wandb: bool = False
+    """Weights & Biases, too. Its server receives the pictures: validation radiographs among them.
+    `WANDB_MODE=offline` keeps everything in the run folder."""
+    mlflow: bool = False
+    """MLflow, too, where `MLFLOW_TRACKING_URI` says; that server receives the pictures as well."""
+    project: str = "bone-age-tf"
+    """Project in Weights & Biases, experiment in MLflow."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.project.strip()), "logging.project", "a name", self.project)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -296,6 +356,7 @@ class ExperimentConfig:
     model: ModelConfig = ModelConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     train: TrainConfig = TrainConfig()
+    logging: LoggingConfig = LoggingConfig()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,6 +57,7 @@ ALLOWED_OPERATIONS = frozenset(
         "Floor",
         "FloorDiv",
         "FloorMod",
+        "FusedBatchNormV3",
         "GatherV2",
         "Greater",
         "GreaterEqual",

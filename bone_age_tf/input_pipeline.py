@@ -1,23 +1,27 @@
 """A data set folder -> tf.data of ({"image", "sex"}, bone_age_months).
 
-The order of an epoch is a function of (seed, epoch) alone, so that a resumed run sees what the
-undisturbed one would have seen.
+Order and augmentation of an epoch are a function of (seed, epoch, readers) and nothing else: not of
+threads, devices, or where a run was interrupted. A batch is put together from `readers` equal
+parts, each from shards of its own, so that several workers each read their own shards and still
+train on the batches that one process would have made.
 """
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from bone_age_tf import record
-from bone_age_tf.augmentation import augment, mask_sex
-from bone_age_tf.config import AugmentationConfig
-from bone_age_tf.errors import InputDataError
+from bone_age_tf.augmentation import NUMBERS, augment, mask_sex
+from bone_age_tf.config import AugmentationConfig, TrainConfig
+from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.manifest import DataSetManifest, load_data_set
+from bone_age_tf.record_files import RecordFiles
 
-SHUFFLE_BUFFER = 2048
-"""Records shuffled among each other where the split is not kept in memory."""
+_CHUNK = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,20 +54,36 @@ class PreparedRadiographs:
                 f"{labelled} bone ages. Expected a bone age for every radiograph."
             )
 
-    def serialized(self, split: str) -> tf.data.Dataset:
-        """The records of a split as bytes, in the order of the shards."""
-        paths = [str(self.folder / shard.name) for shard in self.manifest.shards_of(split)]
-        return tf.data.TFRecordDataset(paths)
+    def paths(self, split: str) -> list[Path]:
+        """The files of a split in order."""
+        return [self.folder / shard.name for shard in self.manifest.shards_of(split)]
 
     def examples(self, split: str) -> tf.data.Dataset:
         """The records of a split in order: `id`, `image` uint8, `sex` int32, `bone_age_months`."""
-        return self.serialized(split).map(self._decode, num_parallel_calls=tf.data.AUTOTUNE)
+        paths = [str(path) for path in self.paths(split)]
+        batches = tf.data.TFRecordDataset(paths).batch(_CHUNK)
+        return batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
-    def _decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = record.parse(serialized)
-        example[record.IMAGE] = record.decode_image(example[record.IMAGE], self.frame)
-        example[record.SEX] = tf.cast(example[record.SEX], tf.int32)
-        return example
+    def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized records [N] -> `id`, `image` uint8 [N, *frame, 1], `sex`, `bone_age_months`."""
+        examples = record.parse_batch(serialized)
+        examples[record.IMAGE] = record.decode_images(
+            examples[record.IMAGE], self.frame, self.manifest.encoding
+        )
+        examples[record.SEX] = tf.cast(examples[record.SEX], tf.int32)
+        return examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of every batch that one worker makes."""
+
+    worker: int = 0
+    """Number of the worker."""
+    workers: int = 1
+    """Workers together."""
+    replicas: int = 1
+    """Devices of the worker; each gets slices of its own."""
 
 
 class TrainingBatches:
@@ -73,57 +93,206 @@ class TrainingBatches:
         self,
         data: PreparedRadiographs,
         split: str,
-        config: AugmentationConfig,
-        *,
-        batch_size: int,
-        seed: int,
-        cache: str,
+        augmentation: AugmentationConfig,
+        settings: TrainConfig,
+        share: Share = Share(),
     ) -> None:
+        """Raises `InputDataError` or `UsageError` where the batches cannot be made like that."""
+        readers = settings.readers or share.workers
+        _require_even(settings.batch_size, readers, share.workers)
         self._data = data
-        self._config = config
-        self._batch_size = batch_size
-        self._seed = seed
-        self._count = data.count(split)
-        if self._count < batch_size:
+        self._augmentation = augmentation
+        self._settings = settings
+        self._share = share
+        shards = data.manifest.shards_of(split)
+        records = _records_of_readers([shard.records for shard in shards], readers)
+        self._readers = readers
+        self._part = settings.batch_size // readers
+        self._length = min(len(rows) for rows in records)
+        if self._length < self._part:
             raise InputDataError(
-                f"The split {split!r} has {self._count} radiographs, fewer than one batch of "
-                f"{batch_size}. Expected more data, or a smaller --set train.batch_size."
+                f"The split {split!r} has {data.count(split)} radiographs, fewer than one batch of "
+                f"{settings.batch_size} (in {readers} equal parts). Expected more data, or a smaller "
+                "--set train.batch_size."
             )
-        size = sum(shard.bytes for shard in data.manifest.shards_of(split))
-        is_cached = cache == "yes" or (cache == "auto" and size < _memory_bytes() / 4)
-        serialized = data.serialized(split)
-        self._serialized = serialized.cache() if is_cached else serialized
-        self._buffer = self._count if is_cached else min(self._count, SHUFFLE_BUFFER)
+        self._require_slices()
+        self._files, self._records = _open(
+            data.paths(split), [records[reader] for reader in self._own_readers], settings.cache
+        )
 
     @property
     def steps(self) -> int:
-        """Full batches in an epoch; the rest of an epoch is another one each time."""
-        return self._count // self._batch_size
+        """Batches in an epoch."""
+        whole, rest = divmod(self._length, self._part)
+        return whole + bool(rest and self._settings.last_batch == "keep")
+
+    @property
+    def _own_readers(self) -> range:
+        """The readers of this worker."""
+        each = self._readers // self._share.workers
+        return range(self._share.worker * each, (self._share.worker + 1) * each)
 
     def epoch(self, number: int, *, skip: int = 0) -> tf.data.Dataset:
-        """Batches of epoch `number` (from 0), without the first `skip`."""
-        tf.random.set_seed(self._seed)  # `shuffle` mixes it into its own seed
-        order = self._serialized.shuffle(
-            self._buffer, seed=self._seed * 100_003 + number, reshuffle_each_iteration=False
-        )
-        order = order.take(self.steps * self._batch_size).enumerate().skip(skip * self._batch_size)
+        """Slices of the batches of epoch `number` (from 0), without the first `skip` batches.
 
-        def prepare(
-            index: tf.Tensor, serialized: tf.Tensor
-        ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            seed = tf.stack([self._seed, number * 2 * self._count + 2 * tf.cast(index, tf.int32)])
-            example = self._data._decode(serialized)
-            inputs = {
-                record.IMAGE: augment(example[record.IMAGE], seed, self._config),
-                record.SEX: mask_sex(example[record.SEX], seed, self._config.mask_sex),
-            }
-            return inputs, example[record.BONE_AGE_MONTHS]
+        A batch is `passes` x `replicas` slices: those of the first pass, a slice for each of this
+        worker's devices, then those of the second.
+        """
+        slices = self._settings.accumulation_passes * self._share.replicas
+        size = self._slice_size()
+        plan = [
+            _shuffled(records, self._length, [self._settings.seed, number, reader])
+            for reader, records in zip(self._own_readers, self._records, strict=True)
+        ]
+        order = np.stack([records for records, _ in plan])
+        numbers = np.stack([numbers for _, numbers in plan])
+
+        def fetch(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            rows = self._rows(*divmod(int(position), slices))
+            return self._files.read(order[rows]), numbers[rows]
+
+        def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            serialized, drawn = tf.numpy_function(fetch, [position], (tf.string, tf.float32))
+            return self._augmented(
+                tf.ensure_shape(serialized, [size]), tf.ensure_shape(drawn, [size, NUMBERS])
+            )
 
         return (
-            order.map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-            .batch(self._batch_size, drop_remainder=True)
+            tf.data.Dataset.range(skip * slices, self.steps * slices)
+            .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )
+
+    def _augmented(
+        self, serialized: tf.Tensor, numbers: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        examples = self._data.decode(serialized)
+        inputs = {
+            record.IMAGE: augment(examples[record.IMAGE], numbers, self._augmentation),
+            record.SEX: mask_sex(examples[record.SEX], numbers, self._augmentation.mask_sex),
+        }
+        return inputs, examples[record.BONE_AGE_MONTHS]
+
+    def _rows(self, step: int, place: int) -> tuple[np.ndarray, np.ndarray]:
+        """(own reader, position in its epoch) of the rows of one slice.
+
+        `place` counts through the slices of a batch.
+        """
+        which, replica = divmod(place, self._share.replicas)
+        end = min((step + 1) * self._part, self._length)
+        part = np.array_split(
+            np.arange(step * self._part, end), self._settings.accumulation_passes
+        )[which]
+        readers = np.repeat(np.arange(len(self._own_readers)), len(part))
+        positions = np.tile(part, len(self._own_readers))
+        cut = np.array_split(np.arange(len(readers)), self._share.replicas)[replica]
+        return readers[cut], positions[cut]
+
+    def _slice_size(self) -> int | None:
+        """Radiographs in a slice, where all have the same number."""
+        places = range(self._settings.accumulation_passes * self._share.replicas)
+        steps = {0, self.steps - 1}
+        sizes = {len(self._rows(step, place)[0]) for step in steps for place in places}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def _require_slices(self) -> None:
+        """Raises `UsageError` where a device would have nothing to do in some pass."""
+        share, passes = self._share, self._settings.accumulation_passes
+        rest = self._length % self._part
+        smallest = rest if rest and self._settings.last_batch == "keep" else self._part
+        if smallest // passes * len(self._own_readers) < share.replicas:
+            raise UsageError(
+                f"A batch of {smallest * self._readers} radiographs is too small for {share.workers} "
+                f"workers x {share.replicas} devices x {passes} passes. Expected at least one "
+                "radiograph for each: choose another --set train.batch_size, fewer "
+                "train.accumulation_passes, or train.last_batch=drop."
+            )
+
+
+def ordered_slices(
+    data: PreparedRadiographs, split: str, *, batch_size: int, share: Share
+) -> tf.data.Dataset:
+    """({"image", "sex"}, bone_age_months) of a split in order, a slice for each device in turn.
+
+    All devices of all workers together make a batch. The last one is filled up with repetitions of
+    the last radiograph, so that every device has the same number.
+    """
+    files = RecordFiles(data.paths(split))
+    each = -(-batch_size // (share.workers * share.replicas))
+    together = each * share.workers * share.replicas
+    first = share.worker * share.replicas
+
+    def fetch(batch: np.ndarray, replica: np.ndarray) -> np.ndarray:
+        start = int(batch) * together + (first + int(replica)) * each
+        return files.read(np.minimum(np.arange(start, start + each), len(files) - 1))
+
+    def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        place = [position // share.replicas, tf.math.floormod(position, share.replicas)]
+        examples = data.decode(tf.ensure_shape(tf.numpy_function(fetch, place, tf.string), [each]))
+        inputs = {name: examples[name] for name in (record.IMAGE, record.SEX)}
+        return inputs, examples[record.BONE_AGE_MONTHS]
+
+    batches = -(-len(files) // together)
+    return (
+        tf.data.Dataset.range(batches * share.replicas)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(2)
+    )
+
+
+def _require_even(batch_size: int, readers: int, workers: int) -> None:
+    if batch_size % readers or readers % workers:
+        raise UsageError(
+            f"train.batch_size {batch_size}, train.readers {readers} and {workers} workers do not fit. "
+            "Expected a batch size that is a multiple of the readers, and readers that are a multiple "
+            "of the workers."
+        )
+
+
+def _records_of_readers(counts: Sequence[int], readers: int) -> list[np.ndarray]:
+    """(shard, record of the shard), int [n, 2], of each reader.
+
+    Every reader has as many whole shards; the records of those that remain are dealt out in turn.
+    """
+    whole = len(counts) // readers * readers
+    rest = np.concatenate(
+        [np.zeros((0, 2), int), *map(_pairs, range(whole, len(counts)), counts[whole:])]
+    )
+    return [
+        np.concatenate(
+            [
+                *(_pairs(shard, counts[shard]) for shard in range(reader, whole, readers)),
+                rest[reader::readers],
+            ]
+        )
+        for reader in range(readers)
+    ]
+
+
+def _pairs(shard: int, count: int) -> np.ndarray:
+    return np.stack([np.full(count, shard), np.arange(count)], axis=1)
+
+
+def _open(
+    paths: Sequence[Path], records: Sequence[np.ndarray], cache: str
+) -> tuple[RecordFiles, list[np.ndarray]]:
+    """The files that hold these records ([n, 2] for each reader), and the records' numbers in them."""
+    needed = np.unique(np.concatenate(records)[:, 0])
+    size = sum(paths[shard].stat().st_size for shard in needed)
+    in_memory = cache == "yes" or (cache == "auto" and size < _memory_bytes() / 4)
+    files = RecordFiles([paths[shard] for shard in needed], in_memory=in_memory)
+    return files, [
+        files.first[np.searchsorted(needed, pairs[:, 0])] + pairs[:, 1] for pairs in records
+    ]
+
+
+def _shuffled(
+    records: np.ndarray, length: int, seed: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first `length` of the records in random order, and their numbers for augmentation."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(records)[:length]
+    return order, random.uniform(-1, 1, (length, NUMBERS)).astype(np.float32)
 
 
 def _memory_bytes() -> int:

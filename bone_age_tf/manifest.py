@@ -69,6 +69,11 @@ class DataSetManifest:
             counts[shard.split] = counts.get(shard.split, 0) + shard.records
         return counts
 
+    @property
+    def encoding(self) -> str:
+        """Of the records' images: `png` or `raw`. Data sets of before there was a choice: `png`."""
+        return self.config.get("encoding", "png")
+
     def shards_of(self, split: str) -> list[Shard]:
         """The shards of a split in order. Raises `InputDataError` where there is no such split."""
         shards = [shard for shard in self.shards if shard.split == split]

@@ -3,7 +3,9 @@
 | feature           | type    | meaning                                                        |
 |-------------------|---------|----------------------------------------------------------------|
 | `id`              | string  | the identifier of the label table                              |
-| `image`           | PNG     | prepared radiograph, uint8 [height, width, 1], background 0    |
+| `image`           | string  | prepared radiograph, uint8 [height, width, 1], background 0:   |
+|                   |         | `png` its PNG, `raw` its pixels row by row, height x width     |
+|                   |         | bytes; the data set's manifest says which                      |
 | `sex`             | int64   | index into `SEX_NAMES`: F, M, unknown                          |
 | `bone_age_months` | float32 | 0 to 240, NaN where the radiograph has no label                |
 
@@ -11,6 +13,7 @@ Everything that reads or writes a record imports the names from here.
 """
 
 import enum
+import functools
 
 import tensorflow as tf
 
@@ -18,6 +21,9 @@ ID = "id"
 IMAGE = "image"
 SEX = "sex"
 BONE_AGE_MONTHS = "bone_age_months"
+
+ENCODINGS = ("png", "raw")
+"""What the bytes of `image` are; the same in all records of a data set."""
 
 MAX_BONE_AGE_MONTHS = 240.0
 
@@ -43,13 +49,16 @@ def sex_from_label(label: str) -> Sex:
     return Sex(SEX_NAMES.index(label))
 
 
-def serialize(*, id: str, image_png: bytes, sex: Sex, bone_age_months: float) -> bytes:
-    """One record as the bytes of a `tf.train.Example`, equal for equal arguments."""
+def serialize(*, id: str, image: bytes, sex: Sex, bone_age_months: float) -> bytes:
+    """One record as the bytes of a `tf.train.Example`, equal for equal arguments.
+
+    `image` is in one of `ENCODINGS`, the same for every record of a data set.
+    """
     example = tf.train.Example(
         features=tf.train.Features(
             feature={
                 ID: _bytes_feature(id.encode()),
-                IMAGE: _bytes_feature(image_png),
+                IMAGE: _bytes_feature(image),
                 SEX: tf.train.Feature(int64_list=tf.train.Int64List(value=[int(sex)])),
                 BONE_AGE_MONTHS: tf.train.Feature(
                     float_list=tf.train.FloatList(value=[bone_age_months])
@@ -60,9 +69,12 @@ def serialize(*, id: str, image_png: bytes, sex: Sex, bone_age_months: float) ->
     return example.SerializeToString(deterministic=True)
 
 
-def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Scalars `id`, `image` (PNG bytes), `sex` (int64), `bone_age_months` of one record."""
-    return tf.io.parse_single_example(
+def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`id`, `image` (still encoded), `sex` (int64) and `bone_age_months` of records, each [N].
+
+    `serialized` is string [N].
+    """
+    return tf.io.parse_example(  # type: ignore[return-value]  # the stub allows for sparse ones
         serialized,
         {
             ID: tf.io.FixedLenFeature([], tf.string),
@@ -73,9 +85,41 @@ def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     )
 
 
-def decode_image(image_png: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
-    """The record's PNG as uint8 [height, width, 1] of the given frame."""
-    return tf.ensure_shape(tf.io.decode_png(image_png, channels=1), (*frame, 1))
+def decode_images(images: tf.Tensor, frame: tuple[int, int], encoding: str) -> tf.Tensor:
+    """The records' `image`, string [N], as uint8 [N, height, width, 1] of the given frame.
+
+    Raises `ValueError` for an encoding that is not one of `ENCODINGS`, and
+    `tf.errors.InvalidArgumentError` where an image is not of that encoding or has another size.
+    """
+    if encoding == "raw":
+        return _reshaped(images, frame)
+    if encoding == "png":
+        kind = tf.TensorSpec((*frame, 1), tf.uint8)
+        return tf.map_fn(
+            functools.partial(_decode_png, frame=frame), images, fn_output_signature=kind
+        )
+    raise ValueError(
+        f"The encoding of a record's image must be one of {', '.join(ENCODINGS)}. "
+        f"Received: {encoding!r}. Prepare the data set again with this version."
+    )
+
+
+def _decode_png(image: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
+    return tf.ensure_shape(tf.io.decode_png(image, channels=1), (*frame, 1))
+
+
+def _reshaped(images: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
+    """Raw pixels in one go."""
+    height, width = frame
+    has_size = tf.debugging.assert_equal(
+        tf.strings.length(images),
+        height * width,
+        f"A record's image has the wrong size. Expected: {height} x {width} raw pixels, "
+        f"{height * width} bytes. Prepare the data set again. Received, in bytes:",
+    )
+    with tf.control_dependencies([has_size]):
+        pixels = tf.io.decode_raw(images, tf.uint8)
+    return tf.reshape(pixels, [tf.shape(images)[0], height, width, 1])
 
 
 def _bytes_feature(value: bytes) -> tf.train.Feature:

@@ -189,6 +189,7 @@ def _plan_digest(
         "layout": source.layout,
         "seed": config.seed,
         "shards": config.shards,
+        "encoding": config.encoding,
         "rows": [
             (row.id, row.sha256, int(row.label.sex), str(row.label.bone_age_months), splits[row.id])
             for row in rows
@@ -217,6 +218,7 @@ def _tasks(
                 str(work),
                 tuple(members[edges[number] : edges[number + 1]]),
                 config.preprocessing,
+                config.encoding,
             )
             for number in range(count)
         ]

@@ -98,12 +98,17 @@ def _write_tfds_metadata(output: Path, config: PrepareConfig, shards: Sequence[S
     """`dataset_info.json` and `features.json`, so that TensorFlow Datasets reads the folder."""
     import tensorflow_datasets as tfds  # a second to import
 
+    shape = (*config.preprocessing.frame, 1)
+    if config.encoding == "raw":
+        image = tfds.features.Tensor(
+            shape=shape, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+        )
+    else:
+        image = tfds.features.Image(shape=shape, encoding_format="png")
     features = tfds.features.FeaturesDict(
         {
             record.ID: tfds.features.Text(),
-            record.IMAGE: tfds.features.Image(
-                shape=(*config.preprocessing.frame, 1), encoding_format="png"
-            ),
+            record.IMAGE: image,
             record.SEX: tfds.features.ClassLabel(names=list(record.SEX_NAMES)),
             record.BONE_AGE_MONTHS: tfds.features.Scalar(dtype=np.float32),
         }

@@ -39,6 +39,8 @@ class ShardTask:
     folder: str
     rows: tuple[CheckedRow, ...]
     preprocessing: PreprocessingConfig
+    encoding: str = "png"
+    """Of the records' images, one of `record.ENCODINGS`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def write_shard(task: ShardTask, on_record: Callable[[], None] | None = None) ->
     records = 0
     with tf.io.TFRecordWriter(str(aside)) as writer:
         for row in task.rows:
-            serialized = _prepare_record(row, task.preprocessing)
+            serialized = _prepare_record(row, task.preprocessing, task.encoding)
             if isinstance(serialized, Problem):
                 rejects.append(serialized)
             else:
@@ -102,9 +104,9 @@ def _note(task: ShardTask) -> Path:
     return Path(task.folder) / f"{task.name}.json"
 
 
-def _prepare_record(row: CheckedRow, config: PreprocessingConfig) -> bytes | Problem:
+def _prepare_record(row: CheckedRow, config: PreprocessingConfig, encoding: str) -> bytes | Problem:
     try:
-        image_png, status = (part.numpy() for part in _encoder(config)(row.file.read()))
+        image, status = (part.numpy() for part in _encoder(config, encoding)(row.file.read()))
     except InputDataError as error:
         return _reject(row, "unreadable", str(error))
     except tf.errors.InvalidArgumentError as error:
@@ -114,18 +116,23 @@ def _prepare_record(row: CheckedRow, config: PreprocessingConfig) -> bytes | Pro
         return _reject(row, reason, EXPLANATIONS[reason])
     return record.serialize(
         id=row.id,
-        image_png=image_png,
+        image=image.tobytes() if encoding == "raw" else image,
         sex=row.label.sex,
         bone_age_months=row.label.bone_age_months,
     )
 
 
 @functools.cache
-def _encoder(config: PreprocessingConfig) -> tf.types.experimental.GenericFunction:
-    """Bytes of a raw radiograph -> bytes of the prepared one as PNG, and its status."""
+def _encoder(config: PreprocessingConfig, encoding: str) -> tf.types.experimental.GenericFunction:
+    """Bytes of a raw radiograph -> the prepared one and its status.
+
+    The prepared one is a string, its PNG, or with `raw` the pixels, uint8 [height, width, 1].
+    """
 
     def encode(encoded: tf.Tensor, config: PreprocessingConfig) -> tuple[tf.Tensor, tf.Tensor]:
         prepared = pipeline.prepare_radiograph(encoded, config)
+        if encoding == "raw":
+            return prepared.image, prepared.status
         return tf.io.encode_png(prepared.image, compression=PNG_COMPRESSION), prepared.status
 
     return pipeline.graph(encode, config)

@@ -5,59 +5,81 @@ import pytest
 import tensorflow as tf
 from conftest import draw_hand
 
-from bone_age_tf.augmentation import augment, mask_sex
+from bone_age_tf.augmentation import NUMBERS, augment, mask_sex
 from bone_age_tf.config import AugmentationConfig
 from bone_age_tf.record import Sex
 
-IMAGE = tf.constant(draw_hand(100, 1, height=104, width=80)[..., np.newaxis])
+IMAGE = draw_hand(100, 1, height=104, width=80)[..., np.newaxis]
 NOTHING = AugmentationConfig(rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, mask_sex=0)
-SEEDS = 400
+DRAWS = 400
 
 
-def seeded(number: int) -> tf.Tensor:
-    return tf.constant([3, number], tf.int32)
+def draw(count: int, *, seed: int = 3) -> np.ndarray:
+    """Numbers for `count` radiographs."""
+    return np.random.default_rng(seed).uniform(-1, 1, (count, NUMBERS)).astype(np.float32)
 
 
-def result(number: int, config: AugmentationConfig) -> np.ndarray:
-    return augment(IMAGE, seeded(number), config).numpy()
+def augmented(
+    image: np.ndarray, count: int, config: AugmentationConfig, *, seed: int = 3
+) -> np.ndarray:
+    """The image changed in `count` ways, [count, height, width, 1]."""
+    images = tf.repeat(image[np.newaxis], count, axis=0)
+    return augment(images, tf.constant(draw(count, seed=seed)), config).numpy()
 
 
-def test_same_seed_same_result() -> None:
-    np.testing.assert_array_equal(result(7, AugmentationConfig()), result(7, AugmentationConfig()))
+def test_same_numbers_same_result() -> None:
+    first, second = (augmented(IMAGE, 8, AugmentationConfig()) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
 
 
-def test_other_seed_other_result() -> None:
-    different = {result(number, AugmentationConfig()).tobytes() for number in range(20)}
-    assert len(different) == 20
+def test_other_numbers_other_result() -> None:
+    pictures = augmented(IMAGE, 20, AugmentationConfig())
+    assert len({picture.tobytes() for picture in pictures}) == 20
 
 
 def test_shape_and_dtype_are_kept() -> None:
-    augmented = augment(IMAGE, seeded(0), AugmentationConfig())
-    assert augmented.shape == IMAGE.shape
-    assert augmented.dtype == tf.uint8
+    images = tf.constant(np.stack([IMAGE] * 3))
+    result = augment(images, tf.constant(draw(3)), AugmentationConfig())
+    assert result.shape == images.shape
+    assert result.dtype == tf.uint8
 
 
-@pytest.mark.parametrize("number", range(5))
-def test_without_any_change_it_is_the_identity(number: int) -> None:
-    np.testing.assert_array_equal(result(number, NOTHING), IMAGE)
+def test_without_any_change_it_is_the_identity() -> None:
+    for picture in augmented(IMAGE, 5, NOTHING):
+        np.testing.assert_array_equal(picture, IMAGE)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 13, 17])
+def test_a_row_does_not_depend_on_its_batch(size: int) -> None:
+    hands = [draw_hand(20 * n, n, height=104, width=80)[..., np.newaxis] for n in range(1, 6)]
+    images = np.stack([hands[n % 5] for n in range(64)])
+    numbers = draw(64)
+    together = augment(tf.constant(images), tf.constant(numbers), AugmentationConfig()).numpy()
+    parts = [
+        augment(
+            tf.constant(images[start : start + size]),
+            tf.constant(numbers[start : start + size]),
+            AugmentationConfig(),
+        ).numpy()
+        for start in range(0, 64, size)
+    ]
+    np.testing.assert_array_equal(together, np.concatenate(parts))
 
 
 def test_mirror_turns_about_half() -> None:
-    config = dataclasses.replace(NOTHING, mirror=True)
-    mirrored = IMAGE.numpy()[:, ::-1]
+    pictures = augmented(IMAGE, DRAWS, dataclasses.replace(NOTHING, mirror=True))
+    mirrored = IMAGE[:, ::-1]
     count = 0
-    for number in range(SEEDS):
-        picture = result(number, config)
+    for picture in pictures:
         is_mirrored = np.array_equal(picture, mirrored)
         assert is_mirrored or np.array_equal(picture, IMAGE)
         count += is_mirrored
-    assert 0.4 < count / SEEDS < 0.6
+    assert 0.4 < count / DRAWS < 0.6
 
 
 def test_gamma_keeps_black_and_white_and_the_order_of_levels() -> None:
-    ramp = tf.reshape(tf.cast(tf.range(256), tf.uint8), (16, 16, 1))
-    config = dataclasses.replace(NOTHING, gamma=1.5)
-    changed = [augment(ramp, seeded(number), config).numpy().ravel() for number in range(30)]
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
+    changed = augmented(ramp, 30, dataclasses.replace(NOTHING, gamma=1.5)).reshape(30, 256)
     assert all(levels[0] == 0 and levels[-1] == 255 for levels in changed)
     assert all(np.all(np.diff(levels.astype(int)) >= 0) for levels in changed)
     middle = [int(levels[128]) for levels in changed]
@@ -72,42 +94,61 @@ def test_shift_stays_in_its_range_and_fills_with_0() -> None:
     dot = np.zeros((101, 101, 1), np.uint8)
     dot[50, 50] = 255
     config = dataclasses.replace(NOTHING, shift=0.1)
-    for number in range(30):
-        moved = augment(tf.constant(dot), seeded(number), config).numpy()[..., 0]
-        rows, columns = np.nonzero(moved)
+    for moved in augmented(dot, 30, config):
+        rows, columns, _ = np.nonzero(moved)
         assert np.all(np.abs(rows - 50) <= 11)
         assert np.all(np.abs(columns - 50) <= 11)
-    white = tf.fill((101, 101, 1), tf.constant(255, tf.uint8))
-    assert augment(white, seeded(1), config).numpy().min() == 0
+    white = np.full((101, 101, 1), 255, np.uint8)
+    assert augmented(white, 1, config).min() == 0
 
 
 def test_rotation_and_zoom_keep_the_centre() -> None:
     dot = np.zeros((101, 101, 1), np.uint8)
     dot[48:53, 48:53] = 255
     config = dataclasses.replace(NOTHING, rotation_degrees=15, zoom=0.12)
-    for number in range(30):
-        turned = augment(tf.constant(dot), seeded(number), config).numpy()[..., 0]
-        assert turned[50, 50] == 255
+    for turned in augmented(dot, 30, config):
+        assert turned[50, 50, 0] == 255
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
 def test_sex_is_masked_in_its_share(share: float) -> None:
-    masked = [int(mask_sex(tf.constant(1), seeded(n), share)) for n in range(SEEDS)]
+    sex = tf.constant([int(Sex.M)] * DRAWS, tf.int32)
+    shown = mask_sex(sex, tf.constant(draw(DRAWS)), share)
+    assert shown.dtype == tf.int32
+    masked = shown.numpy().tolist()
     assert set(masked) <= {int(Sex.M), int(Sex.UNKNOWN)}
-    assert masked.count(Sex.UNKNOWN) / SEEDS == pytest.approx(share, abs=0.05)
+    assert masked.count(int(Sex.UNKNOWN)) / DRAWS == pytest.approx(share, abs=0.05)
 
 
 def test_masking_does_not_follow_the_picture_s_changes() -> None:
-    numbers = [tf.random.stateless_uniform([6], seeded(n), -1.0, 1.0).numpy() for n in range(SEEDS)]
-    masked = [int(mask_sex(tf.constant(0), seeded(n), 0.5)) == Sex.UNKNOWN for n in range(SEEDS)]
-    for column in np.array(numbers).T:
-        assert abs(np.corrcoef(column, masked)[0, 1]) < 0.2
+    numbers = draw(DRAWS)
+    sex = tf.constant([int(Sex.F)] * DRAWS, tf.int32)
+    masked = mask_sex(sex, tf.constant(numbers), 0.5).numpy() == int(Sex.UNKNOWN)
+    of_masking = [np.abs(np.corrcoef(row, masked)[0, 1]) > 0.2 for row in numbers.T]
+    assert sum(of_masking) == 1
+    other = np.where(of_masking, draw(DRAWS, seed=4), numbers)
+    assert not np.array_equal(mask_sex(sex, tf.constant(other), 0.5) == Sex.UNKNOWN, masked)
+    first, second = (
+        augment(
+            tf.repeat(IMAGE[np.newaxis], 9, axis=0), tf.constant(rows[:9]), AugmentationConfig()
+        )
+        for rows in (numbers, other)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 def test_tf_data_gives_what_eager_gives() -> None:
     config = AugmentationConfig()
-    mapped = tf.data.Dataset.range(8).map(
-        lambda number: augment(IMAGE, tf.stack([3, tf.cast(number, tf.int32)]), config)
+    images, numbers = np.stack([IMAGE] * 12), draw(12)
+    sex = np.arange(12, dtype=np.int32) % 2
+    mapped = (
+        tf.data.Dataset.from_tensor_slices((images, sex, numbers))
+        .batch(4)
+        .map(lambda image, kind, row: (augment(image, row, config), mask_sex(kind, row, 0.5)))
     )
-    for number, picture in enumerate(mapped.as_numpy_iterator()):
-        np.testing.assert_array_equal(picture, result(number, config))
+    assert mapped.element_spec[0].shape[1:] == (104, 80, 1)
+    pictures, shown = zip(*mapped.as_numpy_iterator(), strict=True)
+    eager = augment(tf.constant(images), tf.constant(numbers), config)
+    np.testing.assert_array_equal(np.concatenate(pictures), eager)
+    masked = mask_sex(tf.constant(sex), tf.constant(numbers), 0.5)
+    np.testing.assert_array_equal(np.concatenate(shown), masked)

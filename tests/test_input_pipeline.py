@@ -1,17 +1,28 @@
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from bone_age_tf import record
-from bone_age_tf.config import AugmentationConfig
-from bone_age_tf.errors import InputDataError
-from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
+from bone_age_tf import input_pipeline, record
+from bone_age_tf.config import AugmentationConfig, PrepareConfig, TrainConfig
+from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.input_pipeline import (
+    PreparedRadiographs,
+    Share,
+    TrainingBatches,
+    _records_of_readers,
+    ordered_slices,
+)
+from bone_age_tf.manifest import Shard
+from bone_age_tf.record_files import RecordFiles
 
 NOTHING = AugmentationConfig(rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, mask_sex=0)
+ALONE = Share()
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 
@@ -22,13 +33,55 @@ def data(prepared: Path) -> PreparedRadiographs:
 
 def make(
     data: PreparedRadiographs,
-    config: AugmentationConfig = NOTHING,
+    augmentation: AugmentationConfig = NOTHING,
+    share: Share = ALONE,
     *,
     batch_size: int = 5,
-    seed: int = 0,
     cache: str = "yes",
+    **settings: Any,
 ) -> TrainingBatches:
-    return TrainingBatches(data, "train", config, batch_size=batch_size, seed=seed, cache=cache)
+    config = TrainConfig(batch_size=batch_size, cache=cache, **settings)
+    return TrainingBatches(data, "train", augmentation, config, share)
+
+
+def with_shards(
+    data: PreparedRadiographs, folder: Path, counts: Sequence[int]
+) -> PreparedRadiographs:
+    """The training radiographs again, so many in each shard."""
+    names = [str(path) for path in data.paths("train")]
+    records = iter(tf.data.TFRecordDataset(names).as_numpy_iterator())
+    shards = []
+    for number, count in enumerate(counts):
+        path = folder / f"train.tfrecord-{number:05d}-of-{len(counts):05d}"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for _ in range(count):
+                writer.write(next(records))
+        shards.append(Shard(path.name, path.stat().st_size, "", "train", count))
+    return PreparedRadiographs(folder, dataclasses.replace(data.manifest, shards=tuple(shards)))
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Several slices as one."""
+    inputs = {
+        name: np.concatenate([inputs[name] for inputs, _ in parts])
+        for name in (record.IMAGE, record.SEX)
+    }
+    return inputs, np.concatenate([months for _, months in parts])
+
+
+def joined_by(slices: Sequence[Batch], number: int) -> list[Batch]:
+    """Every `number` slices that follow each other as one."""
+    assert len(slices) % number == 0
+    return [joined(slices[start : start + number]) for start in range(0, len(slices), number)]
+
+
+def identifiers(data: PreparedRadiographs, batches: list[Batch]) -> list[bytes]:
+    """The identifier of each radiograph; made without augmentation."""
+    known = {
+        hashlib.sha256(row[record.IMAGE].tobytes()).hexdigest(): row[record.ID]
+        for row in data.examples("train").as_numpy_iterator()
+    }
+    return [known[digest] for digest in digests(batches)]
 
 
 def listed(batches: TrainingBatches, epoch: int, *, skip: int = 0) -> list[Batch]:
@@ -74,12 +127,22 @@ def test_batches_have_the_model_s_shapes(data: PreparedRadiographs) -> None:
         assert np.isfinite(months).all()
 
 
-@pytest.mark.parametrize("cache", ["yes", "no"])
+@pytest.mark.parametrize("cache", ["yes", "no", "auto"])
 def test_same_seed_and_epoch_same_batches(data: PreparedRadiographs, cache: str) -> None:
     config = AugmentationConfig()
     assert_equal(
-        listed(make(data, config, cache=cache), 2), listed(make(data, config, cache=cache), 2)
+        listed(make(data, config, cache=cache), 2), listed(make(data, config, cache="no"), 2)
     )
+
+
+def test_batches_do_not_depend_on_threads(data: PreparedRadiographs) -> None:
+    found = []
+    for threads in (1, 4):
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        epoch = make(data, AugmentationConfig(), batch_size=2).epoch(0).with_options(options)
+        found.append(list(epoch.as_numpy_iterator()))
+    assert_equal(*found)
 
 
 def test_order_does_not_depend_on_tensorflow_s_global_seed(data: PreparedRadiographs) -> None:
@@ -152,3 +215,273 @@ def test_a_split_with_a_missing_label_is_refused(data: PreparedRadiographs) -> N
     manifest = dataclasses.replace(data.manifest, labels=labels)
     with pytest.raises(InputDataError, match="bone age"):
         dataclasses.replace(data, manifest=manifest).require_labels("train")
+
+
+# === Last batch ===
+
+
+@pytest.mark.parametrize("batch_size", [5, 7, 24])
+def test_a_last_batch_that_is_kept_makes_an_epoch_complete(
+    data: PreparedRadiographs, batch_size: int
+) -> None:
+    count = data.count("train")
+    batches = make(data, batch_size=batch_size, last_batch="keep")
+    assert batches.steps == -(-count // batch_size)
+    for number in range(2):
+        epoch = listed(batches, number)
+        assert len(epoch) == batches.steps
+        assert [len(months) for _, months in epoch[:-1]] == [batch_size] * (batches.steps - 1)
+        seen = identifiers(data, epoch)
+        assert len(set(seen)) == len(seen) == count
+    shown = listed(make(data, AugmentationConfig(), batch_size=batch_size, last_batch="keep"), 0)
+    dropped = listed(make(data, AugmentationConfig(), batch_size=batch_size), 0)
+    assert_equal(shown[: len(dropped)], dropped)
+
+
+# === Passes, replicas, workers ===
+
+
+@pytest.mark.parametrize(("passes", "replicas"), [(1, 2), (2, 1), (2, 2), (3, 2), (1, 3)])
+@pytest.mark.parametrize("last_batch", ["drop", "keep"])
+def test_slices_together_are_the_batch_of_one_device(
+    data: PreparedRadiographs, passes: int, replicas: int, last_batch: str
+) -> None:
+    settings: dict[str, Any] = {"batch_size": 9, "last_batch": last_batch, "seed": 4}
+    whole = listed(make(data, AugmentationConfig(), **settings), 1)
+    cut = make(
+        data,
+        AugmentationConfig(),
+        Share(replicas=replicas),
+        accumulation_passes=passes,
+        **settings,
+    )
+    slices = listed(cut, 1)
+    assert len(slices) == cut.steps * passes * replicas
+    sizes = [len(months) for _, months in slices]
+    assert min(sizes) >= 1
+    assert max(sizes[: passes * replicas]) - min(sizes[: passes * replicas]) <= 1
+    assert_equal(joined_by(slices, passes * replicas), whole)
+
+
+def test_equal_slices_have_a_known_size(data: PreparedRadiographs) -> None:
+    share = Share(replicas=2)
+    even = make(data, NOTHING, share, batch_size=8, accumulation_passes=2).epoch(0)
+    odd = make(data, NOTHING, share, batch_size=9, accumulation_passes=2).epoch(0)
+    assert even.element_spec[1].shape == (2,)
+    assert even.element_spec[0][record.IMAGE].shape == (2, *data.frame, 1)
+    assert odd.element_spec[0][record.IMAGE].shape.as_list() == [None, *data.frame, 1]
+
+
+@pytest.mark.parametrize("counts", [(6, 6, 6, 6), (10, 10, 4), (24,)])
+@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("last_batch", ["drop", "keep"])
+def test_two_workers_make_the_batches_of_one(
+    data: PreparedRadiographs, tmp_path: Path, counts: Sequence[int], passes: int, last_batch: str
+) -> None:
+    data = with_shards(data, tmp_path, counts)
+    settings: dict[str, Any] = {
+        "batch_size": 10,
+        "readers": 2,
+        "accumulation_passes": passes,
+        "last_batch": last_batch,
+    }
+    together = listed(make(data, AugmentationConfig(), **settings), 3)
+    parts = [
+        listed(make(data, AugmentationConfig(), Share(worker, 2), **settings), 3)
+        for worker in range(2)
+    ]
+    assert len(parts[0]) == len(parts[1]) == len(together)
+    assert_equal([joined(both) for both in zip(*parts, strict=True)], together)
+
+
+def test_workers_with_several_devices_and_readers_make_the_batches_of_one(
+    data: PreparedRadiographs, tmp_path: Path
+) -> None:
+    data = with_shards(data, tmp_path, (6, 6, 6, 6))
+    settings: dict[str, Any] = {"batch_size": 12, "readers": 4}
+    together = listed(make(data, AugmentationConfig(), **settings), 0)
+    parts = [
+        joined_by(listed(make(data, AugmentationConfig(), Share(worker, 2, 2), **settings), 0), 2)
+        for worker in range(2)
+    ]
+    assert_equal([joined(both) for both in zip(*parts, strict=True)], together)
+
+
+def test_readers_are_the_workers_where_none_are_named(
+    data: PreparedRadiographs, tmp_path: Path
+) -> None:
+    data = with_shards(data, tmp_path, (12, 12))
+    for worker in range(2):
+        share = Share(worker, 2)
+        unnamed = listed(make(data, AugmentationConfig(), share, batch_size=8), 0)
+        named = listed(make(data, AugmentationConfig(), share, batch_size=8, readers=2), 0)
+        assert_equal(unnamed, named)
+
+
+@pytest.mark.parametrize("skip", [1, 2])
+@pytest.mark.parametrize("last_batch", ["drop", "keep"])
+def test_skip_goes_on_exactly_with_passes_and_replicas(
+    data: PreparedRadiographs, skip: int, last_batch: str
+) -> None:
+    batches = make(
+        data,
+        AugmentationConfig(),
+        Share(replicas=2),
+        batch_size=10,
+        accumulation_passes=2,
+        last_batch=last_batch,
+    )
+    whole = listed(batches, 2)
+    assert_equal(whole[skip * 4 :], listed(batches, 2, skip=skip))
+    assert listed(batches, 2, skip=batches.steps) == []
+
+
+# === Shards and readers ===
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The names of the files that each `RecordFiles` has opened."""
+    names: list[list[str]] = []
+
+    class Watched(RecordFiles):
+        def __init__(self, paths: Sequence[Path], *, in_memory: bool = False) -> None:
+            names.append([path.name for path in paths])
+            super().__init__(paths, in_memory=in_memory)
+
+    monkeypatch.setattr(input_pipeline, "RecordFiles", Watched)
+    return names
+
+
+@pytest.mark.parametrize(("counts", "shared"), [((6, 6, 6, 6), 0), ((8, 8, 8), 1), ((24,), 1)])
+def test_workers_open_only_their_own_shards(
+    data: PreparedRadiographs,
+    tmp_path: Path,
+    opened: list[list[str]],
+    counts: Sequence[int],
+    shared: int,
+) -> None:
+    data = with_shards(data, tmp_path, counts)
+    seen = []
+    for worker in range(2):
+        batches = make(data, NOTHING, Share(worker, 2), batch_size=6, cache="no")
+        seen.append(identifiers(data, listed(batches, 0)))
+    assert len(opened) == 2
+    assert len(set(opened[0]) & set(opened[1])) == shared
+    assert set(opened[0]) | set(opened[1]) == {path.name for path in data.paths("train")}
+    assert not set(seen[0]) & set(seen[1])
+    assert len({*seen[0], *seen[1]}) == 24
+
+
+@pytest.mark.parametrize("counts", [(6, 6), (5, 7, 3), (4, 1, 9, 2, 2), (3,), (0, 4, 0)])
+@pytest.mark.parametrize("readers", [1, 2, 3, 4])
+def test_each_record_belongs_to_one_reader(counts: Sequence[int], readers: int) -> None:
+    found = [[tuple(pair) for pair in rows] for rows in _records_of_readers(counts, readers)]
+    assert len(found) == readers
+    everything = [(shard, row) for shard, count in enumerate(counts) for row in range(count)]
+    assert sorted(pair for rows in found for pair in rows) == everything
+    whole = len(counts) // readers * readers
+    for shard in range(whole):
+        assert sum(any(number == shard for number, _ in rows) for rows in found) <= 1
+    dealt = [sum(number >= whole for number, _ in rows) for rows in found]
+    assert max(dealt) - min(dealt) <= 1
+
+
+# === What cannot be ===
+
+
+@pytest.mark.parametrize(
+    ("share", "settings"),
+    [
+        (Share(), {"batch_size": 5, "readers": 2}),
+        (Share(0, 2), {"batch_size": 6, "readers": 3}),
+        (Share(0, 2), {"batch_size": 6, "readers": 1}),
+        (Share(1, 2), {"batch_size": 5}),
+    ],
+)
+def test_batch_size_readers_and_workers_that_do_not_fit_are_refused(
+    data: PreparedRadiographs, share: Share, settings: dict[str, int]
+) -> None:
+    with pytest.raises(UsageError, match="train.readers.*multiple"):
+        make(data, NOTHING, share, **settings)
+
+
+@pytest.mark.parametrize(
+    ("share", "settings"),
+    [
+        (Share(replicas=6), {}),
+        (Share(), {"accumulation_passes": 6}),
+        (Share(replicas=3), {"accumulation_passes": 2}),
+        (Share(replicas=5), {"last_batch": "keep"}),
+        (Share(), {"accumulation_passes": 5, "last_batch": "keep"}),
+        (Share(replicas=2), {"accumulation_passes": 3, "last_batch": "keep"}),
+    ],
+)
+def test_a_device_with_nothing_to_do_is_refused(
+    data: PreparedRadiographs, share: Share, settings: dict[str, Any]
+) -> None:
+    assert data.count("train") % 5 == 4
+    with pytest.raises(UsageError, match="at least one.*train.batch_size"):
+        make(data, NOTHING, share, batch_size=5, **settings)
+
+
+def test_one_radiograph_for_each_device_and_pass_is_enough(data: PreparedRadiographs) -> None:
+    batches = make(
+        data, NOTHING, Share(replicas=2), batch_size=5, accumulation_passes=2, last_batch="keep"
+    )
+    assert [len(months) for _, months in listed(batches, 0)][-4:] == [1] * 4
+
+
+# === In order ===
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("batch_size", [5, 8, 24, 100])
+def test_ordered_slices_are_the_split_in_order(
+    data: PreparedRadiographs, workers: int, replicas: int, batch_size: int
+) -> None:
+    def of(worker: int) -> list[Batch]:
+        share = Share(worker, workers, replicas)
+        slices = ordered_slices(data, "train", batch_size=batch_size, share=share)
+        return joined_by(list(slices.as_numpy_iterator()), replicas)
+
+    batches = [joined(parts) for parts in zip(*map(of, range(workers)), strict=True)]
+    together = -(-batch_size // (workers * replicas)) * workers * replicas
+    assert {len(months) for _, months in batches} == {together}
+    inputs, months = joined(batches)
+    rows = list(data.examples("train").as_numpy_iterator())
+    assert len(months) == -(-len(rows) // together) * together
+    rows += [rows[-1]] * (len(months) - len(rows))
+    for name in (record.IMAGE, record.SEX):
+        np.testing.assert_array_equal(inputs[name], np.stack([row[name] for row in rows]))
+    np.testing.assert_array_equal(months, [row[record.BONE_AGE_MONTHS] for row in rows])
+
+
+# === Encoding ===
+
+
+def test_raw_records_give_the_batches_of_png(
+    data: PreparedRadiographs, drawn_hands: Path, tmp_path: Path
+) -> None:
+    from bone_age_tf.data_prep.prepare import prepare
+
+    config = PrepareConfig(
+        source=str(drawn_hands),
+        output=str(tmp_path / "raw"),
+        preprocessing=data.manifest.preprocessing,
+        split={"train": 0.6, "validation": 0.2, "test": 0.2},
+        shards=2,
+        encoding="raw",
+    )
+    assert prepare(config).problems == ()
+    raw = PreparedRadiographs.open(tmp_path / "raw")
+    assert (raw.manifest.encoding, data.manifest.encoding) == ("raw", "png")
+    assert_equal(
+        listed(make(raw, AugmentationConfig()), 1), listed(make(data, AugmentationConfig()), 1)
+    )
+    first, second = (
+        list(ordered_slices(each, "test", batch_size=3, share=Share()).as_numpy_iterator())
+        for each in (raw, data)
+    )
+    assert_equal(first, second)

@@ -8,6 +8,7 @@ import keras
 from keras import layers
 
 from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.models.batch_normalization import fuse_normalization
 
 _TORCH_MEAN = (0.485, 0.456, 0.406)
 _TORCH_SD = (0.229, 0.224, 0.225)
@@ -112,6 +113,7 @@ def build_trunk(name: str, frame: tuple[int, int], precision: str) -> keras.Mode
     finally:
         keras.config.set_dtype_policy(policy)
     trunk.name = name
+    fuse_normalization(trunk)
     return trunk
 
 

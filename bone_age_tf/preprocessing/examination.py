@@ -1,6 +1,7 @@
 """All that the preprocessing finds in one file, outside of a graph: for people to look at."""
 
 import dataclasses
+import functools
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ class Examiner:
     """Examines files with one configuration; `method` must be `registered`."""
 
     def __init__(self, config: PreprocessingConfig) -> None:
-        self._graph = pipeline.graph(_examine, config)
+        self._graph = _compiled(config)
 
     def __call__(self, encoded: bytes) -> Finding:
         """Raises `tf.errors.InvalidArgumentError` where `radiograph.decode` does."""
@@ -61,6 +62,12 @@ class Examiner:
             mask=_largest_part(found.pop("mask")),
             **found,
         )
+
+
+@functools.cache
+def _compiled(config: PreprocessingConfig) -> tf.types.experimental.GenericFunction:
+    """`_examine` for one configuration, traced once."""
+    return pipeline.graph(_examine, config)
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:

@@ -1,25 +1,63 @@
-"""What is written while a run trains. Ordinary Keras callbacks, driven by `loop.py`."""
+"""What a run writes while it trains: tables and the terminal's line. Driven by `loop.py`."""
 
 import csv
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from bone_age_tf import record
 from bone_age_tf.manifest import write_text
+from bone_age_tf.metrics import AGE_BANDS, age_band
 
-SHEET_ROWS = 2
-SHEET_COLUMNS = 4
+REPEATABLE = ("epoch", "mae_months", "learning_rate", "validation_mae_months")
+"""Columns of `history.csv`: the same in every repetition of a run."""
+SPEED = ("epoch", "images_per_second", "waiting_share", "seconds")
+"""Columns of `speed.csv`: other ones in every repetition."""
+WORTH_A_WORD = 0.02
+"""Share of an epoch's time spent waiting for data from which the terminal shows it."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ValidationResult:
+    """One validation: a row for each radiograph, in the order of the split."""
+
+    bone_age_months: np.ndarray
+    """float [n], the labels."""
+    predicted_months: np.ndarray
+    """float [n]."""
+    sex: np.ndarray
+    """int [n], values of `record.Sex`."""
+
+    @property
+    def errors_months(self) -> np.ndarray:
+        """float [n], predicted - true."""
+        return self.predicted_months - self.bone_age_months
+
+    def mae_by_sex(self) -> dict[str, float]:
+        """MAE in months of each sex that there is."""
+        return self._mae_by(record.SEX_NAMES, [record.SEX_NAMES[sex] for sex in self.sex])
+
+    def mae_by_age(self) -> dict[str, float]:
+        """MAE in months of each band of the true bone age that there is."""
+        return self._mae_by(AGE_BANDS, [age_band(float(age)) for age in self.bone_age_months])
+
+    def _mae_by(self, names: Sequence[str] | dict[str, Any], groups: list[str]) -> dict[str, float]:
+        errors, of = np.abs(self.errors_months), np.array(groups)
+        return {name: float(errors[of == name].mean()) for name in names if name in groups}
 
 
 class HistoryCsv(keras.callbacks.Callback):
-    """`history.csv`: one row for each epoch, the whole file each time."""
+    """`history.csv`: the `REPEATABLE` numbers of each epoch, the whole file each time.
 
-    def __init__(self, path: Path, rows: list[dict[str, Any]]) -> None:
+    `rows` is the loop's own list, a dict for each finished epoch (epochs count from 1).
+    """
+
+    def __init__(self, path: Path, rows: Sequence[dict[str, Any]]) -> None:
         super().__init__()
         self._path = path
         self._rows = rows
@@ -34,39 +72,40 @@ class HistoryCsv(keras.callbacks.Callback):
         self._write()
 
     def _write(self) -> None:
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, fieldnames=list(self._rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self._rows)
-        write_text(self._path, stream.getvalue())
+        columns = [name for name in REPEATABLE if name in self._rows[0]]
+        write_text(self._path, _table(columns, self._rows))
 
 
-class TensorBoardLog(keras.callbacks.Callback):
-    """Scalars of every epoch, and once a sheet of augmented inputs."""
+class SpeedCsv(keras.callbacks.Callback):
+    """`speed.csv`: how fast each epoch was, those of earlier processes included.
 
-    def __init__(self, folder: Path, sample: Callable[[], np.ndarray]) -> None:
+    Radiographs per second, the share (0..1) of the time spent waiting for data, and seconds. A
+    resumed epoch counts from where it was resumed.
+    """
+
+    def __init__(self, path: Path) -> None:
         super().__init__()
-        self._writer = tf.summary.create_file_writer(str(folder))
-        self._sample = sample
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Write the sheet of the inputs as the network sees them."""
-        with self._writer.as_default():
-            tf.summary.image("augmented inputs", sheet(self._sample())[np.newaxis], step=0)
+        self._path = path
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Write the epoch's numbers."""
-        with self._writer.as_default():
-            for name, value in (logs or {}).items():
-                tf.summary.scalar(name, value, step=epoch + 1)
-        self._writer.flush()
+        """Add the epoch's row, in place of one of the same epoch and of later ones."""
+        earlier = [row for row in read_rows(self._path) if int(row["epoch"]) <= epoch]
+        write_text(self._path, _table(SPEED, [*earlier, {"epoch": epoch + 1, **(logs or {})}]))
 
 
 class ProgressReport(keras.callbacks.Callback):
-    """Calls `notify("train", done, total, detail)` after every step, counted in radiographs."""
+    """Calls `notify("train", done, total, detail)` after every step, counted in radiographs.
+
+    `rows` are those of `HistoryCsv`: a resumed run shows its last validation from the start.
+    """
 
     def __init__(
-        self, notify: Callable[[str, int, int, str], None], steps: int, batch_size: int, epochs: int
+        self,
+        notify: Callable[[str, int, int, str], None],
+        steps: int,
+        batch_size: int,
+        epochs: int,
+        rows: Sequence[dict[str, Any]] = (),
     ) -> None:
         super().__init__()
         self._notify = notify
@@ -74,35 +113,55 @@ class ProgressReport(keras.callbacks.Callback):
         self._batch_size = batch_size
         self._epochs = epochs
         self._epoch = 0
+        self._best = float("inf")
         self._validation = ""
+        self._waiting = 0.0
+        for row in rows:
+            self._keep(row.get("validation_mae_months"))
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remember which epoch it is; the first one starts the clock."""
+        """Report from which step on; the first report starts the clock."""
         self._epoch = epoch
-        self._report(
-            int((logs or {}).get("step", 0)), f"epoch {epoch + 1}/{self._epochs}{self._validation}"
-        )
+        self._report(int((logs or {}).get("step", 0)))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Report one more batch."""
-        mae = (logs or {}).get("mae_months", float("nan"))
-        detail = f"epoch {self._epoch + 1}/{self._epochs}  MAE {mae:.1f} months{self._validation}"
-        self._report(batch + 1, detail)
-
-    def _report(self, batch: int, detail: str) -> None:
-        steps = self._epoch * self._steps + batch
-        total = self._epochs * self._steps
-        self._notify("train", steps * self._batch_size, total * self._batch_size, detail)
+        """Report what is finished with step `batch` of the epoch (from 0)."""
+        logs = logs or {}
+        self._waiting = logs.get("waiting_share", self._waiting)
+        self._report(batch + 1, f"MAE {logs.get('mae_months', float('nan')):.1f} months")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep the validation's result for the line."""
-        value = (logs or {}).get("validation_mae_months")
-        self._validation = f"  validation {value:.2f}" if value is not None else ""
+        """Keep validation and waiting for the line."""
+        logs = logs or {}
+        self._waiting = logs.get("waiting_share", self._waiting)
+        self._keep(logs.get("validation_mae_months"))
+
+    def _keep(self, mae_months: float | None) -> None:
+        if mae_months is not None:
+            best = "best" if mae_months < self._best else f"best {self._best:.2f}"
+            self._best = min(mae_months, self._best)
+            self._validation = f"validation {mae_months:.2f} ({best})"
+
+    def _report(self, batch: int, mae: str = "") -> None:
+        done = (self._epoch * self._steps + batch) * self._batch_size
+        total = self._epochs * self._steps * self._batch_size
+        waits = self._waiting > WORTH_A_WORD
+        waiting = f"{self._waiting:.0%} waiting for data" if waits else ""
+        parts = (f"epoch {self._epoch + 1}/{self._epochs}", mae, self._validation, waiting)
+        self._notify("train", done, total, "  ".join(part for part in parts if part))
 
 
-def sheet(images: np.ndarray) -> np.ndarray:
-    """uint8 [N, height, width, 1] -> one picture of `SHEET_ROWS` x `SHEET_COLUMNS` of them."""
-    count = SHEET_ROWS * SHEET_COLUMNS
-    images = np.concatenate([images, np.zeros((count, *images.shape[1:]), images.dtype)])[:count]
-    rows = images.reshape(SHEET_ROWS, SHEET_COLUMNS, *images.shape[1:])
-    return np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table that is written here; none where there is no file yet."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _table(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()

@@ -6,6 +6,7 @@ every variable of the model and the optimizer is kept, with the place in the dat
 
 import dataclasses
 import json
+import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,12 +30,26 @@ class Progress:
     """Epochs that are finished."""
     step: int = 0
     """Steps of the current epoch that are finished."""
-    loss_sum: float = 0.0
+    error_sum: float = 0.0
     """Sum of the absolute errors, in months, over those steps' radiographs."""
+    radiographs: float = 0.0
+    """Number of those."""
     best_mae_months: float | None = None
     """Lowest validation MAE so far."""
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One row for each finished epoch."""
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Replace a file of weights; it is whole at every moment."""
+    aside = path.with_name(f".{path.name}")
+    try:
+        model.save_weights(aside)
+        with aside.open("rb") as stream:
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def save(folder: Path, variables: Sequence[keras.Variable], progress: Progress) -> None:

@@ -1,30 +1,46 @@
-"""The training loop: steps, validation with averaged weights, checkpoints.
+"""The training loop: steps on any number of devices, validation, checkpoints.
 
-It drives ordinary Keras callbacks. One step's loss is the sum of absolute errors over the global
-batch divided by its size, so that the number of devices does not change it.
+It drives ordinary Keras callbacks. What a setting means does not depend on the number of devices:
+a batch is cut into slices, each device sums its errors and gradients over its slices, and the sums
+over all devices, divided by the number of radiographs, are clipped and applied.
 """
 
 import contextlib
 import dataclasses
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import FrameType
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf import record
 from bone_age_tf.config import TrainConfig
 from bone_age_tf.errors import InterruptedBySignalError
-from bone_age_tf.input_pipeline import TrainingBatches
 from bone_age_tf.training import checkpoint
+from bone_age_tf.training.callbacks import ValidationResult
+from bone_age_tf.training.interruption import StopRequest, stop_signals
+from bone_age_tf.training.strategy import Devices, all_reduce_sum
 
 BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"
+
+Slice = tuple[Any, Any]
+"""Inputs of the model and their targets."""
+
+
+class Batches(Protocol):
+    """What a run learns from."""
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        ...
+
+    def epoch(self, number: int, *, skip: int = 0) -> tf.data.Dataset:
+        """Slices of the batches: for each pass one for every replica of this worker."""
+        ...
 
 
 @dataclasses.dataclass(eq=False)
@@ -33,176 +49,259 @@ class Loop:
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    strategy: tf.distribute.Strategy
-    batches: TrainingBatches
-    validation: tf.data.Dataset | None
-    """Batches of ({"image", "sex"}, bone_age_months)."""
-    batch_size: int
-    loss_scale_months: float
-    """Absolute errors are divided by this before the gradient is taken."""
+    devices: Devices
+    settings: TrainConfig
+    batches: Batches
+    errors: Callable[[Any, Any], tf.Tensor]
+    """(outputs, targets) -> the error of each radiograph, float32 [N]; their mean is minimized."""
+    error_scale: float
+    """Errors are divided by this before the gradient is taken."""
+    validation: Callable[[], tf.data.Dataset] | None
+    """Slices of the validation split (`input_pipeline.ordered_slices`)."""
+    validation_count: int
+    trunk: keras.layers.Layer | None
+    """What `train.head_epochs` keeps as it is."""
     folder: Path
+    validated: ValidationResult | None = None
+    """The last validation."""
+
+    def __post_init__(self) -> None:
+        self._tracked = [v for v in self.model.variables if "float" in v.dtype]
+        self._averages: list[keras.Variable] = []
+        self._own: list[np.ndarray] = []
+        if self.settings.ema_momentum:
+            with self.devices.scope():
+                self._averages = [
+                    keras.Variable(v.numpy(), trainable=False, dtype=v.dtype) for v in self._tracked
+                ]
 
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that a checkpoint keeps, seed generators included."""
-        return [*self.model.variables, *self.optimizer.variables]
+        return [*self.model.variables, *self.optimizer.variables, *self._averages]
 
     def run(
-        self,
-        epochs: int,
-        progress: checkpoint.Progress,
-        callbacks: Sequence[keras.callbacks.Callback],
+        self, progress: checkpoint.Progress, callbacks: Sequence[keras.callbacks.Callback]
     ) -> None:
-        """Train until `epochs` are finished. Raises `InterruptedBySignalError` when told to stop."""
+        """Train to the last epoch. Raises `InterruptedBySignalError` when told to stop."""
         driven = keras.callbacks.CallbackList(list(callbacks), model=self.model)
-        with _stop_signals() as stop:
+        self.model.stop_training = False
+        with stop_signals() as stop, self.devices.explained():
             driven.on_train_begin()
-            while progress.epoch < epochs:
+            while progress.epoch < self.settings.epochs and not self.model.stop_training:
                 driven.on_epoch_begin(progress.epoch, {"step": progress.step})
-                logs = self._epoch(progress, driven, stop)
+                logs = self._train(progress, driven, stop) | self._validate(progress, driven, stop)
+                self._finish_epoch(progress, logs)
                 driven.on_epoch_end(progress.epoch - 1, logs)
             driven.on_train_end()
 
-    def _epoch(
+    # === An epoch ===
+
+    def _train(
         self,
         progress: checkpoint.Progress,
         callbacks: keras.callbacks.CallbackList,
-        stop: "_StopRequest",
+        stop: StopRequest,
     ) -> dict[str, float]:
-        start = time.monotonic()
-        first_step = progress.step
-        data = self.strategy.experimental_distribute_dataset(
-            self.batches.epoch(progress.epoch, skip=first_step)
+        """The steps of an epoch that are not done yet."""
+        if self.trunk is not None:
+            self.trunk.trainable = progress.epoch >= self.settings.head_epochs
+        start = saved = time.monotonic()
+        first, waiting = progress.radiographs, 0.0
+        iterator = self.devices.iterate(
+            lambda: self.batches.epoch(progress.epoch, skip=progress.step)
         )
-        for inputs, months in data:
-            progress.loss_sum += float(self._distributed_step(inputs, months))
-            progress.step += 1
-            mae = progress.loss_sum / (progress.step * self.batch_size)
-            callbacks.on_train_batch_end(progress.step - 1, {"mae_months": mae})
-            if stop.signal_number and progress.step < self.batches.steps:
-                self._save_and_stop(progress, stop.signal_number)
-        seconds = time.monotonic() - start
-        images = (progress.step - first_step) * self.batch_size
-        logs = {
-            "mae_months": progress.loss_sum / (progress.step * self.batch_size),
+        logs: dict[str, float] = {}
+        while progress.step < self.batches.steps:
+            count = min(self.settings.steps_per_call, self.batches.steps - progress.step)
+            callbacks.on_train_batch_begin(progress.step)
+            rows = self._steps(iterator, count, stop)
+            for errors, radiographs, waited, _ in rows:
+                progress.error_sum += errors
+                progress.radiographs += radiographs
+                waiting += waited
+            progress.step += count
+            seconds = time.monotonic() - start
+            logs = {
+                "mae_months": progress.error_sum / progress.radiographs,
+                "images_per_second": (progress.radiographs - first) / seconds,
+                "waiting_share": waiting / seconds,
+            }
+            callbacks.on_train_batch_end(progress.step - 1, logs)
+            if rows[-1, 3] and progress.step < self.batches.steps:
+                self._save_and_stop(progress, stop)
+            if time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
+                self._save(progress)
+                saved = time.monotonic()
+        return logs | {
+            "mae_months": progress.error_sum / progress.radiographs,
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
-            "images_per_second": images / seconds,
+            "seconds": time.monotonic() - start,
         }
-        logs |= self._judge(progress)
-        progress.epoch, progress.step, progress.loss_sum = progress.epoch + 1, 0, 0.0
-        progress.history.append({"epoch": progress.epoch, **logs})
-        checkpoint.save(self.folder, self.variables, progress)
-        if stop.signal_number:
-            self._save_and_stop(progress, stop.signal_number)
-        return logs
 
-    def _judge(self, progress: checkpoint.Progress) -> dict[str, float]:
-        """Validate and keep the averaged weights: always as `last`, as `best` where they are."""
-        with self._averaged_weights():
-            self.model.save_weights(self.folder / LAST_WEIGHTS)
+    def _steps(self, iterator: Iterator[Slice], count: int, stop: StopRequest) -> np.ndarray:
+        """`count` steps -> of each: sum of errors, radiographs, seconds of waiting, stop requests."""
+        is_stopping = tf.constant(float(bool(stop.signal_number)), tf.float64)
+        is_whole = self.trunk is None or self.trunk.trainable
+        return self._call(iterator, tf.constant(count), is_stopping, is_whole).numpy()
+
+    def _validate(
+        self,
+        progress: checkpoint.Progress,
+        callbacks: keras.callbacks.CallbackList,
+        stop: StopRequest,
+    ) -> dict[str, float]:
+        """Judge and keep the averaged weights: always as `last`, as `best` where they are."""
+        with self._averaged():
+            self._save_weights(LAST_WEIGHTS)
             if self.validation is None:
-                self.model.save_weights(self.folder / BEST_WEIGHTS)
+                self._save_weights(BEST_WEIGHTS)
                 return {}
-            errors = np.concatenate(
-                [np.abs(self._predict(inputs) - months) for inputs, months in self.validation]
-            )
-            mae = float(errors.mean())
+            callbacks.on_test_begin()
+            predicted, months, sex = self._predict_all(self.validation, progress, stop)
+            self.validated = ValidationResult(months, predicted, sex.astype(int))
+            mae = float(np.abs(predicted - months).mean())
+            callbacks.on_test_end({"mae_months": mae})
             if progress.best_mae_months is None or mae < progress.best_mae_months:
                 progress.best_mae_months = mae
-                self.model.save_weights(self.folder / BEST_WEIGHTS)
+                self._save_weights(BEST_WEIGHTS)
         return {"validation_mae_months": mae}
 
-    @contextlib.contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        """The model with the optimizer's moving average, where it keeps one, instead of its own."""
-        own = [variable.numpy() for variable in self.model.trainable_variables]
-        self.optimizer.finalize_variable_values(self.model.trainable_variables)
-        try:
-            yield
-        finally:
-            for variable, value in zip(self.model.trainable_variables, own, strict=True):
-                variable.assign(value)
+    def _predict_all(
+        self,
+        slices: Callable[[], tf.data.Dataset],
+        progress: checkpoint.Progress,
+        stop: StopRequest,
+    ) -> np.ndarray:
+        """Predicted months, true months and sex, float64 [3, n], of the validation split."""
+        found: list[np.ndarray] = []
+        iterator = self.devices.iterate(slices)
+        while sum(map(len, found)) < self.validation_count:
+            found.append(self._predict(iterator).numpy())
+            if stop.signal_number and self.devices.workers == 1:
+                self._save_and_stop(progress, stop)
+        return np.concatenate(found)[: self.validation_count].T
 
-    def _save_and_stop(self, progress: checkpoint.Progress, signal_number: int) -> None:
-        checkpoint.save(self.folder, self.variables, progress)
+    def _finish_epoch(self, progress: checkpoint.Progress, logs: dict[str, float]) -> None:
+        columns = ("mae_months", "learning_rate", "validation_mae_months")
+        row = {name: logs[name] for name in columns if name in logs}
+        progress.epoch += 1
+        progress.history.append({"epoch": progress.epoch, **row})
+        progress.step, progress.error_sum, progress.radiographs = 0, 0.0, 0.0
+        self._save(progress)
+
+    # === What lies in the folder ===
+
+    def _save(self, progress: checkpoint.Progress) -> None:
+        if self.devices.is_chief:
+            checkpoint.save(self.folder, self.variables, progress)
+
+    def _save_weights(self, name: str) -> None:
+        if self.devices.is_chief:
+            checkpoint.save_weights(self.model, self.folder / name)
+
+    def _save_and_stop(self, progress: checkpoint.Progress, stop: StopRequest) -> None:
+        stop.seen.set()
+        self._restore_own()
+        self._save(progress)
         raise InterruptedBySignalError(
             f"stopped in epoch {progress.epoch + 1} after {progress.step} of {self.batches.steps} steps; "
             "everything is saved. The same command goes on from here.",
-            signal_number,
+            stop.signal_number or 15,
         )
 
-    @tf.function
-    def _distributed_step(self, inputs: dict[str, tf.Tensor], months: tf.Tensor) -> tf.Tensor:
-        sums = self.strategy.run(self._step, args=(inputs, months))
-        return self.strategy.reduce(tf.distribute.ReduceOp.SUM, sums, axis=None)
-
-    def _step(self, inputs: dict[str, tf.Tensor], months: tf.Tensor) -> tf.Tensor:
-        """One device's part of a step; returns its sum of absolute errors in months."""
-        with tf.GradientTape() as tape:
-            error_sum = tf.reduce_sum(tf.abs(self.model(inputs, training=True) - months))
-            loss = error_sum / (self.batch_size * self.loss_scale_months)
-            scaled = self.optimizer.scale_loss(loss)
-        variables = self.model.trainable_variables
-        gradients = tape.gradient(scaled, [variable.value for variable in variables])
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return error_sum
+    # === Graphs ===
 
     @tf.function(reduce_retracing=True)
-    def _predict(self, inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-        return self.model(inputs, training=False)
+    def _call(
+        self, iterator: Iterator[Slice], count: tf.Tensor, is_stopping: tf.Tensor, is_whole: bool
+    ) -> tf.Tensor:
+        """`count` steps, float64 [count, 4]; `is_whole`: the trunk learns, too."""
+        del is_whole  # a graph of its own for each
+        if self.settings.steps_per_call == 1:
+            return self._step(iterator, is_stopping)[tf.newaxis]
+        rows = tf.TensorArray(tf.float64, size=count, element_shape=(4,))
+        for number in tf.range(count):
+            rows = rows.write(number, self._step(iterator, is_stopping))
+        return rows.stack()
 
+    def _step(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
+        before = tf.timestamp()
+        slices = [next(iterator) for _ in range(self.settings.accumulation_passes)]
+        waited = tf.timestamp() - before
+        sums = self.devices.total(self.devices.run(self._learn, slices, is_stopping))
+        self._average()
+        return tf.stack([sums[0], sums[1], waited, sums[2]])
 
-def make_optimizer(settings: TrainConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """AdamW with linear warm-up, then a cosine to 1 %, and a moving average of the weights."""
-    warmup = min(settings.warmup_steps, max(total_steps // 2, 1))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(total_steps - warmup, 1),
-        alpha=0.01,
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup,
-    )
-    return keras.optimizers.AdamW(
-        schedule,
-        weight_decay=settings.weight_decay,
-        use_ema=settings.ema_momentum > 0,
-        ema_momentum=settings.ema_momentum,
-    )
+    def _learn(self, slices: Sequence[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
+        """One device's part of a step -> its sum of errors, radiographs, stop requests."""
+        variables = self.model.trainable_variables
+        gradients: list[tf.Tensor] = []
+        error_sum, radiographs = tf.zeros((), tf.float64), tf.zeros(())
+        for piece in slices:
+            with tf.control_dependencies(gradients):  # one pass after another: less memory
+                inputs, targets = tf.nest.map_structure(tf.identity, piece)
+            errors, found = self._gradients(inputs, targets, variables)
+            if gradients:
+                found = [old + new for old, new in zip(gradients, found, strict=True)]
+            gradients = found
+            error_sum += tf.reduce_sum(tf.cast(errors, tf.float64))
+            radiographs += tf.cast(tf.size(errors), tf.float32)
+        *gradients, together = all_reduce_sum([*gradients, radiographs])
+        if self.settings.last_batch == "keep":
+            rest = self.settings.batch_size / together
+            gradients = [gradient * rest for gradient in gradients]
+        self.optimizer.apply(gradients, variables)
+        return tf.stack([error_sum, tf.cast(radiographs, tf.float64), is_stopping])
 
+    def _gradients(
+        self, inputs: Any, targets: Any, variables: Sequence[keras.Variable]
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Errors [N], and the gradient of their sum over the size of a whole batch."""
+        with tf.GradientTape() as tape:
+            errors = self.errors(self.model(inputs, training=True), targets)
+            loss = tf.reduce_sum(errors) / (self.settings.batch_size * self.error_scale)
+            scaled = self.optimizer.scale_loss(loss)
+        found: Any = tape.gradient(scaled, [variable.value for variable in variables])
+        return errors, [tf.convert_to_tensor(gradient) for gradient in found]
 
-def validation_batches(examples: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    """Records -> batches of the model's inputs and the bone age."""
-    return examples.map(
-        lambda example: (
-            {record.IMAGE: example[record.IMAGE], record.SEX: example[record.SEX]},
-            example[record.BONE_AGE_MONTHS],
-        )
-    ).batch(batch_size)
+    @tf.function
+    def _predict(self, iterator: Iterator[Slice]) -> tf.Tensor:
+        """Predicted months, true months and sex of one batch, float64 [N, 3], on every worker."""
+        return self.devices.concatenated(self.devices.run(self._judge, next(iterator)))
 
+    def _judge(self, batch: Slice) -> tf.Tensor:
+        inputs, months = batch
+        predicted = self.model(inputs, training=False)
+        columns = [predicted, months, inputs["sex"]]
+        return tf.stack([tf.cast(column, tf.float64) for column in columns], axis=1)
 
-@dataclasses.dataclass(eq=False)
-class _StopRequest:
-    signal_number: int = 0
+    # === The averaged weights ===
 
+    def _average(self) -> None:
+        """Move the averages towards the variables; the first step makes them equal."""
+        if self._averages:
+            is_first = self.optimizer.iterations == 1
+            momentum = tf.where(is_first, 0.0, self.settings.ema_momentum)
+            self.devices.update(
+                self._averages,
+                self._tracked,
+                lambda old, new: momentum * old + (1 - momentum) * new,
+            )
 
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[_StopRequest]:
-    """SIGINT and SIGTERM ask the loop to stop after its step; a second one acts at once."""
-    request = _StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request
-        return
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    @contextlib.contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The model with the averages instead of its own variables."""
+        if self._averages:
+            self._own = [variable.numpy() for variable in self._tracked]
+            for variable, average in zip(self._tracked, self._averages, strict=True):
+                variable.assign(average)
+        try:
+            yield
+        finally:
+            self._restore_own()
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        request.signal_number = number
-        for known, handler in previous.items():
-            signal.signal(known, handler)
-
-    for number in previous:
-        signal.signal(number, ask)
-    try:
-        yield request
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    def _restore_own(self) -> None:
+        for variable, value in zip(self._tracked, self._own, strict=False):
+            variable.assign(value)
+        self._own = []

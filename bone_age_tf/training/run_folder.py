@@ -60,9 +60,9 @@ def require_same_run(folder: Path, description: dict[str, Any]) -> None:
 
 
 def _differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """A line for every setting that is not the same; versions and results may differ."""
+    """A line for every setting that is not the same; versions, results and logs may differ."""
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        keys = [key for key in new if key not in ("versions", "result")]
+        keys = [key for key in new if key not in ("versions", "result", "logging")]
         return [
             line
             for key in keys

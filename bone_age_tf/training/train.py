@@ -3,37 +3,52 @@
 | file                | what                                                                    |
 |---------------------|-------------------------------------------------------------------------|
 | `run.json`          | resolved configuration, data set and preprocessing, versions, result    |
-| `history.csv`       | one row for each epoch                                                  |
+| `history.csv`       | one row for each epoch, the same in every repetition of the run         |
+| `speed.csv`         | images/s, share of time spent waiting for data, seconds of each epoch   |
 | `best.weights.h5`   | averaged weights of the epoch with the lowest validation MAE            |
 | `last.weights.h5`   | averaged weights of the last epoch                                      |
 | `checkpoint.npz`    | the whole state, from which the same command goes on                    |
-| `tensorboard/`      | scalars and a sheet of augmented inputs                                 |
+| `tensorboard/`      | scalars, figures of the validation, a sheet of augmented inputs         |
+| `trackers.json`     | the run's names at Weights & Biases and MLflow, where they are used     |
 """
 
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import locks, record
-from bone_age_tf.config import ExperimentConfig
+from bone_age_tf.config import ExperimentConfig, TrainConfig
 from bone_age_tf.errors import UsageError
-from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
+from bone_age_tf.input_pipeline import (
+    PreparedRadiographs,
+    Share,
+    TrainingBatches,
+    ordered_slices,
+)
 from bone_age_tf.manifest import versions, write_json
 from bone_age_tf.models.backbones import find_backbone, load_trunk_weights
+from bone_age_tf.models.batch_normalization import synchronize_normalization
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing import localizer
 from bone_age_tf.preprocessing.regions import crop_of
+from bone_age_tf.record_files import RecordFiles
 from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
 from bone_age_tf.training import callbacks, checkpoint, loop, run_folder, strategy
+from bone_age_tf.training.optimizer import layer_rates, make_optimizer
+from bone_age_tf.training.strategy import Devices
+from bone_age_tf.training.trackers import log_callbacks
 
 log = logging.getLogger(__name__)
 
+Notify = Callable[[str, int, int, str], None]
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
 
@@ -54,7 +69,7 @@ def train(
     run: str,
     weights: str = "imagenet",
     fresh: bool = False,
-    on_progress: Callable[[str, int, int, str], None] | None = None,
+    on_progress: Notify | None = None,
 ) -> TrainReport:
     """Train until the configured epochs are finished, from the run's checkpoint where it has one.
 
@@ -62,95 +77,189 @@ def train(
     begun with other settings or data, `InterruptedBySignalError` after SIGINT or SIGTERM.
     """
     folder = Path(run)
+    devices = strategy.choose_devices()
     radiographs = PreparedRadiographs.open(data)
     radiographs.require_labels(TRAINING_SPLIT)
-    config = _resolve(config, radiographs)
+    config = _resolve(config, radiographs, devices)
     _require_trunk(config, radiographs)
     run_folder.require_run_folder(folder)
-    busy = f"{folder}: another process is training in this folder. Wait for it, or choose another --run."
-    with locks.held(folder / run_folder.LOCK, busy):
+    with _held(folder, devices):
         description = _describe(config, radiographs, weights)
         if not fresh:
             run_folder.require_same_run(folder, description)
         notify = on_progress or (lambda stage, done, total, detail: None)
-        return _train(config, radiographs, folder, description, weights, fresh, notify)
+        return _train(config, radiographs, devices, folder, description, weights, fresh, notify)
+
+
+@contextlib.contextmanager
+def _held(folder: Path, devices: Devices) -> Iterator[None]:
+    """The run folder, for the one process that writes it."""
+    busy = f"{folder}: another process is training in this folder. Wait for it, or choose another --run."
+    with (
+        locks.held(folder / run_folder.LOCK, busy) if devices.is_chief else contextlib.nullcontext()
+    ):
+        yield
 
 
 def _train(
     config: ExperimentConfig,
     radiographs: PreparedRadiographs,
+    devices: Devices,
     folder: Path,
     description: dict[str, Any],
     weights: str,
     fresh: bool,
-    notify: Callable[[str, int, int, str], None],
+    notify: Notify,
 ) -> TrainReport:
-    keras.utils.set_random_seed(config.train.seed)
-    devices = strategy.choose_strategy()
-    batches = TrainingBatches(
+    seed_everything(config.train)
+    share = Share(devices.worker, devices.workers, devices.local_replicas)
+    batches = TrainingBatches(radiographs, TRAINING_SPLIT, config.augmentation, config.train, share)
+    has_checkpoint = (folder / checkpoint.FILE).exists() and not fresh
+    model, optimizer = _build(
+        config,
         radiographs,
-        TRAINING_SPLIT,
-        config.augmentation,
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-        cache=config.train.cache,
+        devices,
+        description["precision"],
+        batches.steps,
+        weights=None if has_checkpoint else weights,
     )
-    with devices.scope():
-        model = build_bone_age_model(
-            config.model,
-            radiographs.frame,
-            region=config.data.region,
-            precision=description["precision"],
-        )
-        if fresh or not (folder / checkpoint.FILE).exists():
-            load_trunk_weights(model.get_layer(config.model.trunk), weights)
-        optimizer = _optimizer(config, batches.steps, description["precision"])
-        optimizer.build(model.trainable_variables)
-    validation = _validation(radiographs, config.train.batch_size)
-    if fresh:
-        run_folder.clear(folder)  # only now that nothing can be refused any more
-    localizer.keep_beside(radiographs.manifest.preprocessing, folder)
-    if not (folder / RUN_FILE).exists():
-        write_json(folder / RUN_FILE, description)
     engine = loop.Loop(
         model=model,
         optimizer=optimizer,
-        strategy=devices,
+        devices=devices,
+        settings=config.train,
         batches=batches,
-        validation=validation,
-        batch_size=config.train.batch_size,
-        loss_scale_months=float(config.model.age_sd_months or 1),
+        errors=absolute_errors,
+        error_scale=float(config.model.age_sd_months or 1),
+        validation=_validation(radiographs, config.train.batch_size, share),
+        validation_count=radiographs.manifest.splits.get(VALIDATION_SPLIT, 0),
+        trunk=model.get_layer(config.model.trunk),
         folder=folder,
     )
-    progress = checkpoint.restore(folder, engine.variables)
-    if progress is None:
-        progress = checkpoint.Progress()
-    else:
+    logs = _callbacks(config, engine, radiographs, folder, description) if devices.is_chief else []
+    if devices.is_chief:
+        _begin(folder, radiographs, description, fresh)
+    devices.agree([0], "the start")  # the others wait for the chief's folder
+    progress = checkpoint.restore(folder, engine.variables) or checkpoint.Progress()
+    devices.agree([progress.epoch, progress.step], "where to go on")
+    if progress.epoch or progress.step:
         log.info("going on after epoch %d, step %d", progress.epoch, progress.step)
-    epochs = config.train.epochs
-    engine.run(
-        epochs,
-        progress,
-        [
+    _say_devices(devices, batches.steps)
+    if devices.is_chief:
+        steps, size, epochs = batches.steps, config.train.batch_size, config.train.epochs
+        logs = [
             callbacks.HistoryCsv(folder / "history.csv", progress.history),
-            callbacks.TensorBoardLog(folder / "tensorboard", lambda: _sample(batches)),
-            callbacks.ProgressReport(notify, batches.steps, config.train.batch_size, epochs),
-        ],
+            *logs,
+            callbacks.ProgressReport(notify, steps, size, epochs, rows=progress.history),
+        ]
+    engine.run(progress, logs)
+    if devices.is_chief:
+        result = {
+            "epochs": progress.epoch,
+            "best_validation_mae_months": progress.best_mae_months,
+        }
+        write_json(folder / RUN_FILE, description | {"result": result})
+    return TrainReport(progress.epoch, progress.best_mae_months, progress.history)
+
+
+def seed_everything(settings: TrainConfig) -> None:
+    """Initial weights and dropout from the seed; the same bits on a GPU, too, where that is wanted."""
+    keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def absolute_errors(predicted: tf.Tensor, months: tf.Tensor) -> tf.Tensor:
+    """Absolute error of each radiograph in months, [N]."""
+    return tf.abs(predicted - months)
+
+
+def _build(
+    config: ExperimentConfig,
+    radiographs: PreparedRadiographs,
+    devices: Devices,
+    precision: str,
+    steps: int,
+    *,
+    weights: str | None,
+) -> tuple[keras.Model, keras.optimizers.Optimizer]:
+    """Model and optimizer on every device; `weights` None: a checkpoint will be read."""
+    with devices.scope():
+        model = build_bone_age_model(
+            config.model, radiographs.frame, region=config.data.region, precision=precision
+        )
+        trunk = model.get_layer(config.model.trunk)
+        if weights is not None:
+            load_trunk_weights(trunk, weights)
+        several = devices.replicas > 1
+        if {"auto": several, "synchronized": True}.get(config.train.normalization, False):
+            synchronize_normalization(trunk)
+        rates = layer_rates(model, trunk, config.train.first_layer_rate)
+        optimizer = make_optimizer(config.train, steps * config.train.epochs, precision, rates)
+        optimizer.build(model.trainable_variables)
+    return model, optimizer
+
+
+def _begin(
+    folder: Path, radiographs: PreparedRadiographs, description: dict[str, Any], fresh: bool
+) -> None:
+    """The folder of a run that begins; nothing can be refused any more."""
+    if fresh:
+        run_folder.clear(folder)
+    localizer.keep_beside(radiographs.manifest.preprocessing, folder)
+    if not (folder / RUN_FILE).exists():
+        write_json(folder / RUN_FILE, description)
+
+
+def _callbacks(
+    config: ExperimentConfig,
+    engine: loop.Loop,
+    radiographs: PreparedRadiographs,
+    folder: Path,
+    description: dict[str, Any],
+) -> list[keras.callbacks.Callback]:
+    """Speed, TensorBoard and trackers."""
+
+    def sample() -> np.ndarray:
+        inputs, _ = next(iter(engine.batches.epoch(0)))
+        return inputs[record.IMAGE].numpy()
+
+    def pictures(rows: Sequence[int]) -> np.ndarray:
+        files = RecordFiles(radiographs.paths(VALIDATION_SPLIT))
+        serialized = tf.constant(files.read(np.array(rows)).tolist())
+        return radiographs.decode(serialized)[record.IMAGE].numpy()
+
+    return log_callbacks(
+        config,
+        folder,
+        description=description,
+        sample=sample,
+        validated=lambda: engine.validated,
+        pictures=pictures,
     )
-    result = {"epochs": epochs, "best_validation_mae_months": progress.best_mae_months}
-    write_json(folder / RUN_FILE, description | {"result": result})
-    return TrainReport(epochs, progress.best_mae_months, progress.history)
 
 
-def _resolve(config: ExperimentConfig, radiographs: PreparedRadiographs) -> ExperimentConfig:
-    """Fill in what is taken from the training split, and from it alone."""
+def _say_devices(devices: Devices, steps: int) -> None:
+    if devices.replicas > 1:
+        log.info(
+            f"worker {devices.worker + 1} of {devices.workers}, {devices.local_replicas} devices each, "
+            f"{steps} steps an epoch"
+        )
+
+
+def _resolve(
+    config: ExperimentConfig, radiographs: PreparedRadiographs, devices: Devices
+) -> ExperimentConfig:
+    """Fill in what is taken from the training split, and from it alone; and the readers."""
     labels = radiographs.manifest.labels[TRAINING_SPLIT]
     model = config.model
     if model.age_mean_months is None:
         model = dataclasses.replace(model, age_mean_months=labels["mean_months"])
     if model.age_sd_months is None:
         model = dataclasses.replace(model, age_sd_months=max(labels["sd_months"], 1.0))
-    return dataclasses.replace(config, model=model)
+    readers = config.train.readers or devices.workers
+    settings = dataclasses.replace(config.train, readers=readers)
+    return dataclasses.replace(config, model=model, train=settings)
 
 
 def _require_trunk(config: ExperimentConfig, radiographs: PreparedRadiographs) -> None:
@@ -181,22 +290,11 @@ def _describe(
     }
 
 
-def _optimizer(config: ExperimentConfig, steps: int, precision: str) -> keras.optimizers.Optimizer:
-    optimizer = loop.make_optimizer(config.train, steps * config.train.epochs)
-    if precision == "mixed_float16":
-        return keras.optimizers.LossScaleOptimizer(optimizer)
-    return optimizer
-
-
-def _validation(radiographs: PreparedRadiographs, batch_size: int) -> Any:
+def _validation(
+    radiographs: PreparedRadiographs, batch_size: int, share: Share
+) -> Callable[[], tf.data.Dataset] | None:
     if VALIDATION_SPLIT not in radiographs.manifest.splits:
         log.warning("no split %r: the last weights count as the best", VALIDATION_SPLIT)
         return None
     radiographs.require_labels(VALIDATION_SPLIT)
-    return loop.validation_batches(radiographs.examples(VALIDATION_SPLIT), batch_size)
-
-
-def _sample(batches: TrainingBatches) -> np.ndarray:
-    """The first augmented radiographs of the first epoch."""
-    inputs, _ = next(iter(batches.epoch(0)))
-    return inputs[record.IMAGE].numpy()
+    return lambda: ordered_slices(radiographs, VALIDATION_SPLIT, batch_size=batch_size, share=share)

@@ -1,10 +1,12 @@
+import dataclasses
 import hashlib
 import json
+import pickle
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import tensorflow as tf
 from conftest import ROOT, draw_hand, png_without_pixels, write_kaggle_layout
 from filelock import FileLock
 
-from bone_age_tf import record
+from bone_age_tf import cli, record
 from bone_age_tf.config import LabelOptions, PrepareConfig, PreprocessingConfig
 from bone_age_tf.data_prep.prepare import PrepareReport, prepare
+from bone_age_tf.data_prep.shards import ShardResult, ShardTask, write_shard
 from bone_age_tf.errors import (
     EnvironmentFaultError,
     InputDataError,
@@ -58,10 +61,20 @@ def _digests(folder: Path) -> dict[str, str]:
     }
 
 
-def _records(folder: Path) -> dict[str, dict[str, Any]]:
-    paths = sorted(str(path) for path in folder.glob("*.tfrecord-*"))
-    parsed = [record.parse(item) for item in tf.data.TFRecordDataset(paths)]
-    return {str(item["id"].numpy(), "utf-8"): item for item in parsed}
+def _records(folder: Path, shards: str = "*.tfrecord-*") -> dict[str, dict[str, Any]]:
+    """The records, image still encoded, by their identifier."""
+    paths = sorted(str(path) for path in folder.glob(shards))
+    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+    parsed = record.parse_batch(tf.constant(serialized, tf.string))
+    items = [
+        {name: column[row] for name, column in parsed.items()} for row in range(len(serialized))
+    ]
+    return {str(item["id"].numpy(), "utf-8"): item for item in items}
+
+
+def _pixels(item: dict[str, Any], encoding: str = "png") -> np.ndarray:
+    """The image of one record, uint8 [height, width, 1]."""
+    return record.decode_images(item["image"][tf.newaxis], SMALL.frame, encoding)[0].numpy()
 
 
 def _write_blank(path: Path) -> None:
@@ -97,8 +110,7 @@ def test_records_hold_the_labels_and_the_prepared_pixels(raw: Path, tmp_path: Pa
         encoded = (raw / IMAGES / f"{identifier}.png").read_bytes()
         expected = pipeline.prepare_radiograph(tf.constant(encoded), SMALL)
         assert expected.status == "ok"
-        stored = record.decode_image(item["image"], SMALL.frame)
-        np.testing.assert_array_equal(stored, expected.image)
+        np.testing.assert_array_equal(_pixels(item), expected.image)
 
 
 def test_splits_csv_says_where_every_record_is(raw: Path, tmp_path: Path) -> None:
@@ -107,10 +119,7 @@ def test_splits_csv_says_where_every_record_is(raw: Path, tmp_path: Path) -> Non
     lines = [line.split(",") for line in (output / "splits.csv").read_text().splitlines()]
     assert lines[0] == ["id", "sex", "bone_age_months", "split", "group"]
     for split in ("train", "test"):
-        shards = [str(output / shard.name) for shard in load_data_set(output).shards_of(split)]
-        ids = {
-            bytes(record.parse(r)["id"].numpy()).decode() for r in tf.data.TFRecordDataset(shards)
-        }
+        ids = set(_records(output, f"bone_age-{split}.tfrecord-*"))
         assert ids == {line[0] for line in lines[1:] if line[3] == split}
         assert len(ids) == report.splits[split]
     assert report.splits == {"train": 9, "test": 3}
@@ -121,6 +130,7 @@ def test_manifest_holds_what_decides_the_content(raw: Path, tmp_path: Path) -> N
     manifest = load_data_set(tmp_path / "out")
     assert manifest.fingerprint == report.fingerprint == pipeline.fingerprint(SMALL)
     assert manifest.config["seed"] == 0
+    assert manifest.config["encoding"] == manifest.encoding == "png"
     assert manifest.preprocessing == SMALL
     assert manifest.rejects == ()
     ages = [float(line.split(",")[2]) for line in _splits_of(tmp_path / "out", "train")]
@@ -165,6 +175,112 @@ def test_nothing_tells_where_the_source_lay_or_what_else_the_table_says(tmp_path
     for path in (tmp_path / "out").iterdir():
         assert canary.encode() not in path.read_bytes(), path.name
         assert str(tmp_path).encode() not in path.read_bytes(), path.name
+
+
+# === Encoding ===
+
+
+@pytest.fixture
+def both(raw: Path, tmp_path: Path) -> dict[str, Path]:
+    """The same radiographs as a data set of each encoding."""
+    folders = {encoding: tmp_path / f"{encoding}_records" for encoding in record.ENCODINGS}
+    for encoding, folder in folders.items():
+        _prepare(raw, folder, encoding=encoding)
+    return folders
+
+
+def test_raw_records_hold_the_pixels_of_the_png_ones(both: dict[str, Path]) -> None:
+    png, raw_pixels = (_records(both[encoding]) for encoding in ("png", "raw"))
+    assert list(raw_pixels) == list(png)
+    for identifier, item in raw_pixels.items():
+        pixels = _pixels(png[identifier])
+        assert pixels.std() > 10  # a picture, not a blank one that anything equals
+        np.testing.assert_array_equal(_pixels(item, "raw"), pixels)
+        assert item["image"].numpy() == pixels.tobytes()
+        for name in (record.ID, record.SEX, record.BONE_AGE_MONTHS):
+            assert item[name] == png[identifier][name]
+
+
+def test_manifest_says_the_encoding(both: dict[str, Path]) -> None:
+    manifests = {encoding: load_data_set(folder) for encoding, folder in both.items()}
+    assert {name: manifest.encoding for name, manifest in manifests.items()} == {
+        "png": "png",
+        "raw": "raw",
+    }
+    assert manifests["png"].plan != manifests["raw"].plan
+    assert manifests["png"].fingerprint == manifests["raw"].fingerprint  # the same pixels
+    older = {name: value for name, value in manifests["png"].config.items() if name != "encoding"}
+    assert dataclasses.replace(manifests["png"], config=older).encoding == "png"
+
+
+def test_tensorflow_datasets_reads_the_same_from_both(both: dict[str, Path]) -> None:
+    import tensorflow_datasets as tfds
+
+    found = {}
+    for encoding, folder in both.items():
+        builder = tfds.builder_from_directory(str(folder))
+        assert builder.info.features["image"].shape == (*SMALL.frame, 1)
+        assert builder.info.features["image"].dtype == np.uint8
+        examples = [item for split in builder.info.splits for item in builder.as_dataset(split)]
+        found[encoding] = {bytes(item["id"].numpy()).decode(): item for item in examples}
+    assert len(found["png"]) == 12
+    assert list(found["raw"]) == list(found["png"])
+    stored = _records(both["png"])
+    for identifier, item in found["raw"].items():
+        assert item["image"].dtype == tf.uint8
+        np.testing.assert_array_equal(item["image"], found["png"][identifier]["image"])
+        np.testing.assert_array_equal(item["image"], _pixels(stored[identifier]))
+        for name in (record.SEX, record.BONE_AGE_MONTHS):
+            assert item[name] == found["png"][identifier][name]
+
+
+def test_tasks_sent_to_other_processes_keep_their_encoding(
+    raw: Path, both: dict[str, Path], tmp_path: Path
+) -> None:
+    """As Beam sends them: `test_beam_runner.py` needs Beam itself."""
+
+    def runner(tasks: Sequence[ShardTask], on_record: Callable[[], None]) -> list[ShardResult]:
+        return [write_shard(pickle.loads(pickle.dumps(task))) for task in tasks]
+
+    prepare(_config(raw, tmp_path / "sent", encoding="raw"), runner=runner)
+    assert _digests(tmp_path / "sent") == _digests(both["raw"])
+
+
+def _run_command(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["bone-age-tf", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_the_command_takes_the_encoding(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    arguments = [
+        "prepare",
+        raw,
+        "--output",
+        output,
+        "--scale",
+        0.05,
+        "--encoding",
+        "raw",
+        "--quiet",
+    ]
+    assert _run_command(monkeypatch, *arguments) == 0
+    assert load_data_set(output).encoding == "raw"
+
+
+def test_an_unknown_encoding_is_a_usage_error(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match="--encoding must be png or raw. Received: 'nonsense'"):
+        _config(raw, tmp_path / "out", encoding="nonsense")
+    arguments = ["prepare", raw, "--output", tmp_path / "out", "--encoding", "nonsense"]
+    assert _run_command(monkeypatch, *arguments) == 2
+    assert "'nonsense'" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 # === Same bytes ===
@@ -416,10 +532,11 @@ def test_a_folder_that_is_no_localizer_is_refused_before_any_work(
         {"seed": 1},
         {"shards": 2},
         {"limit": 6},
+        {"encoding": "raw"},
         {"preprocessing": PreprocessingConfig(scale=0.06)},
         {"preprocessing": PreprocessingConfig(method="letterbox", scale=0.05)},
     ],
-    ids=["seed", "shards", "limit", "scale", "method"],
+    ids=["seed", "shards", "limit", "encoding", "scale", "method"],
 )
 def test_other_settings_are_refused_and_the_data_set_stays(
     raw: Path, tmp_path: Path, settings: dict[str, Any]
@@ -484,13 +601,16 @@ def test_interrupted_run_goes_on_with_its_finished_shards(raw: Path, tmp_path: P
     assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
 
 
-def test_unfinished_work_of_other_settings_is_not_mixed_in(raw: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{"seed": 1}, {"encoding": "raw"}], ids=["seed", "encoding"])
+def test_unfinished_work_of_other_settings_is_not_mixed_in(
+    raw: Path, tmp_path: Path, settings: dict[str, Any]
+) -> None:
     def stop(stage: str, done: int, total: int) -> None:
         if (stage, done) == ("prepare", 8):
             raise _StopError
 
     with pytest.raises(_StopError):
-        prepare(_config(raw, tmp_path / "out", seed=1), on_progress=stop)
+        prepare(_config(raw, tmp_path / "out", **settings), on_progress=stop)
     _prepare(raw, tmp_path / "out")
     _prepare(raw, tmp_path / "straight")
     assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")

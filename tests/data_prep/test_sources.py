@@ -171,9 +171,11 @@ def test_registered_recipe_is_only_scaled(tmp_path: Path) -> None:
     report = prepare(PrepareConfig(**settings, preprocessing=config, split={"train": 1.0}))
     assert report.problems == ()
     paths = [str(path) for path in (tmp_path / "out").glob("*.tfrecord-*")]
-    for item in map(record.parse, tf.data.TFRecordDataset(paths)):
-        stored = record.decode_image(item["image"], config.frame)[..., 0]
-        np.testing.assert_array_equal(stored, expected[item["id"].numpy().decode()])
+    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+    stored = record.parse_batch(tf.constant(serialized))
+    images = record.decode_images(stored["image"], config.frame, "png")[..., 0]
+    for identifier, image in zip(stored["id"].numpy(), images, strict=True):
+        np.testing.assert_array_equal(image, expected[identifier.decode()])
 
 
 def test_recipe_test_table_keeps_its_split(tmp_path: Path) -> None:

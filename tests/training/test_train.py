@@ -73,8 +73,6 @@ def signal_after(step: int, number: int = signal.SIGINT) -> Callable[[str, int, 
 def history(folder: Path) -> list[dict[str, str]]:
     with (folder / "history.csv").open() as stream:
         rows = list(csv.DictReader(stream))
-    for row in rows:
-        assert float(row.pop("images_per_second")) > 0
     return rows
 
 
@@ -105,6 +103,7 @@ def test_a_run_folder_holds_what_the_docstring_lists(run: Path) -> None:
     assert names == {
         "run.json",
         "history.csv",
+        "speed.csv",
         "best.weights.h5",
         "last.weights.h5",
         "checkpoint.npz",
@@ -392,41 +391,3 @@ def test_precision_follows_the_gpu(capability: tuple[int, int], policy: str) -> 
 
 def test_a_named_precision_is_kept() -> None:
     assert strategy.choose_precision("mixed_float16") == "mixed_float16"
-
-
-MIRRORED = """
-import sys
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from bone_age_tf.config import override
-from bone_age_tf.recipes import load_recipe
-from bone_age_tf.training import strategy
-from bone_age_tf.training.train import train
-replicas = []
-def choose():
-    devices = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    replicas.append(devices.num_replicas_in_sync)
-    return devices
-strategy.choose_strategy = choose
-config = override(load_recipe("tiny"), ["train.epochs=2", "train.precision=float32", "model.dropout=0", "train.learning_rate=1e-4"])
-train(config, data=sys.argv[1], run=sys.argv[2], weights="none")
-assert replicas == [2]
-"""
-
-
-def test_two_devices_train_like_one(prepared: Path, tmp_path: Path) -> None:
-    """Not equal: batch normalisation is each device's own; small steps keep that small."""
-    start(prepared, tmp_path / "one", "model.dropout=0", "train.learning_rate=1e-4")
-    subprocess.run(
-        [sys.executable, "-c", MIRRORED, str(prepared), str(tmp_path / "run")],
-        check=True,
-        timeout=240,
-        capture_output=True,
-    )
-    for one, two in zip(history(tmp_path / "one"), history(tmp_path / "run"), strict=True):
-        assert float(two["mae_months"]) == pytest.approx(float(one["mae_months"]), rel=0.03)
-        assert float(two["validation_mae_months"]) == pytest.approx(
-            float(one["validation_mae_months"]), rel=0.03
-        )
-        assert two["learning_rate"] == one["learning_rate"]

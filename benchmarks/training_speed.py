@@ -1,0 +1,237 @@
+"""Images per second of training, TensorFlow against PyTorch: the same network, step and augmentation.
+
+Both sides warm up, then take turns, so that what else the machine does hits both alike. PyTorch runs
+under an interpreter of its own that has torch, numpy and opencv-python-headless (`torch_inception.py`).
+
+    python benchmarks/training_speed.py --torch-python TORCH_ENVIRONMENT/bin/python
+        [--sizes 299x299 500x375] [--precisions float32 bfloat16] [--rounds 5] [--steps 5]
+
+Both read raw pixels from memory. A size is rows x columns. glibc hands memory back to the system
+after every step and takes it anew in the next; PyTorch is told not to (its tuning guide asks for an
+allocator that keeps memory), TensorFlow with `--keep-memory`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+THREADS = 2
+RADIOGRAPHS = 64
+UNTIMED_STEPS = 3
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+    "MALLOC_TOP_PAD_": str(2**28),
+}
+"""glibc: large blocks, too, come from the heap, and the heap does not shrink."""
+
+Round = dict[str, float]
+"""`images_per_second`, `waiting_share` (of the time, for data), `peak_mb`."""
+
+
+# === The side of TensorFlow: one process, a round for each line of standard input ===
+
+
+def tensorflow_rounds(
+    pixels: np.ndarray, precision: str, batch_size: int
+) -> Callable[[int], tuple[float, float]]:
+    """Warmed up. Returns a function: number of steps -> seconds they took, seconds of waiting for data."""
+    import keras
+    import tensorflow as tf
+
+    from bone_age_tf.augmentation import augment, mask_sex
+    from bone_age_tf.config import AugmentationConfig, ModelConfig
+    from bone_age_tf.models.bone_age_model import build_bone_age_model
+
+    model = build_bone_age_model(
+        ModelConfig(age_mean_months=127.0, age_sd_months=41.0),
+        (pixels.shape[1], pixels.shape[2]),
+        precision={"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision],
+    )
+    optimizer = keras.optimizers.AdamW(1e-4, weight_decay=1e-3)
+    optimizer.build(model.trainable_variables)
+    config = AugmentationConfig()
+    images = tf.constant(pixels[..., np.newaxis])
+
+    def example(index: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        seed = tf.stack([0, tf.cast(index, tf.int32)])
+        sex = tf.cast(index % 2, tf.int32)
+        inputs = {
+            "image": augment(images[index % len(pixels)], seed, config),
+            "sex": mask_sex(sex, seed, config.mask_sex),
+        }
+        return inputs, 20.0 + tf.cast(index % 200, tf.float32)
+
+    batches = iter(
+        tf.data.Dataset.range(2**30)
+        .shuffle(2048, seed=0)
+        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
+        .batch(batch_size, drop_remainder=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+    @tf.function(autograph=False)
+    def step(inputs: dict[str, tf.Tensor], months: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.abs(model(inputs, training=True) - months)) / 41.0
+        variables = model.trainable_variables
+        gradients = tape.gradient(loss, [variable.value for variable in variables])
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        return loss
+
+    def round_of(steps: int) -> tuple[float, float]:
+        waiting, start = 0.0, time.perf_counter()
+        for _ in range(steps):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waiting += time.perf_counter() - asked
+            float(step(*batch))
+        return time.perf_counter() - start, waiting
+
+    round_of(UNTIMED_STEPS)
+    return round_of
+
+
+def tensorflow_side(pixels: Path, precision: str, batch_size: int) -> None:
+    """The same lines of input and output as `torch_inception.py`."""
+    from importlib.metadata import version
+
+    round_of = tensorflow_rounds(np.load(pixels), precision, batch_size)
+    print(json.dumps({"ready": f"TensorFlow {version('tensorflow')}"}), flush=True)
+    for line in sys.stdin:
+        round_of(1)
+        seconds, waiting = round_of(int(line))
+        result: Round = {
+            "images_per_second": int(line) * batch_size / seconds,
+            "waiting_share": waiting / seconds,
+            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+        print(json.dumps(result), flush=True)
+
+
+# === Driver ===
+
+
+class Side:
+    """A process that waits for its turns."""
+
+    def __init__(self, command: list[str], keep_memory: bool) -> None:
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ, **(KEEP_MEMORY if keep_memory else {})},
+        )
+        self.name = str(self._answer()["ready"])
+
+    def round(self, steps: int) -> Round:
+        """One round, while the others wait."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def stop(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _answer(self) -> Round:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"One side has ended with status {self._process.wait()}.")
+        return json.loads(line)
+
+
+def radiographs(rows: int, columns: int) -> np.ndarray:
+    """Smooth noise, uint8 [RADIOGRAPHS, rows, columns]; the time does not depend on what is seen."""
+    import cv2
+
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (RADIOGRAPHS, rows // 8, columns // 8), dtype=np.uint8)
+    return np.stack([cv2.resize(picture, (columns, rows)) for picture in coarse])
+
+
+def compare(arguments: argparse.Namespace, size: str, precision: str, folder: Path) -> str:
+    """All rounds of one size and precision. Returns its row of the table."""
+    rows, columns = map(int, size.split("x"))
+    pixels = folder / f"{size}.npy"
+    if not pixels.exists():
+        np.save(pixels, radiographs(rows, columns))
+    common = [str(pixels), "--precision", precision, "--batch", str(arguments.batch)]
+    ours = [sys.executable, str(Path(__file__).resolve()), "--side", "tf", "--pixels", *common]
+    theirs = [arguments.torch_python, str(HERE / "torch_inception.py"), *common]
+    theirs += ["--threads", str(THREADS), "--workers", str(arguments.workers)]
+    theirs += ["--compile"] * arguments.torch_compile
+    sides = {"tf": Side(ours, arguments.keep_memory), "torch": Side(theirs, True)}
+    results: dict[str, list[Round]] = {name: [] for name in sides}
+    for _ in range(arguments.rounds):
+        for name, side in sides.items():
+            results[name].append(side.round(arguments.steps))
+            print(f"{size} {precision} {side.name}: {results[name][-1]}", file=sys.stderr)
+    for side in sides.values():
+        side.stop()
+
+    def median(name: str, number: str) -> float:
+        return statistics.median(result[number] for result in results[name])
+
+    ratios = [
+        a["images_per_second"] / b["images_per_second"]
+        for a, b in zip(results["tf"], results["torch"], strict=True)
+    ]
+    return " | ".join(
+        [
+            f"| {rows} x {columns}, {precision}",
+            *(f"{median(name, 'images_per_second'):.2f}" for name in sides),
+            f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]",
+            ", ".join(f"{100 * median(name, 'waiting_share'):.1f} %" for name in sides),
+            ", ".join(f"{median(name, 'peak_mb'):.0f}" for name in sides) + " |",
+        ]
+    )
+
+
+def main() -> None:
+    """Print a table: medians over the rounds, TensorFlow / PyTorch round by round [least, most]."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--torch-python", help="interpreter that has torch")
+    parser.add_argument("--sizes", nargs="+", default=["299x299"], metavar="ROWSxCOLUMNS")
+    parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="timed steps of a round")
+    parser.add_argument("--workers", type=int, default=1, help="processes of PyTorch's DataLoader")
+    parser.add_argument("--torch-compile", action="store_true")
+    parser.add_argument("--keep-memory", action="store_true", help="TensorFlow's malloc, too")
+    parser.add_argument("--side", choices=("tf",), help=argparse.SUPPRESS)
+    parser.add_argument("--pixels", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--precision", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        tensorflow_side(arguments.pixels, arguments.precision, arguments.batch)
+        return
+    if not arguments.torch_python:
+        parser.error("--torch-python is missing: an interpreter that has torch, numpy and cv2")
+    print("| | TensorFlow, images/s | PyTorch | ratio | waiting | peak, MB |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for size in arguments.sizes:
+            for precision in arguments.precisions:
+                print(compare(arguments, size, precision, Path(folder)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Random access to the records of TFRecord files.
+
+A TFRecord file is a row of: length (uint64), checksum (uint32), record, checksum (uint32). The
+places of the records are found once; then each is read by its number, in any order. The checksums
+are not looked at: a data set's files were compared with their sha256 when it was opened.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+_HEADER = 12
+_FOOTER = 4
+
+
+class RecordFiles:
+    """The records of some files, numbered through. Calls from several threads are safe."""
+
+    def __init__(self, paths: Sequence[Path], *, in_memory: bool = False) -> None:
+        """`in_memory`: keep the files' content instead of reading from the disk each time."""
+        self._contents = [path.read_bytes() for path in paths] if in_memory else []
+        self._files = [] if in_memory else [path.open("rb", buffering=0) for path in paths]
+        found = [_records(path) for path in paths]
+        self._places = [
+            (file, start, size) for file, places in enumerate(found) for start, size in places
+        ]
+        self.first = np.cumsum([0, *map(len, found)])[:-1]
+        """Number of each file's first record, int [files]."""
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, numbers: np.ndarray) -> np.ndarray:
+        """The serialized records with these numbers (int [N]): bytes objects, [N]."""
+        records = np.empty(len(numbers), object)
+        for row, number in enumerate(numbers):
+            file, start, size = self._places[number]
+            if self._contents:
+                records[row] = self._contents[file][start : start + size]
+            else:
+                records[row] = os.pread(self._files[file].fileno(), size, start)
+        return records
+
+
+def _records(path: Path) -> list[tuple[int, int]]:
+    """Where each record begins, and how many bytes it has."""
+    end = path.stat().st_size
+    found = []
+    with path.open("rb") as stream:
+        position = 0
+        while position < end:
+            stream.seek(position)
+            size = int.from_bytes(stream.read(8), "little")
+            found.append((position + _HEADER, size))
+            position += _HEADER + size + _FOOTER
+    return found

@@ -1,0 +1,104 @@
+"""AdamW with a learning rate for each layer, and its schedule."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from bone_age_tf.config import TrainConfig
+
+FLOOR = 0.01
+"""Where a falling learning rate ends, as a share of its highest value."""
+
+
+def make_optimizer(
+    settings: TrainConfig, total_steps: int, precision: str, rates: Sequence[float]
+) -> keras.optimizers.Optimizer:
+    """The optimizer of a run; `rates` are the variables' shares of the learning rate, in order.
+
+    With `mixed_float16` it also scales the loss, and leaves out a step whose gradient overflows.
+    """
+    optimizer = LayerwiseAdamW(
+        WarmupSchedule(settings, total_steps),
+        rates,
+        decay=settings.weight_decay,
+        global_clipnorm=settings.clip_norm,
+    )
+    if precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+class LayerwiseAdamW(keras.optimizers.Adam):
+    """Adam with decoupled weight decay, both at each variable's share of the learning rate.
+
+    Takes gradients that are summed over all replicas already, so that clipping sees the same norm
+    on any number of them. Loshchilov and Hutter 2019.
+    """
+
+    def __init__(
+        self,
+        learning_rate: keras.optimizers.schedules.LearningRateSchedule,
+        rates: Sequence[float],
+        *,
+        decay: float,
+        **options: Any,
+    ) -> None:
+        super().__init__(learning_rate, **options)
+        self._rates = list(rates)
+        self._decay = decay
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one variable on one device."""
+        rate = learning_rate * self._rates[self._get_variable_index(variable)]
+        self.assign_sub(variable, variable * ops.cast(self._decay * rate, variable.dtype))
+        super().update_step(gradient, variable, rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        """Keras would sum over the replicas here, after clipping."""
+        return grads_and_vars
+
+
+if not hasattr(keras.optimizers.Adam, "_all_reduce_sum_gradients"):
+    raise ImportError(
+        "This version of Keras sums gradients over devices elsewhere: expected "
+        "Optimizer._all_reduce_sum_gradients, as in Keras 3.13 to 3.15 on TensorFlow."
+    )
+
+
+class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear rise to the highest rate, then a fall to `FLOOR` of it, or none."""
+
+    def __init__(self, settings: TrainConfig, total_steps: int) -> None:
+        self._highest = settings.learning_rate
+        self._shape = settings.schedule
+        self._warmup = min(settings.warmup_steps, max(total_steps // 2, 1))
+        self._rest = max(total_steps - self._warmup, 1)
+
+    def __call__(self, step: Any) -> Any:
+        """The rate of the step with this number, from 0."""
+        step = ops.cast(step, "float32")
+        rise = step / max(self._warmup, 1)
+        gone = ops.clip((step - self._warmup) / self._rest, 0.0, 1.0)
+        share = {
+            "cosine": FLOOR + (1 - FLOOR) * 0.5 * (1 + ops.cos(math.pi * gone)),
+            "linear": 1 - (1 - FLOOR) * gone,
+            "constant": ops.ones_like(gone),
+        }[self._shape]
+        return self._highest * ops.where(step < self._warmup, rise, share)
+
+
+def layer_rates(model: keras.Model, trunk: keras.Model, first: float) -> list[float]:
+    """The share of the learning rate of every trainable variable, in their order.
+
+    1 outside of the trunk; in it `first` at its first layer, rising geometrically to 1.
+    """
+    layers = [layer for layer in trunk.layers if layer.trainable_variables]
+    shares = {
+        id(variable): first ** (1 - place / len(layers))
+        for place, layer in enumerate(layers)
+        for variable in layer.trainable_variables
+    }
+    return [shares.get(id(variable), 1.0) for variable in model.trainable_variables]

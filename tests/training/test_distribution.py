@@ -1,0 +1,181 @@
+"""One device, two devices of a process, two processes: the same numbers."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bone_age_tf.errors import UsageError
+from bone_age_tf.training.strategy import read_cluster
+
+SETTINGS = (
+    "train.epochs=3",
+    "train.precision=float32",
+    "train.normalization=synchronized",
+    "train.learning_rate=1e-4",
+    "model.dropout=0",
+    "train.batch_size=10",
+    "train.readers=2",
+    "train.last_batch=keep",
+    "train.accumulation_passes=2",
+    "train.clip_norm=0.5",
+    "train.ema_momentum=0.9",
+)
+
+TRAIN = """
+import json, sys
+import tensorflow as tf
+devices, data, run, *settings = sys.argv[1:]
+cpu = tf.config.list_physical_devices("CPU")[0]
+if devices == "2":
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from bone_age_tf.config import override
+from bone_age_tf.errors import BoneAgeError
+from bone_age_tf.recipes import load_recipe
+from bone_age_tf.training import strategy
+from bone_age_tf.training.train import train
+if devices == "2":
+    mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy.choose_devices = lambda: strategy.Devices(mirrored)
+try:
+    report = train(override(load_recipe("tiny"), settings), data=data, run=run, weights="none")
+except BoneAgeError as error:
+    sys.exit(f"{error.exit_code}: {error}")
+print(json.dumps(report.history))
+"""
+
+
+def start(
+    data: Path, run: Path, *settings: str, devices: int = 1, tf_config: str = "{}"
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", TRAIN, str(devices), str(data), str(run), *SETTINGS, *settings],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TF_CONFIG": tf_config, "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+
+
+def finish(process: subprocess.Popen[str], seconds: float = 240) -> list[dict[str, float]]:
+    """The history that a training printed."""
+    try:
+        output, errors = process.communicate(timeout=seconds)
+    finally:
+        process.kill()  # a worker that waits for another ignores SIGTERM
+    assert process.returncode == 0, errors[-3000:]
+    return json.loads(output.splitlines()[-1])
+
+
+def clusters(workers: int) -> list[str]:
+    """A `TF_CONFIG` for each worker, on free ports."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
+    addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+    for each in sockets:
+        each.close()
+    cluster = {"worker": addresses}
+    return [
+        json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        for index in range(workers)
+    ]
+
+
+def start_workers(data: Path, run: Path, *settings: str) -> list[subprocess.Popen[str]]:
+    return [start(data, run, *settings, tf_config=config) for config in clusters(2)]
+
+
+def assert_close(first: list[dict[str, float]], second: list[dict[str, float]]) -> None:
+    assert len(first) == len(second)
+    for one, other in zip(first, second, strict=True):
+        assert one.keys() == other.keys()
+        assert other == {name: pytest.approx(value, rel=1e-5) for name, value in one.items()}
+
+
+@pytest.fixture(scope="module")
+def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
+    """The history of one process with one device."""
+    return finish(start(prepared, tmp_path_factory.mktemp("alone") / "run"))
+
+
+def test_two_devices_train_like_one(
+    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
+) -> None:
+    assert_close(alone, finish(start(prepared, tmp_path / "run", devices=2)))
+
+
+def test_several_steps_per_call_are_the_same_steps(
+    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
+) -> None:
+    several = start(prepared, tmp_path / "run", "train.steps_per_call=2", devices=2)
+    assert_close(alone, finish(several))
+
+
+def test_two_workers_train_like_one_process(
+    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
+) -> None:
+    chief, other = start_workers(prepared, tmp_path / "run")
+    assert_close(alone, finish(chief))
+    assert_close(alone, finish(other))
+    with (tmp_path / "run" / "history.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == len(alone)
+
+
+def test_a_signal_to_one_worker_stops_all_and_one_process_goes_on(
+    prepared: Path, tmp_path: Path
+) -> None:
+    """`readers` is named, so that the number of workers may change."""
+    run, settings = tmp_path / "run", ("train.epochs=30",)
+    chief, other = start_workers(prepared, run, *settings)
+    while not (run / "checkpoint.npz").exists():
+        assert chief.poll() is None, chief.communicate()[1][-3000:]
+        time.sleep(0.2)
+    other.send_signal(signal.SIGTERM)
+    for worker in (chief, other):
+        _, errors = worker.communicate(timeout=60)
+        assert "143: stopped in epoch" in errors, errors[-3000:]
+    whole = finish(start(prepared, tmp_path / "whole", *settings))
+    resumed = finish(start(prepared, run, *settings))
+    assert len(resumed) == 30
+    for one, again in zip(whole[:5], resumed[:5], strict=True):  # rounding grows from step to step
+        assert again["mae_months"] == pytest.approx(one["mae_months"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", (0, 1)),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}', (1, 2)),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}',
+            (1, 2),
+        ),
+        (
+            '{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}',
+            (0, 2),
+        ),
+    ],
+)
+def test_tf_config_names_this_worker(text: str, expected: tuple[int, int]) -> None:
+    assert read_cluster(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+        '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
+    ],
+)
+def test_a_tf_config_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match=r"TF_CONFIG.*host1:12345"):
+        read_cluster(text)
