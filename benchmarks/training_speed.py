@@ -6,12 +6,14 @@ under an interpreter of its own that has torch, numpy and opencv-python-headless
     python benchmarks/training_speed.py --torch-python TORCH_ENVIRONMENT/bin/python
         [--sizes 299x299 500x375] [--precisions float32 bfloat16] [--rounds 5] [--steps 5]
 
-Both read raw pixels from memory. A size is rows x columns. glibc hands memory back to the system
+PyTorch reads raw pixels from memory, TensorFlow the records of a data set (`--encoding`), through the
+product's own loop with averaged weights. A size is rows x columns. glibc hands memory back to the system
 after every step and takes it anew in the next; PyTorch is told not to (its tuning guide asks for an
 allocator that keeps memory), TensorFlow with `--keep-memory`.
 """
 
 import argparse
+import itertools
 import json
 import os
 import resource
@@ -22,12 +24,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
 THREADS = 2
 RADIOGRAPHS = 64
+REPEATS = 16
 UNTIMED_STEPS = 3
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
@@ -43,81 +47,115 @@ Round = dict[str, float]
 # === The side of TensorFlow: one process, a round for each line of standard input ===
 
 
-def tensorflow_rounds(
-    pixels: np.ndarray, precision: str, batch_size: int
-) -> Callable[[int], tuple[float, float]]:
-    """Warmed up. Returns a function: number of steps -> seconds they took, seconds of waiting for data."""
-    import keras
+def data_set(pixels: np.ndarray, encoding: str, folder: Path) -> Any:
+    """The pixels `REPEATS` times as records, in a data set of this size."""
     import tensorflow as tf
 
-    from bone_age_tf.augmentation import augment, mask_sex
-    from bone_age_tf.config import AugmentationConfig, ModelConfig
+    from bone_age_tf import record
+    from bone_age_tf.config import PreprocessingConfig
+    from bone_age_tf.input_pipeline import PreparedRadiographs
+    from bone_age_tf.manifest import DataSetManifest, Shard
+
+    class OfAnySize(PreparedRadiographs):
+        frame = pixels.shape[1:]
+
+    encode = {"raw": bytes, "png": lambda picture: tf.io.encode_png(picture, 1).numpy()}[encoding]
+    encoded = [encode(picture[..., np.newaxis]) for picture in pixels]
+    rows = len(encoded) * REPEATS
+    with tf.io.TFRecordWriter(str(folder / "shard")) as writer:
+        for row in range(rows):
+            sex, months = record.Sex(row % 2), 20.0 + row % 200
+            image = encoded[row % len(encoded)]
+            writer.write(
+                record.serialize(id=str(row), image=image, sex=sex, bone_age_months=months)
+            )
+    size = (folder / "shard").stat().st_size
+    manifest = DataSetManifest(
+        fingerprint="",
+        preprocessing=PreprocessingConfig(),
+        shards=(Shard("shard", size, "", "train", rows),),
+        labels={},
+        plan="",
+        config={"encoding": encoding},
+        source={},
+        rejects=(),
+    )
+    return OfAnySize(folder, manifest)
+
+
+def tensorflow_rounds(
+    pixels: np.ndarray, precision: str, batch_size: int, encoding: str, folder: Path
+) -> Callable[[int], tuple[float, float]]:
+    """Warmed up. Returns a function: number of steps -> seconds they took, seconds of waiting for data.
+
+    The product's own loop: augmentation, averaged weights, AdamW.
+    """
+    from bone_age_tf.config import AugmentationConfig, ModelConfig, TrainConfig
+    from bone_age_tf.input_pipeline import TrainingBatches
     from bone_age_tf.models.bone_age_model import build_bone_age_model
+    from bone_age_tf.training.interruption import StopRequest
+    from bone_age_tf.training.loop import Loop
+    from bone_age_tf.training.optimizer import make_optimizer
+    from bone_age_tf.training.strategy import choose_devices
+    from bone_age_tf.training.train import absolute_errors
 
+    settings = TrainConfig(batch_size=batch_size, learning_rate=1e-4)
+    dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
+    data = data_set(pixels, encoding, folder)
+    batches = TrainingBatches(data, "train", AugmentationConfig(), settings)
     model = build_bone_age_model(
-        ModelConfig(age_mean_months=127.0, age_sd_months=41.0),
-        (pixels.shape[1], pixels.shape[2]),
-        precision={"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision],
+        ModelConfig(age_mean_months=127.0, age_sd_months=41.0), data.frame, precision=dtype
     )
-    optimizer = keras.optimizers.AdamW(1e-4, weight_decay=1e-3)
+    rates = [1.0] * len(model.trainable_variables)
+    optimizer = make_optimizer(settings, 10_000, dtype, rates)
     optimizer.build(model.trainable_variables)
-    config = AugmentationConfig()
-    images = tf.constant(pixels[..., np.newaxis])
-
-    def example(index: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        seed = tf.stack([0, tf.cast(index, tf.int32)])
-        sex = tf.cast(index % 2, tf.int32)
-        inputs = {
-            "image": augment(images[index % len(pixels)], seed, config),
-            "sex": mask_sex(sex, seed, config.mask_sex),
-        }
-        return inputs, 20.0 + tf.cast(index % 200, tf.float32)
-
-    batches = iter(
-        tf.data.Dataset.range(2**30)
-        .shuffle(2048, seed=0)
-        .map(example, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch_size, drop_remainder=True)
-        .prefetch(tf.data.AUTOTUNE)
+    engine = Loop(
+        model=model,
+        optimizer=optimizer,
+        devices=choose_devices(),
+        settings=settings,
+        batches=batches,
+        errors=absolute_errors,
+        error_scale=41.0,
+        validation=None,
+        validation_count=0,
+        trunk=None,
+        folder=folder,
     )
-
-    @tf.function(autograph=False)
-    def step(inputs: dict[str, tf.Tensor], months: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.abs(model(inputs, training=True) - months)) / 41.0
-        variables = model.trainable_variables
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return loss
+    epochs = itertools.count()
+    iterator = engine.devices.iterate(lambda: batches.epoch(next(epochs)))
+    left = batches.steps
 
     def round_of(steps: int) -> tuple[float, float]:
-        waiting, start = 0.0, time.perf_counter()
-        for _ in range(steps):
-            asked = time.perf_counter()
-            batch = next(batches)
-            waiting += time.perf_counter() - asked
-            float(step(*batch))
+        nonlocal iterator, left
+        if left < steps:
+            iterator = engine.devices.iterate(lambda: batches.epoch(next(epochs)))
+            left = batches.steps
+        left -= steps
+        start = time.perf_counter()
+        waiting = sum(engine.steps(iterator, 1, StopRequest())[0, 2] for _ in range(steps))
         return time.perf_counter() - start, waiting
 
     round_of(UNTIMED_STEPS)
     return round_of
 
 
-def tensorflow_side(pixels: Path, precision: str, batch_size: int) -> None:
+def tensorflow_side(pixels: Path, precision: str, batch_size: int, encoding: str) -> None:
     """The same lines of input and output as `torch_inception.py`."""
     from importlib.metadata import version
 
-    round_of = tensorflow_rounds(np.load(pixels), precision, batch_size)
-    print(json.dumps({"ready": f"TensorFlow {version('tensorflow')}"}), flush=True)
-    for line in sys.stdin:
-        round_of(1)
-        seconds, waiting = round_of(int(line))
-        result: Round = {
-            "images_per_second": int(line) * batch_size / seconds,
-            "waiting_share": waiting / seconds,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        }
-        print(json.dumps(result), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        round_of = tensorflow_rounds(np.load(pixels), precision, batch_size, encoding, Path(folder))
+        print(json.dumps({"ready": f"TensorFlow {version('tensorflow')}"}), flush=True)
+        for line in sys.stdin:
+            round_of(1)
+            seconds, waiting = round_of(int(line))
+            result: Round = {
+                "images_per_second": int(line) * batch_size / seconds,
+                "waiting_share": waiting / seconds,
+                "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            }
+            print(json.dumps(result), flush=True)
 
 
 # === Driver ===
@@ -174,6 +212,7 @@ def compare(arguments: argparse.Namespace, size: str, precision: str, folder: Pa
         np.save(pixels, radiographs(rows, columns))
     common = [str(pixels), "--precision", precision, "--batch", str(arguments.batch)]
     ours = [sys.executable, str(Path(__file__).resolve()), "--side", "tf", "--pixels", *common]
+    ours += ["--encoding", arguments.encoding]
     theirs = [arguments.torch_python, str(HERE / "torch_inception.py"), *common]
     theirs += ["--threads", str(THREADS), "--workers", str(arguments.workers)]
     theirs += ["--compile"] * arguments.torch_compile
@@ -195,7 +234,7 @@ def compare(arguments: argparse.Namespace, size: str, precision: str, folder: Pa
     ]
     return " | ".join(
         [
-            f"| {rows} x {columns}, {precision}",
+            f"| {rows} x {columns}, {precision}, {arguments.encoding}",
             *(f"{median(name, 'images_per_second'):.2f}" for name in sides),
             f"{statistics.median(ratios):.2f} [{min(ratios):.2f}, {max(ratios):.2f}]",
             ", ".join(f"{100 * median(name, 'waiting_share'):.1f} %" for name in sides),
@@ -216,12 +255,15 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes of PyTorch's DataLoader")
     parser.add_argument("--torch-compile", action="store_true")
     parser.add_argument("--keep-memory", action="store_true", help="TensorFlow's malloc, too")
+    parser.add_argument(
+        "--encoding", choices=("png", "raw"), default="png", help="TensorFlow's records"
+    )
     parser.add_argument("--side", choices=("tf",), help=argparse.SUPPRESS)
     parser.add_argument("--pixels", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--precision", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
-        tensorflow_side(arguments.pixels, arguments.precision, arguments.batch)
+        tensorflow_side(arguments.pixels, arguments.precision, arguments.batch, arguments.encoding)
         return
     if not arguments.torch_python:
         parser.error("--torch-python is missing: an interpreter that has torch, numpy and cv2")

@@ -19,7 +19,7 @@ def augment(images: tf.Tensor, numbers: tf.Tensor, config: AugmentationConfig) -
     """uint8 [N, height, width, 1] -> the same shape: one warp and a gamma curve; 0 where nothing is."""
     warped = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=_inverse_affine(tf.shape(images), numbers, config),
+        transforms=tf.cast(_inverse_affine(tf.shape(images), numbers, config), tf.float32),
         output_shape=tf.shape(images)[1:3],
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -36,10 +36,15 @@ def mask_sex(sex: tf.Tensor, numbers: tf.Tensor, share: float) -> tf.Tensor:
 
 def _inverse_affine(shape: tf.Tensor, numbers: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
     """Output pixel -> input pixel, [N, 8]: rotation, zoom, mirror about the centre, then a shift."""
-    height, width = tf.cast(shape[1], tf.float32), tf.cast(shape[2], tf.float32)
+    numbers = tf.cast(numbers, tf.float64)
+    height, width = tf.cast(shape[1], tf.float64), tf.cast(shape[2], tf.float64)
     angle = numbers[:, _ANGLE] * (config.rotation_degrees * math.pi / 180)
     zoom = tf.exp(numbers[:, _ZOOM] * -math.log1p(config.zoom))
-    flip = tf.where(tf.logical_and(config.mirror, numbers[:, _MIRROR] < 0), -1.0, 1.0)
+    flip = tf.where(
+        tf.logical_and(config.mirror, numbers[:, _MIRROR] < 0),
+        tf.constant(-1.0, tf.float64),
+        tf.constant(1.0, tf.float64),
+    )
     a, b = tf.cos(angle) * zoom * flip, -tf.sin(angle) * zoom
     c, d = tf.sin(angle) * zoom * flip, tf.cos(angle) * zoom
     centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
@@ -62,7 +67,7 @@ def _inverse_affine(shape: tf.Tensor, numbers: tf.Tensor, config: AugmentationCo
 
 
 def _gamma(images: tf.Tensor, number: tf.Tensor, largest: float) -> tf.Tensor:
-    exponent = tf.exp(number * math.log(largest))
+    exponent = tf.cast(tf.exp(tf.cast(number, tf.float64) * math.log(largest)), tf.float32)
     levels = tf.range(256, dtype=tf.float32) / 255.0
     curves = tf.cast(tf.round(255.0 * levels ** exponent[:, tf.newaxis]), tf.uint8)
     first = 256 * tf.range(tf.shape(images)[0])  # where each radiograph's curve begins

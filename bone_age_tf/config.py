@@ -305,7 +305,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulation_passes", "steps_per_call"):
             _require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
-        for name in ("warmup_steps", "weight_decay", "head_epochs", "checkpoint_minutes"):
+        for name in ("warmup_steps", "weight_decay", "head_epochs", "checkpoint_minutes", "seed"):
             _require(getattr(self, name) >= 0, f"train.{name}", "0 or more", getattr(self, name))
         for name in ("learning_rate", "clip_norm", "readers"):
             value = getattr(self, name)

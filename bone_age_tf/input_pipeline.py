@@ -202,9 +202,9 @@ class TrainingBatches:
         smallest = rest if rest and self._settings.last_batch == "keep" else self._part
         if smallest // passes * len(self._own_readers) < share.replicas:
             raise UsageError(
-                f"A batch of {smallest * self._readers} radiographs is too small for {share.workers} "
-                f"workers x {share.replicas} devices x {passes} passes. Expected at least one "
-                "radiograph for each: choose another --set train.batch_size, fewer "
+                f"A batch of {smallest * self._readers} radiographs, {smallest} from each reader, is too "
+                f"small for {share.workers} workers x {share.replicas} devices x {passes} passes. Expected "
+                "at least one for each: choose another --set train.batch_size, fewer "
                 "train.accumulation_passes, or train.last_batch=drop."
             )
 

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -146,7 +147,8 @@ def test_tf_data_gives_what_eager_gives() -> None:
         .batch(4)
         .map(lambda image, kind, row: (augment(image, row, config), mask_sex(kind, row, 0.5)))
     )
-    assert mapped.element_spec[0].shape[1:] == (104, 80, 1)
+    spec: Any = mapped.element_spec
+    assert spec[0].shape[1:] == (104, 80, 1)
     pictures, shown = zip(*mapped.as_numpy_iterator(), strict=True)
     eager = augment(tf.constant(images), tf.constant(numbers), config)
     np.testing.assert_array_equal(np.concatenate(pictures), eager)

@@ -2,7 +2,7 @@ import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def joined_by(slices: Sequence[Batch], number: int) -> list[Batch]:
     return [joined(slices[start : start + number]) for start in range(0, len(slices), number)]
 
 
-def identifiers(data: PreparedRadiographs, batches: list[Batch]) -> list[bytes]:
+def identifiers(data: PreparedRadiographs, batches: list[Batch]) -> list[Any]:
     """The identifier of each radiograph; made without augmentation."""
     known = {
         hashlib.sha256(row[record.IMAGE].tobytes()).hexdigest(): row[record.ID]
@@ -84,11 +84,15 @@ def identifiers(data: PreparedRadiographs, batches: list[Batch]) -> list[bytes]:
     return [known[digest] for digest in digests(batches)]
 
 
+def arrays(data: tf.data.Dataset) -> list[Any]:
+    return list(data.as_numpy_iterator())
+
+
 def listed(batches: TrainingBatches, epoch: int, *, skip: int = 0) -> list[Batch]:
-    return list(batches.epoch(epoch, skip=skip).as_numpy_iterator())
+    return arrays(batches.epoch(epoch, skip=skip))
 
 
-def digests(batches: list[Batch]) -> list[str]:
+def digests(batches: Sequence[Batch]) -> list[str]:
     """One for each radiograph, in order."""
     images = [image for inputs, _ in batches for image in inputs[record.IMAGE]]
     return [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
@@ -103,7 +107,7 @@ def assert_equal(first: list[Batch], second: list[Batch]) -> None:
 
 
 def test_examples_are_the_records_in_order(data: PreparedRadiographs) -> None:
-    first, second = (list(data.examples("train").as_numpy_iterator()) for _ in range(2))
+    first, second = (arrays(data.examples("train")) for _ in range(2))
     assert [row[record.ID] for row in first] == [row[record.ID] for row in second]
     assert len(first) == data.count("train")
     assert {row[record.IMAGE].shape for row in first} == {(*data.frame, 1)}
@@ -141,7 +145,7 @@ def test_batches_do_not_depend_on_threads(data: PreparedRadiographs) -> None:
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
         epoch = make(data, AugmentationConfig(), batch_size=2).epoch(0).with_options(options)
-        found.append(list(epoch.as_numpy_iterator()))
+        found.append(arrays(epoch))
     assert_equal(*found)
 
 
@@ -265,11 +269,14 @@ def test_slices_together_are_the_batch_of_one_device(
 
 def test_equal_slices_have_a_known_size(data: PreparedRadiographs) -> None:
     share = Share(replicas=2)
-    even = make(data, NOTHING, share, batch_size=8, accumulation_passes=2).epoch(0)
-    odd = make(data, NOTHING, share, batch_size=9, accumulation_passes=2).epoch(0)
-    assert even.element_spec[1].shape == (2,)
-    assert even.element_spec[0][record.IMAGE].shape == (2, *data.frame, 1)
-    assert odd.element_spec[0][record.IMAGE].shape.as_list() == [None, *data.frame, 1]
+    even, odd = (
+        make(data, NOTHING, share, batch_size=size, accumulation_passes=2).epoch(0)
+        for size in (8, 9)
+    )
+    (inputs, months), (odd_inputs, _) = cast(Any, [even.element_spec, odd.element_spec])
+    assert months.shape == (2,)
+    assert inputs[record.IMAGE].shape == (2, *data.frame, 1)
+    assert odd_inputs[record.IMAGE].shape.as_list() == [None, *data.frame, 1]
 
 
 @pytest.mark.parametrize("counts", [(6, 6, 6, 6), (10, 10, 4), (24,)])
@@ -400,7 +407,7 @@ def test_each_record_belongs_to_one_reader(counts: Sequence[int], readers: int) 
     ],
 )
 def test_batch_size_readers_and_workers_that_do_not_fit_are_refused(
-    data: PreparedRadiographs, share: Share, settings: dict[str, int]
+    data: PreparedRadiographs, share: Share, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(UsageError, match="train.readers.*multiple"):
         make(data, NOTHING, share, **settings)
@@ -444,13 +451,13 @@ def test_ordered_slices_are_the_split_in_order(
     def of(worker: int) -> list[Batch]:
         share = Share(worker, workers, replicas)
         slices = ordered_slices(data, "train", batch_size=batch_size, share=share)
-        return joined_by(list(slices.as_numpy_iterator()), replicas)
+        return joined_by(arrays(slices), replicas)
 
     batches = [joined(parts) for parts in zip(*map(of, range(workers)), strict=True)]
     together = -(-batch_size // (workers * replicas)) * workers * replicas
     assert {len(months) for _, months in batches} == {together}
     inputs, months = joined(batches)
-    rows = list(data.examples("train").as_numpy_iterator())
+    rows = arrays(data.examples("train"))
     assert len(months) == -(-len(rows) // together) * together
     rows += [rows[-1]] * (len(months) - len(rows))
     for name in (record.IMAGE, record.SEX):
@@ -481,7 +488,6 @@ def test_raw_records_give_the_batches_of_png(
         listed(make(raw, AugmentationConfig()), 1), listed(make(data, AugmentationConfig()), 1)
     )
     first, second = (
-        list(ordered_slices(each, "test", batch_size=3, share=Share()).as_numpy_iterator())
-        for each in (raw, data)
+        arrays(ordered_slices(each, "test", batch_size=3, share=Share())) for each in (raw, data)
     )
     assert_equal(first, second)

@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def expected(paths: list[Path]) -> list[bytes]:
+def expected(paths: list[Path]) -> list[Any]:
     """What TensorFlow reads."""
     names = [str(path) for path in paths]
     return list(tf.data.TFRecordDataset(names).as_numpy_iterator())

@@ -23,6 +23,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         """[N, h, w, c] normalized; what the kernel cannot do is left to Keras."""
         channels_last = len(inputs.shape) == 4 and self.axis in (-1, 3)
         special = mask is not None or self.renorm or self.synchronized
+        special = special or self.variable_dtype != "float32"
         dtype = keras.backend.standardize_dtype(inputs.dtype)
         if special or not channels_last or dtype not in _FUSED_DTYPES:
             return super().call(inputs, training=training, mask=mask)
@@ -43,7 +44,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         if learns:
             # The kernel returns the unbiased variance; Keras keeps that of the batch itself.
-            count = tf.cast(tf.size(inputs) // channels[0], tf.float32)
+            count = tf.cast(tf.size(inputs, tf.int64) // channels[0], tf.float32)
             biased = fused.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
             share = 1.0 - self.momentum
             self.moving_mean.assign(mean * self.momentum + fused.batch_mean * share)

@@ -115,7 +115,7 @@ class Loop:
         while progress.step < self.batches.steps:
             count = min(self.settings.steps_per_call, self.batches.steps - progress.step)
             callbacks.on_train_batch_begin(progress.step)
-            rows = self._steps(iterator, count, stop)
+            rows = self.steps(iterator, count, stop)
             for errors, radiographs, waited, _ in rows:
                 progress.error_sum += errors
                 progress.radiographs += radiographs
@@ -139,7 +139,7 @@ class Loop:
             "seconds": time.monotonic() - start,
         }
 
-    def _steps(self, iterator: Iterator[Slice], count: int, stop: StopRequest) -> np.ndarray:
+    def steps(self, iterator: Iterator[Slice], count: int, stop: StopRequest) -> np.ndarray:
         """`count` steps -> of each: sum of errors, radiographs, seconds of waiting, stop requests."""
         is_stopping = tf.constant(float(bool(stop.signal_number)), tf.float64)
         is_whole = self.trunk is None or self.trunk.trainable
