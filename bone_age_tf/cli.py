@@ -31,6 +31,7 @@ from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, UsageError
 _ENVIRONMENT_ERRNOS = (
     errno.ENOSPC,
     errno.EDQUOT,
+    errno.EFBIG,
     errno.EACCES,
     errno.EPERM,
     errno.EROFS,

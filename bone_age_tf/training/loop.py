@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.config import TrainConfig
-from bone_age_tf.errors import InterruptedBySignalError
+from bone_age_tf.errors import InterruptedBySignalError, UsageError
 from bone_age_tf.training import checkpoint
 from bone_age_tf.training.callbacks import ValidationResult
 from bone_age_tf.training.interruption import StopRequest, stop_signals
@@ -25,6 +25,12 @@ from bone_age_tf.training.strategy import Devices, all_reduce_sum
 
 BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"
+
+_DIVERGED = (
+    "The training has diverged: in epoch {} the error is no longer a number. Expected finite errors. Try "
+    "a smaller --set train.learning_rate, --set train.clip_norm=1, or train.precision=float32, in another "
+    "--run or with --fresh."
+)
 
 Slice = tuple[Any, Any]
 """Inputs of the model and their targets."""
@@ -86,7 +92,7 @@ class Loop:
         """Train to the last epoch. Raises `InterruptedBySignalError` when told to stop."""
         driven = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.model.stop_training = False
-        with stop_signals() as stop, self.devices.explained():
+        with stop_signals() as stop:
             driven.on_train_begin()
             while progress.epoch < self.settings.epochs and not self.model.stop_training:
                 driven.on_epoch_begin(progress.epoch, {"step": progress.step})
@@ -121,6 +127,7 @@ class Loop:
                 progress.radiographs += radiographs
                 waiting += waited
             progress.step += count
+            self._require_finite(progress.error_sum, progress)
             seconds = time.monotonic() - start
             logs = {
                 "mae_months": progress.error_sum / progress.radiographs,
@@ -141,9 +148,8 @@ class Loop:
 
     def steps(self, iterator: Iterator[Slice], count: int, stop: StopRequest) -> np.ndarray:
         """`count` steps -> of each: sum of errors, radiographs, seconds of waiting, stop requests."""
-        is_stopping = tf.constant(float(bool(stop.signal_number)), tf.float64)
         is_whole = self.trunk is None or self.trunk.trainable
-        return self._call(iterator, tf.constant(count), is_stopping, is_whole).numpy()
+        return self._call(iterator, tf.constant(count), _flag(stop), is_whole).numpy()
 
     def _validate(
         self,
@@ -161,6 +167,8 @@ class Loop:
             predicted, months, sex = self._predict_all(self.validation, progress, stop)
             self.validated = ValidationResult(months, predicted, sex.astype(int))
             mae = float(np.abs(predicted - months).mean())
+            if not np.isfinite(mae):
+                raise UsageError(_DIVERGED.format(progress.epoch + 1))
             callbacks.on_test_end({"mae_months": mae})
             if progress.best_mae_months is None or mae < progress.best_mae_months:
                 progress.best_mae_months = mae
@@ -177,10 +185,16 @@ class Loop:
         found: list[np.ndarray] = []
         iterator = self.devices.iterate(slices)
         while sum(map(len, found)) < self.validation_count:
-            found.append(self._predict(iterator).numpy())
-            if stop.signal_number and self.devices.workers == 1:
+            found.append(self._predict(iterator, _flag(stop)).numpy())
+            if found[-1][:, 3].any():
                 self._save_and_stop(progress, stop)
-        return np.concatenate(found)[: self.validation_count].T
+        return np.concatenate(found)[: self.validation_count, :3].T
+
+    def _require_finite(self, error_sum: float, progress: checkpoint.Progress) -> None:
+        """With float16 a batch may overflow: its step is left out, and the loss scaled down."""
+        is_scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        if not np.isfinite(error_sum) and not is_scaled:
+            raise UsageError(_DIVERGED.format(progress.epoch + 1))
 
     def _finish_epoch(self, progress: checkpoint.Progress, logs: dict[str, float]) -> None:
         columns = ("mae_months", "learning_rate", "validation_mae_months")
@@ -226,12 +240,16 @@ class Loop:
         return rows.stack()
 
     def _step(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
-        before = tf.timestamp()
+        before = self._now()
         slices = [next(iterator) for _ in range(self.settings.accumulation_passes)]
-        waited = tf.timestamp() - before
+        waited = self._now() - before
         sums = self.devices.total(self.devices.run(self._learn, slices, is_stopping))
         self._average()
         return tf.stack([sums[0], sums[1], waited, sums[2]])
+
+    def _now(self) -> tf.Tensor:
+        """Seconds; always 0 in a deterministic run, where TensorFlow allows no clock."""
+        return tf.zeros((), tf.float64) if self.settings.deterministic else tf.timestamp()
 
     def _learn(self, slices: Sequence[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
         """One device's part of a step -> its sum of errors, radiographs, stop requests."""
@@ -266,14 +284,16 @@ class Loop:
         return errors, [tf.convert_to_tensor(gradient) for gradient in found]
 
     @tf.function
-    def _predict(self, iterator: Iterator[Slice]) -> tf.Tensor:
-        """Predicted months, true months and sex of one batch, float64 [N, 3], on every worker."""
-        return self.devices.concatenated(self.devices.run(self._judge, next(iterator)))
+    def _predict(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
+        """Predicted months, true months, sex and stop requests of one batch, float64 [N, 4], the
+        same on every worker."""
+        judged = self.devices.run(self._judge, next(iterator), is_stopping)
+        return self.devices.concatenated(judged)
 
-    def _judge(self, batch: Slice) -> tf.Tensor:
+    def _judge(self, batch: Slice, is_stopping: tf.Tensor) -> tf.Tensor:
         inputs, months = batch
         predicted = self.model(inputs, training=False)
-        columns = [predicted, months, inputs["sex"]]
+        columns = [predicted, months, inputs["sex"], tf.fill(tf.shape(months), is_stopping)]
         return tf.stack([tf.cast(column, tf.float64) for column in columns], axis=1)
 
     # === The averaged weights ===
@@ -305,3 +325,8 @@ class Loop:
         for variable, value in zip(self._tracked, self._own, strict=False):
             variable.assign(value)
         self._own = []
+
+
+def _flag(stop: StopRequest) -> tf.Tensor:
+    """1 where this process was asked to stop; summed over all, so that all stop together."""
+    return tf.constant(float(bool(stop.signal_number)), tf.float64)

@@ -97,7 +97,12 @@ class Devices:
         if self.workers == 1:
             return
         own = tf.constant([values], tf.float64)
-        found = self.concatenated(self.strategy.run(lambda: tf.identity(own))).numpy()
+
+        @tf.function
+        def gathered() -> tf.Tensor:
+            return self.concatenated(self.run(lambda: tf.identity(own)))
+
+        found = gathered().numpy()
         if not (found == found[0]).all():
             raise EnvironmentFaultError(
                 f"The workers do not agree on {what}: {np.unique(found, axis=0).tolist()}. Expected one "
@@ -115,7 +120,7 @@ class Devices:
             raise EnvironmentFaultError(
                 f"Worker {self.worker} has lost the others: one of {self.workers} workers, or the way to "
                 "it, is gone. Start the same command on every worker again: training goes on from the "
-                f"last checkpoint. ({error.message.splitlines()[0]})"
+                f"last checkpoint. (TensorFlow: {type(error).__name__})"
             ) from error
 
 

@@ -83,7 +83,7 @@ def train(
     config = _resolve(config, radiographs, devices)
     _require_trunk(config, radiographs)
     run_folder.require_run_folder(folder)
-    with _held(folder, devices):
+    with devices.explained(), _held(folder, devices):
         description = _describe(config, radiographs, weights)
         if not fresh:
             run_folder.require_same_run(folder, description)
@@ -191,8 +191,7 @@ def _build(
         trunk = model.get_layer(config.model.trunk)
         if weights is not None:
             load_trunk_weights(trunk, weights)
-        several = devices.replicas > 1
-        if {"auto": several, "synchronized": True}.get(config.train.normalization, False):
+        if config.train.normalization == "synchronized":
             synchronize_normalization(trunk)
         rates = layer_rates(model, trunk, config.train.first_layer_rate)
         optimizer = make_optimizer(config.train, steps * config.train.epochs, precision, rates)
@@ -250,15 +249,17 @@ def _say_devices(devices: Devices, steps: int) -> None:
 def _resolve(
     config: ExperimentConfig, radiographs: PreparedRadiographs, devices: Devices
 ) -> ExperimentConfig:
-    """Fill in what is taken from the training split, and from it alone; and the readers."""
+    """Fill in what is taken from the training split, and from it alone; and by the devices."""
     labels = radiographs.manifest.labels[TRAINING_SPLIT]
     model = config.model
     if model.age_mean_months is None:
         model = dataclasses.replace(model, age_mean_months=labels["mean_months"])
     if model.age_sd_months is None:
         model = dataclasses.replace(model, age_sd_months=max(labels["sd_months"], 1.0))
-    readers = config.train.readers or devices.workers
-    settings = dataclasses.replace(config.train, readers=readers)
+    readers, normalization = config.train.readers or devices.workers, config.train.normalization
+    if normalization == "auto":
+        normalization = "synchronized" if devices.replicas > 1 else "each_device"
+    settings = dataclasses.replace(config.train, readers=readers, normalization=normalization)
     return dataclasses.replace(config, model=model, train=settings)
 
 

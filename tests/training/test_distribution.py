@@ -148,6 +148,22 @@ def test_a_signal_to_one_worker_stops_all_and_one_process_goes_on(
         assert again["mae_months"] == pytest.approx(one["mae_months"], rel=1e-3)
 
 
+def test_a_killed_worker_ends_the_others_and_all_go_on_again(
+    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    chief, other = start_workers(prepared, run, "train.checkpoint_minutes=0")
+    while not (run / "checkpoint.npz").exists():
+        assert chief.poll() is None, chief.communicate()[1][-3000:]
+        time.sleep(0.01)
+    other.kill()
+    _, errors = chief.communicate(timeout=120)
+    assert chief.returncode == 1 and "6: Worker 0 has lost the others" in errors, errors[-3000:]
+    chief, other = start_workers(prepared, run, "train.checkpoint_minutes=0")
+    assert_close(alone, finish(chief))
+    finish(other)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

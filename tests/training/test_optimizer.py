@@ -40,9 +40,7 @@ def some_variables(seed: int = 0) -> list[keras.Variable]:
 
 def some_gradients(seed: int) -> list[tf.Tensor]:
     rng = np.random.default_rng(seed)
-    return [
-        tf.constant(rng.normal(size=shape), tf.float32, name=None) for shape in ((3, 4), (4,), ())
-    ]
+    return [tf.constant(rng.normal(size=shape), tf.float32) for shape in ((3, 4), (4,), ())]
 
 
 def values(variables: list[keras.Variable]) -> list[np.ndarray]:
@@ -121,7 +119,7 @@ def test_rates_go_with_their_variables_where_some_are_left_out() -> None:
     optimizer = LayerwiseAdamW(Constant(), [0.01, 0.1, 1], decay=0)
     optimizer.build(variables)
     optimizer.apply([tf.constant(1.0), tf.constant(1.0)], variables[1:])
-    assert [float(v) for v in values(variables)] == pytest.approx(
+    assert [value.item() for value in values(variables)] == pytest.approx(
         [0, -HIGHEST / 10, -HIGHEST], rel=1e-3
     )
 
@@ -204,9 +202,7 @@ def test_rates_rise_geometrically_from_the_first_layer_to_the_head(model: keras.
     trunk = model.get_layer("tiny")
     rates = layer_rates(model, trunk, 0.01)
     assert len(rates) == len(model.trainable_variables)
-    by_variable = {
-        id(v): rate for v, rate in zip(model.trainable_variables, rates, strict=True)
-    }
+    by_variable = {id(v): rate for v, rate in zip(model.trainable_variables, rates, strict=True)}
     layers = [layer for layer in trunk.layers if layer.trainable_variables]
     found = [by_variable[id(layer.trainable_variables[0])] for layer in layers]
     for layer, rate in zip(layers, found, strict=True):

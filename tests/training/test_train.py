@@ -3,8 +3,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -368,6 +366,11 @@ def test_an_own_localizer_goes_with_the_run_and_into_the_model(
     assert model.manifest["golden"]["status"] == ["ok"] * 3
     for path in folder.rglob("*.json"):
         assert str(tmp_path) not in path.read_text()
+
+
+def test_a_training_that_diverges_says_so(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"diverged.*learning_rate"):
+        start(prepared, tmp_path / "run", "train.learning_rate=1e30", "train.epochs=3")
 
 
 def test_training_learns(prepared: Path, tmp_path: Path) -> None:
