@@ -302,12 +302,8 @@ class Loop:
         """Move the averages towards the variables; the first step makes them equal."""
         if self._averages:
             is_first = self.optimizer.iterations == 1
-            momentum = tf.where(is_first, 0.0, self.settings.ema_momentum)
-            self.devices.update(
-                self._averages,
-                self._tracked,
-                lambda old, new: momentum * old + (1 - momentum) * new,
-            )
+            share = tf.where(is_first, 1.0, 1.0 - self.settings.ema_momentum)
+            self.devices.move(self._averages, self._tracked, share)
 
     @contextlib.contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -80,16 +80,14 @@ class Devices:
         """What `run` returned, [n, ...] of every replica, as one [N, ...] on every worker."""
         return value if self.replicas == 1 else self.strategy.gather(value, axis=0)
 
-    def update(
-        self,
-        targets: Sequence[keras.Variable],
-        sources: Sequence[keras.Variable],
-        function: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+    def move(
+        self, targets: Sequence[keras.Variable], sources: Sequence[keras.Variable], share: tf.Tensor
     ) -> None:
-        """`target = function(target, source)` on each device by itself; outside of `run`."""
+        """Move targets by this share of the way to the sources, on each device by itself; outside of
+        `run`."""
         for target, source in zip(targets, sources, strict=True):
             self.strategy.extended.update(
-                target.value, _assign, args=(source.value, function), group=False
+                target.value, _move, args=(source.value, share), group=False
             )
 
     def agree(self, values: Sequence[float], what: str) -> None:
@@ -124,8 +122,8 @@ class Devices:
             ) from error
 
 
-def _assign(target: tf.Variable, source: tf.Tensor, function: Callable[..., tf.Tensor]) -> None:
-    target.assign(function(target, source))
+def _move(target: tf.Variable, source: tf.Tensor, share: tf.Tensor) -> None:
+    target.assign_sub((target - source) * share)
 
 
 def all_reduce_sum(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
