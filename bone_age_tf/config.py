@@ -264,7 +264,8 @@ class TrainConfig:
     accumulation_passes: int = 1
     """Passes in which a device works through its part of a batch: more need less memory."""
     last_batch: str = "drop"
-    """What remains of an epoch below a whole batch: `drop` (others each epoch), or `keep`."""
+    """What remains of an epoch below a whole batch: `drop` (others each epoch), or `keep`. With several
+    readers, those with more radiographs than the smallest leave the surplus out (others each epoch)."""
     steps_per_call: int = 1
     """Steps between two returns to Python; more save time on fast devices with small batches."""
     learning_rate: float = 4e-4
@@ -287,7 +288,7 @@ class TrainConfig:
     geometrically."""
     normalization: str = "auto"
     """Whose statistics batch normalization takes: `synchronized` (a pass's slices on all devices
-    together), `each_device`, or `auto`: synchronized where there are several, and faster on one."""
+    together), `each_device` (for one device, faster), or `auto`: whichever the devices need."""
     precision: str = "auto"
     """`auto`: bfloat16 or float16 where the device is faster in it, otherwise float32."""
     readers: int | None = None

@@ -7,6 +7,7 @@ train on the batches that one process would have made.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -116,6 +117,7 @@ class TrainingBatches:
                 "--set train.batch_size."
             )
         self._require_slices()
+        self._plan = functools.lru_cache(maxsize=2)(self._make_plan)
         self._files, self._records = _open(
             data.paths(split), [records[reader] for reader in self._own_readers], settings.cache
         )
@@ -140,19 +142,11 @@ class TrainingBatches:
         """
         slices = self._settings.accumulation_passes * self._share.replicas
         size = self._slice_size()
-        plan = [
-            _shuffled(records, self._length, [self._settings.seed, number, reader])
-            for reader, records in zip(self._own_readers, self._records, strict=True)
-        ]
-        order = np.stack([records for records, _ in plan])
-        numbers = np.stack([numbers for _, numbers in plan])
-
-        def fetch(position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            rows = self._rows(*divmod(int(position), slices))
-            return self._files.read(order[rows]), numbers[rows]
 
         def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            serialized, drawn = tf.numpy_function(fetch, [position], (tf.string, tf.float32))
+            serialized, drawn = tf.numpy_function(
+                self._fetch, [number, position], (tf.string, tf.float32)
+            )
             return self._augmented(
                 tf.ensure_shape(serialized, [size]), tf.ensure_shape(drawn, [size, NUMBERS])
             )
@@ -162,6 +156,24 @@ class TrainingBatches:
             .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
         )
+
+    def _fetch(self, epoch: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Serialized records and numbers for augmentation of one slice.
+
+        TensorFlow keeps what it is given to call for ever, so this holds nothing of an epoch.
+        """
+        order, numbers = self._plan(int(epoch))
+        slices = self._settings.accumulation_passes * self._share.replicas
+        rows = self._rows(*divmod(int(position), slices))
+        return self._files.read(order[rows]), numbers[rows]
+
+    def _make_plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Record numbers, int [own readers, n], and float32 [own readers, n, NUMBERS]."""
+        plan = [
+            _shuffled(records, self._length, [self._settings.seed, epoch, reader])
+            for reader, records in zip(self._own_readers, self._records, strict=True)
+        ]
+        return np.stack([order for order, _ in plan]), np.stack([numbers for _, numbers in plan])
 
     def _augmented(
         self, serialized: tf.Tensor, numbers: tf.Tensor

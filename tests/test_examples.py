@@ -13,14 +13,16 @@ from conftest import ROOT, draw_hand, write_kaggle_layout
 from bone_age_tf import cli
 from bone_age_tf.preprocessing import localizer
 
-WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1"
-"""Appended to `train`: a small network and no download of ImageNet weights."""
+WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1 --set train.batch_size=8 --set train.accumulation_passes=1 --set train.steps_per_call=1"
+"""Appended to `train`: a small network on few radiographs, and no download of ImageNet weights."""
 FEW_STEPS = "--set steps=2 --set mining_rounds=0 --set batch_size=4 --set spoilt=0"
 """Appended to `train --recipe hand_localizer`."""
 
 
 def _examples() -> list[str]:
-    texts = [(ROOT / "README.md").read_text()]
+    texts = [
+        path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    ]
     texts += [command.help or "" for command in cli.commands.commands.values()]
     lines = [line.strip() for text in texts for line in text.splitlines()]
     found = [

@@ -34,6 +34,8 @@ class Progress:
     """Sum of the absolute errors, in months, over those steps' radiographs."""
     radiographs: float = 0.0
     """Number of those."""
+    is_finished: bool = False
+    """A callback has ended the training before its last epoch."""
     best_mae_months: float | None = None
     """Lowest validation MAE so far."""
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)

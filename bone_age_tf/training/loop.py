@@ -94,12 +94,17 @@ class Loop:
         self.model.stop_training = False
         with stop_signals() as stop:
             driven.on_train_begin()
-            while progress.epoch < self.settings.epochs and not self.model.stop_training:
+            while progress.epoch < self.settings.epochs and not progress.is_finished:
                 driven.on_epoch_begin(progress.epoch, {"step": progress.step})
                 logs = self._train(progress, driven, stop) | self._validate(progress, driven, stop)
                 self._finish_epoch(progress, logs)
                 driven.on_epoch_end(progress.epoch - 1, logs)
+                if self.model.stop_training:
+                    progress.is_finished = True
+                    self._save(progress)
+            stop.seen.set()  # nothing can be lost any more
             driven.on_train_end()
+            self.devices.agree([progress.epoch], "the end")
 
     # === An epoch ===
 
@@ -135,7 +140,7 @@ class Loop:
                 "waiting_share": waiting / seconds,
             }
             callbacks.on_train_batch_end(progress.step - 1, logs)
-            if rows[-1, 3] and progress.step < self.batches.steps:
+            if rows[-1, 3] or (stop.signal_number and self.devices.workers == 1):
                 self._save_and_stop(progress, stop)
             if time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
                 self._save(progress)
@@ -186,14 +191,12 @@ class Loop:
         iterator = self.devices.iterate(slices)
         while sum(map(len, found)) < self.validation_count:
             found.append(self._predict(iterator, _flag(stop)).numpy())
-            if found[-1][:, 3].any():
+            if found[-1][:, 3].any() or (stop.signal_number and self.devices.workers == 1):
                 self._save_and_stop(progress, stop)
         return np.concatenate(found)[: self.validation_count, :3].T
 
     def _require_finite(self, error_sum: float, progress: checkpoint.Progress) -> None:
-        """With float16 a batch may overflow: its step is left out, and the loss scaled down."""
-        is_scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
-        if not np.isfinite(error_sum) and not is_scaled:
+        if not np.isfinite(error_sum):
             raise UsageError(_DIVERGED.format(progress.epoch + 1))
 
     def _finish_epoch(self, progress: checkpoint.Progress, logs: dict[str, float]) -> None:
@@ -218,6 +221,7 @@ class Loop:
         stop.seen.set()
         self._restore_own()
         self._save(progress)
+        self.devices.agree([progress.epoch, progress.step], "where they stopped")
         raise InterruptedBySignalError(
             f"stopped in epoch {progress.epoch + 1} after {progress.step} of {self.batches.steps} steps; "
             "everything is saved. The same command goes on from here.",

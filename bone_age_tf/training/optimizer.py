@@ -15,15 +15,21 @@ FLOOR = 0.01
 
 
 def make_optimizer(
-    settings: TrainConfig, total_steps: int, precision: str, rates: Sequence[float]
+    settings: TrainConfig,
+    total_steps: int,
+    precision: str,
+    rates: Sequence[float],
+    starts: Sequence[int] | None = None,
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of a run; `rates` are the variables' shares of the learning rate, in order.
+    """The optimizer of a run; `rates` are the variables' shares of the learning rate, in order, `starts` the
+    steps at which they begin to learn (None: all at once).
 
     With `mixed_float16` it also scales the loss, and leaves out a step whose gradient overflows.
     """
     optimizer = LayerwiseAdamW(
         WarmupSchedule(settings, total_steps),
         rates,
+        starts,
         decay=settings.weight_decay,
         global_clipnorm=settings.clip_norm,
     )
@@ -43,12 +49,14 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         self,
         learning_rate: keras.optimizers.schedules.LearningRateSchedule,
         rates: Sequence[float],
+        starts: Sequence[int] | None = None,
         *,
         decay: float,
         **options: Any,
     ) -> None:
         super().__init__(learning_rate, **options)
         self._rates = list(rates)
+        self._starts = list(starts or [0] * len(rates))
         self._decay = decay
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -56,7 +64,10 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         instead of Keras' ten."""
         index = self._get_variable_index(variable)
         rate = tf.cast(learning_rate * self._rates[index], variable.dtype)
-        step = tf.cast(self.iterations + 1, variable.dtype)
+        own = (
+            self.iterations + 1 - self._starts[index]
+        )  # the moments are corrected for their own age
+        step = tf.cast(tf.maximum(own, 1), variable.dtype)
         variable.assign(variable * (1.0 - self._decay * rate))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -117,3 +128,9 @@ def layer_rates(model: keras.Model, trunk: keras.Model, first: float) -> list[fl
         for variable in layer.trainable_variables
     }
     return [shares.get(id(variable), 1.0) for variable in model.trainable_variables]
+
+
+def first_steps(model: keras.Model, trunk: keras.Model, head_steps: int) -> list[int]:
+    """The step at which every trainable variable begins to learn, in their order."""
+    later = {id(variable) for variable in trunk.trainable_variables}
+    return [head_steps * (id(variable) in later) for variable in model.trainable_variables]

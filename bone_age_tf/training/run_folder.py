@@ -16,8 +16,9 @@ SCHEMAS = (RUN_SCHEMA, LOCALIZER_RUN_SCHEMA)
 
 def require_run_folder(folder: Path) -> None:
     """Refuse a folder of anything else: --fresh would delete it."""
-    names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    if names - {LOCK} and not _is_run(folder / RUN_FILE):
+    paths = list(folder.iterdir()) if folder.exists() else []
+    ours = [path for path in paths if path.name == LOCK or path.name.endswith(".writing")]
+    if len(paths) > len(ours) and not _is_run(folder / RUN_FILE):
         raise UsageError(
             f"--run {folder}: expected a new folder, or one that `train` began. "
             f"Received a folder with other files and no {RUN_FILE}. Choose another --run."
@@ -35,7 +36,7 @@ def _is_run(path: Path) -> bool:
 
 def clear(folder: Path) -> None:
     """Delete what a run has written, but for the lock."""
-    for path in folder.iterdir():
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == RUN_FILE):  # that last
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != LOCK:

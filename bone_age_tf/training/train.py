@@ -42,7 +42,7 @@ from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.record_files import RecordFiles
 from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
 from bone_age_tf.training import callbacks, checkpoint, loop, run_folder, strategy
-from bone_age_tf.training.optimizer import layer_rates, make_optimizer
+from bone_age_tf.training.optimizer import first_steps, layer_rates, make_optimizer
 from bone_age_tf.training.strategy import Devices
 from bone_age_tf.training.trackers import log_callbacks
 
@@ -194,7 +194,10 @@ def _build(
         if config.train.normalization == "synchronized":
             synchronize_normalization(trunk)
         rates = layer_rates(model, trunk, config.train.first_layer_rate)
-        optimizer = make_optimizer(config.train, steps * config.train.epochs, precision, rates)
+        starts = first_steps(model, trunk, steps * config.train.head_epochs)
+        optimizer = make_optimizer(
+            config.train, steps * config.train.epochs, precision, rates, starts
+        )
         optimizer.build(model.trainable_variables)
     return model, optimizer
 
@@ -205,9 +208,9 @@ def _begin(
     """The folder of a run that begins; nothing can be refused any more."""
     if fresh:
         run_folder.clear(folder)
-    localizer.keep_beside(radiographs.manifest.preprocessing, folder)
     if not (folder / RUN_FILE).exists():
-        write_json(folder / RUN_FILE, description)
+        write_json(folder / RUN_FILE, description)  # first: by it the folder is known as a run
+    localizer.keep_beside(radiographs.manifest.preprocessing, folder)
 
 
 def _callbacks(
@@ -259,6 +262,11 @@ def _resolve(
     readers, normalization = config.train.readers or devices.workers, config.train.normalization
     if normalization == "auto":
         normalization = "synchronized" if devices.replicas > 1 else "each_device"
+    if normalization == "each_device" and devices.replicas > 1:
+        raise UsageError(
+            f"train.normalization=each_device is for one device; there are {devices.replicas}. Each would "
+            "have statistics of its own, and the checkpoint those of the first. Say auto."
+        )
     settings = dataclasses.replace(config.train, readers=readers, normalization=normalization)
     return dataclasses.replace(config, model=model, train=settings)
 
@@ -298,4 +306,5 @@ def _validation(
         log.warning("no split %r: the last weights count as the best", VALIDATION_SPLIT)
         return None
     radiographs.require_labels(VALIDATION_SPLIT)
-    return lambda: ordered_slices(radiographs, VALIDATION_SPLIT, batch_size=batch_size, share=share)
+    slices = ordered_slices(radiographs, VALIDATION_SPLIT, batch_size=batch_size, share=share)
+    return lambda: slices

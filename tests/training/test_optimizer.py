@@ -113,6 +113,18 @@ def test_a_rate_of_a_tenth_moves_and_decays_a_tenth() -> None:
     np.testing.assert_allclose(tenth, expected / 10, rtol=1e-3)
 
 
+def test_a_variable_that_begins_later_begins_as_at_the_first_step() -> None:
+    """After `train.head_epochs`; the moments' bias is that of their own age."""
+    early, late = keras.Variable(np.float32(0)), keras.Variable(np.float32(0))
+    optimizer = LayerwiseAdamW(Constant(), [1, 1], [0, 40], decay=0)
+    optimizer.build([early, late])
+    for _ in range(40):
+        optimizer.apply([tf.constant(1.0)], [early])
+    for step in range(1, 4):
+        optimizer.apply([tf.constant(1.0)] * 2, [early, late])
+        assert late.numpy() == pytest.approx(-HIGHEST * step, rel=1e-3)
+
+
 def test_rates_go_with_their_variables_where_some_are_left_out() -> None:
     """As in `train.head_epochs`: the trunk's variables get no gradient."""
     variables = [keras.Variable(np.float32(0)) for _ in range(3)]

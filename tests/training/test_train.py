@@ -6,8 +6,10 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from filelock import FileLock
 
 from bone_age_tf import config as configuration
@@ -366,6 +368,59 @@ def test_an_own_localizer_goes_with_the_run_and_into_the_model(
     assert model.manifest["golden"]["status"] == ["ok"] * 3
     for path in folder.rglob("*.json"):
         assert str(tmp_path) not in path.read_text()
+
+
+def test_epochs_leave_no_file_open(prepared: Path, tmp_path: Path) -> None:
+    found: dict[int, int] = {}
+
+    def count(stage: str, done: int, total: int, detail: str) -> None:
+        epoch, step = divmod(done // BATCH, STEPS)
+        if step == 1:
+            found[epoch] = len(list(Path("/proc/self/fd").iterdir()))
+
+    start(prepared, tmp_path / "run", "train.epochs=7", "train.cache=no", on_progress=count)
+    assert found[6] <= found[3]
+
+
+@pytest.mark.parametrize("left", [[".run.json.writing"], ["run.json"], ["run.json", ".lock"]])
+def test_a_start_that_was_killed_is_begun_again(
+    left: list[str], run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in left:
+        shutil.copy(
+            run / name.strip(".").replace("lock", "run.json").removesuffix(".writing"),
+            folder / name,
+        )
+    if "run.json" in left:
+        start(prepared, folder)
+        assert_same_run(folder, run)
+    else:
+        assert start(prepared, folder, "train.epochs=1").epochs == 1
+
+
+def test_each_device_by_itself_is_refused_on_several(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Several(strategy.Devices):
+        replicas = 2
+
+    monkeypatch.setattr(strategy, "choose_devices", lambda: Several(tf.distribute.get_strategy()))
+    with pytest.raises(UsageError, match="each_device is for one device"):
+        start(prepared, tmp_path / "run", "train.normalization=each_device")
+
+
+def test_a_callback_may_end_the_training(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Enough(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+            self.model.stop_training = epoch == 1
+
+    monkeypatch.setattr("bone_age_tf.training.train.log_callbacks", lambda *a, **b: [Enough()])
+    assert start(prepared, tmp_path / "run", "train.epochs=9").epochs == 2
+    assert start(prepared, tmp_path / "run", "train.epochs=9").epochs == 2
 
 
 def test_a_training_that_diverges_says_so(prepared: Path, tmp_path: Path) -> None:
