@@ -1,6 +1,6 @@
 """Kill a training again and again; is the result the same to the bit?
 
-    python benchmarks/resume.py --data prepared --output /tmp/resume --kills 20 --inside-writes 8
+    python benchmarks/resume.py --data prepared --output resume --kills 20 --inside-writes 8
 
 Trains once undisturbed and once with `kill -9` at random instants, some of them while a checkpoint
 is being written (the unfinished file is found on the disk), each time with the same command again.
@@ -76,7 +76,9 @@ def main() -> None:
     train_and_kill(words, killed, float("inf"), False)
     first, second = digests(whole), digests(killed)
     for name in FILES:
-        print(f"{name:16} {first[name][:16]} {second[name][:16]} equal: {first[name] == second[name]}")
+        print(
+            f"{name:16} {first[name][:16]} {second[name][:16]} equal: {first[name] == second[name]}"
+        )
     sys.exit(first != second)
 
 
