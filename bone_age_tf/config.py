@@ -280,7 +280,7 @@ class TrainConfig:
     """Largest global norm of a batch's gradient over all devices, with the loss in standard deviations
     of the bone age; None: as it is."""
     ema_momentum: float = 0.99
-    """Momentum of the averaged weights and batch statistics, which are judged and kept; 0: none."""
+    """Momentum of the averaged weights, which are judged and kept; 0: none."""
     head_epochs: int = 0
     """First epochs in which the trunk stays as it is (its batch statistics, too)."""
     first_layer_rate: float = 1.0

@@ -72,7 +72,7 @@ class Loop:
     """The last validation."""
 
     def __post_init__(self) -> None:
-        self._tracked = [v for v in self.model.variables if "float" in v.dtype]
+        self._tracked = list(self.model.trainable_variables)
         self._averages: list[keras.Variable] = []
         self._own: list[np.ndarray] = []
         if self.settings.ema_momentum:
