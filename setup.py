@@ -18,6 +18,7 @@ DEVELOPMENT = [
     "psutil",
     "pyright",
     "pytest",
+    "pyyaml",
     "ruff",
 ]
 

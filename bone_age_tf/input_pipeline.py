@@ -234,13 +234,14 @@ def ordered_slices(
     together = each * share.workers * share.replicas
     first = share.worker * share.replicas
 
-    def fetch(batch: np.ndarray, replica: np.ndarray) -> np.ndarray:
-        start = int(batch) * together + (first + int(replica)) * each
+    def fetch(position: np.ndarray) -> np.ndarray:
+        batch, replica = divmod(int(position), share.replicas)
+        start = batch * together + (first + replica) * each
         return files.read(np.minimum(np.arange(start, start + each), len(files) - 1))
 
     def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        place = [position // share.replicas, tf.math.floormod(position, share.replicas)]
-        examples = data.decode(tf.ensure_shape(tf.numpy_function(fetch, place, tf.string), [each]))
+        serialized = tf.numpy_function(fetch, [position], tf.string)
+        examples = data.decode(tf.ensure_shape(serialized, [each]))
         inputs = {name: examples[name] for name in (record.IMAGE, record.SEX)}
         return inputs, examples[record.BONE_AGE_MONTHS]
 

@@ -7,6 +7,7 @@ over all devices, divided by the number of radiographs, are clipped and applied.
 
 import contextlib
 import dataclasses
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ import tensorflow as tf
 from bone_age_tf.config import TrainConfig
 from bone_age_tf.errors import InterruptedBySignalError, UsageError
 from bone_age_tf.training import checkpoint
-from bone_age_tf.training.callbacks import ValidationResult
+from bone_age_tf.training.callbacks import REPEATABLE, ValidationResult
 from bone_age_tf.training.interruption import StopRequest, stop_signals
 from bone_age_tf.training.strategy import Devices, all_reduce_sum
 
@@ -62,7 +63,7 @@ class Loop:
     """(outputs, targets) -> the error of each radiograph, float32 [N]; their mean is minimized."""
     error_scale: float
     """Errors are divided by this before the gradient is taken."""
-    validation: Callable[[], tf.data.Dataset] | None
+    validation: tf.data.Dataset | None
     """Slices of the validation split (`input_pipeline.ordered_slices`)."""
     validation_count: int
     trunk: keras.layers.Layer | None
@@ -132,7 +133,7 @@ class Loop:
                 progress.radiographs += radiographs
                 waiting += waited
             progress.step += count
-            self._require_finite(progress.error_sum, progress)
+            _require_finite(progress.error_sum, progress)
             seconds = time.monotonic() - start
             logs = {
                 "mae_months": progress.error_sum / progress.radiographs,
@@ -172,8 +173,7 @@ class Loop:
             predicted, months, sex = self._predict_all(self.validation, progress, stop)
             self.validated = ValidationResult(months, predicted, sex.astype(int))
             mae = float(np.abs(predicted - months).mean())
-            if not np.isfinite(mae):
-                raise UsageError(_DIVERGED.format(progress.epoch + 1))
+            _require_finite(mae, progress)
             callbacks.on_test_end({"mae_months": mae})
             if progress.best_mae_months is None or mae < progress.best_mae_months:
                 progress.best_mae_months = mae
@@ -182,28 +182,23 @@ class Loop:
 
     def _predict_all(
         self,
-        slices: Callable[[], tf.data.Dataset],
+        slices: tf.data.Dataset,
         progress: checkpoint.Progress,
         stop: StopRequest,
     ) -> np.ndarray:
         """Predicted months, true months and sex, float64 [3, n], of the validation split."""
         found: list[np.ndarray] = []
-        iterator = self.devices.iterate(slices)
+        iterator = self.devices.iterate(lambda: slices)
         while sum(map(len, found)) < self.validation_count:
             found.append(self._predict(iterator, _flag(stop)).numpy())
             if found[-1][:, 3].any() or (stop.signal_number and self.devices.workers == 1):
                 self._save_and_stop(progress, stop)
         return np.concatenate(found)[: self.validation_count, :3].T
 
-    def _require_finite(self, error_sum: float, progress: checkpoint.Progress) -> None:
-        if not np.isfinite(error_sum):
-            raise UsageError(_DIVERGED.format(progress.epoch + 1))
-
     def _finish_epoch(self, progress: checkpoint.Progress, logs: dict[str, float]) -> None:
-        columns = ("mae_months", "learning_rate", "validation_mae_months")
-        row = {name: logs[name] for name in columns if name in logs}
         progress.epoch += 1
-        progress.history.append({"epoch": progress.epoch, **row})
+        row = {"epoch": progress.epoch, **logs}
+        progress.history.append({name: row[name] for name in REPEATABLE if name in row})
         progress.step, progress.error_sum, progress.radiographs = 0, 0.0, 0.0
         self._save(progress)
 
@@ -225,7 +220,7 @@ class Loop:
         raise InterruptedBySignalError(
             f"stopped in epoch {progress.epoch + 1} after {progress.step} of {self.batches.steps} steps; "
             "everything is saved. The same command goes on from here.",
-            stop.signal_number or 15,
+            stop.signal_number or signal.SIGTERM,  # another worker's
         )
 
     # === Graphs ===
@@ -325,6 +320,11 @@ class Loop:
         for variable, value in zip(self._tracked, self._own, strict=False):
             variable.assign(value)
         self._own = []
+
+
+def _require_finite(error: float, progress: checkpoint.Progress) -> None:
+    if not np.isfinite(error):
+        raise UsageError(_DIVERGED.format(progress.epoch + 1))
 
 
 def _flag(stop: StopRequest) -> tf.Tensor:

@@ -64,10 +64,8 @@ class LayerwiseAdamW(keras.optimizers.Adam):
         instead of Keras' ten."""
         index = self._get_variable_index(variable)
         rate = tf.cast(learning_rate * self._rates[index], variable.dtype)
-        own = (
-            self.iterations + 1 - self._starts[index]
-        )  # the moments are corrected for their own age
-        step = tf.cast(tf.maximum(own, 1), variable.dtype)
+        age = self.iterations + 1 - self._starts[index]  # the moments are corrected for their own
+        step = tf.cast(tf.maximum(age, 1), variable.dtype)
         variable.assign(variable * (1.0 - self._decay * rate))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

@@ -141,11 +141,9 @@ def choose_devices() -> Devices:
     worker, workers = read_cluster(os.environ.get("TF_CONFIG", ""))
     if workers > 1:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, workers)
-    gpus = tf.config.list_logical_devices("GPU")
-    several = len(gpus) > 1
-    return Devices(
-        tf.distribute.MirroredStrategy() if several else tf.distribute.get_strategy(),
-    )
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return Devices(tf.distribute.MirroredStrategy())
+    return Devices(tf.distribute.get_strategy())
 
 
 def read_cluster(text: str) -> tuple[int, int]:

@@ -301,10 +301,9 @@ def _describe(
 
 def _validation(
     radiographs: PreparedRadiographs, batch_size: int, share: Share
-) -> Callable[[], tf.data.Dataset] | None:
+) -> tf.data.Dataset | None:
     if VALIDATION_SPLIT not in radiographs.manifest.splits:
         log.warning("no split %r: the last weights count as the best", VALIDATION_SPLIT)
         return None
     radiographs.require_labels(VALIDATION_SPLIT)
-    slices = ordered_slices(radiographs, VALIDATION_SPLIT, batch_size=batch_size, share=share)
-    return lambda: slices
+    return ordered_slices(radiographs, VALIDATION_SPLIT, batch_size=batch_size, share=share)
