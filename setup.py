@@ -51,6 +51,7 @@ setup(
         "opencv-python-headless>=4.12",
         "openpyxl>=3.1",
         "rich>=13",
+        "scipy>=1.11",
         "tensorboard>=2.20",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.8",

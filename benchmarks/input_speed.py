@@ -35,7 +35,7 @@ def variants(rows: int, columns: int, folder: Path) -> dict[str, Epoch]:
         (folder / encoding).mkdir()
         data = data_set(pixels, encoding, folder / encoding)
         settings = TrainConfig(batch_size=BATCH)
-        batches = TrainingBatches(data, "train", AugmentationConfig(), settings)
+        batches = TrainingBatches(data, data.records("train"), AugmentationConfig(), settings)
         found[f"{encoding}, bytes"] = lambda number, data=data: _parsed(data)
         found[f"{encoding}, decoded"] = lambda number, data=data: _parsed(data, decode=True)
         found[f"{encoding}, batches"] = batches.epoch

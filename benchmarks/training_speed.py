@@ -95,14 +95,14 @@ def tensorflow_rounds(
     from bone_age_tf.models.bone_age_model import build_bone_age_model
     from bone_age_tf.training.interruption import StopRequest
     from bone_age_tf.training.loop import Loop
+    from bone_age_tf.training.objectives import BoneAgeObjective
     from bone_age_tf.training.optimizer import make_optimizer
     from bone_age_tf.training.strategy import choose_devices
-    from bone_age_tf.training.train import absolute_errors
 
     settings = TrainConfig(batch_size=batch_size, learning_rate=1e-4)
     dtype = {"float32": "float32", "bfloat16": "mixed_bfloat16"}[precision]
     data = data_set(pixels, encoding, folder)
-    batches = TrainingBatches(data, "train", AugmentationConfig(), settings)
+    batches = TrainingBatches(data, data.records("train"), AugmentationConfig(), settings)
     model = build_bone_age_model(
         ModelConfig(age_mean_months=127.0, age_sd_months=41.0), data.frame, precision=dtype
     )
@@ -115,8 +115,7 @@ def tensorflow_rounds(
         devices=choose_devices(),
         settings=settings,
         batches=batches,
-        errors=absolute_errors,
-        error_scale=41.0,
+        objective=BoneAgeObjective(41.0),
         validation=None,
         validation_count=0,
         trunk=None,

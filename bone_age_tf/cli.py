@@ -115,7 +115,8 @@ def _without_tensorflow(command: Callable[..., Any]) -> Callable[..., Any]:
 def commands() -> None:
     """Bone age from a radiograph of the left hand.
 
-    The order of work: prepare, train, evaluate, export, predict. Without data: demo.
+    The order of work: prepare, train, evaluate, export, predict. Without data: demo. Runs together:
+    ensemble. With radiographs of another place: calibrate.
     """
 
 
@@ -436,7 +437,13 @@ def _show_prepared(config: PrepareConfig, report: Any, *, dry_run: bool) -> int:
     "--weights",
     default="imagenet",
     show_default=True,
-    help="Trunk's first weights: imagenet (downloaded), none, or a .weights.h5 file.",
+    help="First weights: of the trunk imagenet (downloaded), none, or a .weights.h5 file; of trunk and head "
+    "a run folder.",
+)
+@click.option(
+    "--fold",
+    metavar="I/K",
+    help="Deal train and validation into K folds, validate on the I-th: --set data.fold=I/K.",
 )
 @click.option("--fresh", is_flag=True, help="Start over where the run folder exists.")
 @_with_common_options
@@ -445,6 +452,7 @@ def train(
     progress: console.ProgressDisplay,
     recipe: str,
     assignments: tuple[str, ...],
+    fold: str | None,
     data: tuple[str, ...],
     weights: str,
     **options: Any,
@@ -459,12 +467,14 @@ def train(
       bone-age-tf train --data prepared --run runs/1
       bone-age-tf train --data prepared --run runs/2 --set train.epochs=40 --set model.trunk=xception
       bone-age-tf train --data prepared --run runs/carpal --set data.region=carpal
+      bone-age-tf train --data prepared --run runs/fold2 --fold 2/5
+      bone-age-tf train --data prepared --run runs/sex --recipe sex_classifier
       bone-age-tf train --recipe hand_localizer --data phantoms --data radiographs --run runs/localizer
     """
     from bone_age_tf.config import LocalizerConfig, override
     from bone_age_tf.recipes import load_recipe
 
-    config = override(load_recipe(recipe), assignments)
+    config = override(load_recipe(recipe), _with_fold(assignments, fold))
     if isinstance(config, LocalizerConfig):
         if weights != "imagenet":
             raise UsageError("--weights: the recipe hand_localizer starts from random weights.")
@@ -476,8 +486,10 @@ def train(
 
     with progress:
         report = run_training(config, data=folder, weights=weights, on_progress=progress, **options)
-    best = report.best_validation_mae_months
-    judged = f"best validation MAE {best:.2f} months" if best is not None else "no validation split"
+    best = report.best_validation
+    judged = (
+        f"best validation {report.figure.say(best)}" if best is not None else "no validation split"
+    )
     click.echo(f"{report.epochs} epochs, {judged}")
     run = options["run"]
     log.info(
@@ -485,6 +497,18 @@ def train(
         f"Look: tensorboard --logdir {run}/tensorboard"
     )
     return 0
+
+
+def _with_fold(assignments: tuple[str, ...], fold: str | None) -> tuple[str, ...]:
+    """The assignments and --fold, which must not contradict each other."""
+    if fold is None:
+        return assignments
+    wanted = f"data.fold={fold}"
+    for assignment in assignments:
+        name, _, value = assignment.partition("=")
+        if name.strip() == "data.fold" and value.strip() != fold:
+            raise UsageError(f"--fold {fold} contradicts --set {assignment}. Give one of them.")
+    return (*assignments, wanted)
 
 
 def _train_localizer(
@@ -551,7 +575,7 @@ def localize(
     "--model",
     required=True,
     type=click.Path(exists=True, file_okay=False),
-    help="Run folder or exported model.",
+    help="Run folder, ensemble folder or exported model.",
 )
 @click.option(
     "--data",
@@ -559,7 +583,12 @@ def localize(
     type=click.Path(exists=True, file_okay=False),
     help="Data set that prepare made.",
 )
-@click.option("--split", default="test", show_default=True, help="Split to judge.")
+@click.option(
+    "--split",
+    default="test",
+    show_default=True,
+    help="Split to judge; fold: what a run of train --fold has not learnt from.",
+)
 @click.option(
     "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
 )
@@ -568,18 +597,28 @@ def localize(
 def evaluate(*, progress: console.ProgressDisplay, as_json: bool, **options: Any) -> int:
     """Judge a model on a labelled split: errors in months, each with a bootstrap interval.
 
+    Of a sex classifier: accuracy and AUROC on the radiographs of known sex.
+
     \b
     Examples:
       bone-age-tf evaluate --model runs/1 --data prepared --output evaluations/1
       bone-age-tf evaluate --model saved_models/bone_age --data prepared --split validation --output evaluations/2
+      bone-age-tf evaluate --model runs/fold2 --data prepared --split fold --output evaluations/fold2
     """
     from bone_age_tf.evaluation import evaluate as run
 
     with progress:
         result = run(on_progress=progress, **options)
-    click.echo(json.dumps(result, indent=2) if as_json else _evaluation_table(result))
+    tells_sex = result["target"] == "sex"
+    table = _sex_table if tells_sex else _evaluation_table
+    click.echo(json.dumps(result, indent=2) if as_json else table(result))
     log.info(f"{RESEARCH_ONLY} Results: {options['output']}")
-    if Path(options["model"], "run.json").exists():
+    if tells_sex:
+        log.info(
+            "Next: bone-age-tf export --run RUN --output saved_models/bone_age --sex-classifier "
+            f"{options['model']}"
+        )
+    elif any(Path(options["model"], name).exists() for name in ("run.json", "ensemble.json")):
         log.info(
             f"Next: bone-age-tf export --run {options['model']} --output saved_models/bone_age "
             f"--evaluation {options['output']}/evaluation.json"
@@ -587,26 +626,40 @@ def evaluate(*, progress: console.ProgressDisplay, as_json: bool, **options: Any
     return 0
 
 
-def _evaluation_table(result: dict[str, Any]) -> str:
-    def cell(summary: dict[str, Any], name: str, factor: float = 1, digits: int = 2) -> str:
-        value = summary[name]
-        if value["low"] is None:
-            return f"{value['value'] * factor:.{digits}f}"
-        low, high = value["low"] * factor, value["high"] * factor
-        return f"{value['value'] * factor:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+def _cell(summary: dict[str, Any], name: str, factor: float = 1, digits: int = 2) -> str:
+    """A statistic with its interval, where there are these."""
+    numbers = [summary[name][key] for key in ("value", "low", "high")]
+    if numbers[0] is None:
+        return ""
+    value, *interval = ("" if n is None else f"{n * factor:.{digits}f}" for n in numbers)
+    return f"{value} [{', '.join(interval)}]" if all(interval) else value
 
+
+def _sex_table(result: dict[str, Any]) -> str:
+    rows = [["sex", "n", "accuracy %", "AUROC"]]
+    groups = {"overall": result["overall"], **result["by_age"], **result["by_age_band"]}
+    for name, summary in groups.items():
+        accuracy, auroc = _cell(summary, "accuracy", 100, 1), _cell(summary, "auroc", digits=3)
+        rows.append([name, str(summary["n"]), accuracy, auroc])
+    return f"{console.table(rows)}\n[ ]: {result['interval']}; split {result['data']['split']}"
+
+
+def _evaluation_table(result: dict[str, Any]) -> str:
     rows = [["months", "n", "MAE", "RMSE", "bias", "within 6 %", "within 12 %", "within 24 %"]]
     groups = {"overall": result["overall"], **result["by_sex"], **result["by_age_band"]}
     for name, summary in groups.items():
-        shares = [cell(summary, f"within_{m}_months", 100, 0) for m in (6, 12, 24)]
-        errors = [cell(summary, f"{m}_months") for m in ("mae", "rmse", "bias")]
+        shares = [_cell(summary, f"within_{m}_months", 100, 0) for m in (6, 12, 24)]
+        errors = [_cell(summary, f"{m}_months") for m in ("mae", "rmse", "bias")]
         rows.append([name, str(summary["n"]), *errors, *shares])
     return f"{console.table(rows)}\n[ ]: {result['interval']}; split {result['data']['split']}"
 
 
 @commands.command()
 @click.option(
-    "--run", required=True, type=click.Path(exists=True, file_okay=False), help="Run folder."
+    "--run",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Run or ensemble folder.",
 )
 @click.option(
     "--output",
@@ -622,23 +675,183 @@ def _evaluation_table(result: dict[str, Any]) -> str:
     type=click.Path(exists=True, dir_okay=False),
     help="evaluation.json of this run, for the manifest.",
 )
+@click.option(
+    "--variables",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="How the weights are stored; float16 takes half the size.",
+)
+@click.option(
+    "--sex-classifier",
+    type=click.Path(exists=True, file_okay=False),
+    help="Run of the recipe sex_classifier, to warn where the given sex looks wrong.",
+)
 @_with_common_options
 def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
-    """Write a run's best model as one SavedModel: bytes of a file and sex in, months out.
+    """Write a run's best model, or an ensemble, as one SavedModel: bytes of a file and sex in, months out.
 
     \b
     Examples:
       bone-age-tf export --run runs/1 --output saved_models/bone_age
       bone-age-tf export --run runs/1 --output saved_models/bone_age --evaluation evaluations/1/evaluation.json
+      bone-age-tf export --run runs/1 --output saved_models/small --variables float16
     """
     del progress
     from bone_age_tf.export import export_saved_model
 
     folder = export_saved_model(**options)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     click.echo(str(folder))
     log.info(
-        f"Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/1"
+        f"{size / 1e6:.1f} MB. Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/1"
     )
+    return 0
+
+
+@commands.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Data set that all runs were trained on.",
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False),
+    help="Folder of the ensemble to make.",
+)
+@click.option(
+    "--weights",
+    type=click.Choice(["mean", "fitted"]),
+    default="mean",
+    show_default=True,
+    help="Of the families: equal, or non-negative least squares on what was held out.",
+)
+@click.option(
+    "--tta",
+    type=click.Choice(["none", "mirror", "warps", "warps_mirror"]),
+    default="none",
+    show_default=True,
+    help="Views of each radiograph that are averaged: 1, 2, 5 or 10.",
+)
+@click.option(
+    "--correction",
+    type=click.Choice(["linear", "none"]),
+    default="linear",
+    show_default=True,
+    help="Stretch the answers, which lie too near to the mean.",
+)
+@_with_common_options
+def ensemble(*, progress: console.ProgressDisplay, **options: Any) -> int:
+    """Folds, regions and seeds as one model, judged on the radiographs that its members did not learn.
+
+    RUNS that differ only in fold, sex and seed are one family. The folder is evaluated and exported
+    like a run. A single run is allowed: so it gets views and correction.
+
+    \b
+    Examples:
+      bone-age-tf ensemble runs/1 --data prepared --output ensembles/1 --tta warps
+      bone-age-tf ensemble runs/1 runs/2 --data prepared --output ensembles/2 --weights fitted
+    """
+    from bone_age_tf.ensemble import ensemble as run
+
+    with progress:
+        result = run(on_progress=progress, **options)
+    click.echo(_ensemble_table(result))
+    output = options["output"]
+    log.info(
+        f"{RESEARCH_ONLY} Next: bone-age-tf evaluate --model {output} --data {options['data']} --output "
+        f"evaluations/ensemble\nbone-age-tf export --run {output} --output saved_models/bone_age"
+    )
+    return 0
+
+
+def _ensemble_table(description: dict[str, Any]) -> str:
+    result, line = description["result"], description["correction"]
+    weights = {family["name"]: f"{family['weight']:.2f}" for family in description["families"]}
+    rows = [["MAE in months, held out", "weight", "all", "F", "M", "unknown"]]
+    groups = {**result["families"], "ensemble": result["before_correction"]}
+    if line["method"] != "none":
+        groups["ensemble, corrected"] = result["after_correction"]
+    for name, judged in groups.items():
+        by_sex = [_mae(judged["by_sex"].get(sex)) for sex in ("F", "M", "unknown")]
+        rows.append([name, weights.get(name, ""), _mae(judged["overall"]), *by_sex])
+    held_out = description["held_out"]
+    corrected = f"{line['intercept_months']:+.2f} months + {line['slope']:.3f} x months"
+    return (
+        f"{console.table(rows)}\n[ ]: {result['interval']}; {held_out['radiographs']} radiographs "
+        f"(of {held_out['of']}) that every family holds a prediction for\n"
+        f"correction: {'none' if line['method'] == 'none' else corrected}"
+    )
+
+
+def _mae(summary: dict[str, Any] | None) -> str:
+    if summary is None:
+        return ""
+    mae = summary["mae_months"]
+    interval = "" if mae["low"] is None else f" [{mae['low']:.2f}, {mae['high']:.2f}]"
+    return f"{mae['value']:.2f}{interval}"
+
+
+@commands.command()
+@click.option(
+    "--model",
+    required=True,
+    type=click.Path(exists=True, file_okay=False),
+    help="Exported model, as in saved_models/bone_age.",
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False),
+    help="Data set of your place that prepare made, with bone ages.",
+)
+@click.option("--split", help="Its split to fit on.")
+@click.option(
+    "--predictions",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Instead: predictions.csv of predict with this model, with true bone ages.",
+)
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False),
+    help="Model folder, as in saved_models/bone_age.",
+)
+@click.option(
+    "--version", type=click.IntRange(min=1), help="Version to write. [one above the highest]"
+)
+@_with_common_options
+def calibrate(*, progress: console.ProgressDisplay, **options: Any) -> int:
+    """Recalibrate an exported model for the radiographs of one place, for each sex, from about 100.
+
+    Writes a new version of the model, only where it is better on radiographs that it was not fitted on
+    (leave-one-out); otherwise nothing, with exit code 5.
+
+    \b
+    Examples:
+      bone-age-tf calibrate --model saved_models/bone_age --data local --split train --output saved_models/local
+      bone-age-tf calibrate --model saved_models/bone_age --predictions predictions/local/predictions.csv --output saved_models/local
+    """
+    from bone_age_tf.calibration import calibrate as run
+
+    with progress:
+        result = run(on_progress=progress, **options)
+    judged = result["result"]
+    rows = [["MAE in months", "n", "before", "after (leave-one-out)", "line"]]
+    names = {"all": "unknown", **{sex: sex for sex in judged["before"]["by_sex"]}}
+    for name, key in names.items():
+        before, after = (
+            judged[time]["overall"] if name == "all" else judged[time]["by_sex"][name]
+            for time in ("before", "after_leave_one_out")
+        )
+        line = result["correction"][key]
+        text = f"{line['intercept_months']:+.2f} months + {line['slope']:.3f} x months"
+        rows.append([name, str(before["n"]), _mae(before), _mae(after), text])
+    click.echo(f"{console.table(rows)}\n[ ]: {judged['interval']}\n{result['folder']}")
+    log.info(RESEARCH_ONLY)
     return 0
 
 
@@ -700,6 +913,8 @@ def predict(
         )
     else:
         click.echo(_prediction_table(report))
+    if report.warnings:
+        log.info(f"{report.warnings} with a warning: the given sex looks wrong.")
     log.info(
         f"{report.predicted} predicted, {report.refused} refused. All rows: {options['output']}/predictions.csv\n"
         f"{RESEARCH_ONLY}"
@@ -713,6 +928,6 @@ def _prediction_table(report: Any) -> str:
         months = row.bone_age_months
         years = "" if months is None else "{} + {}".format(*divmod(round(months), 12))
         shown = "" if months is None else f"{months:.1f}"
-        rows.append([row.file, row.sex, shown, years, row.reason or row.status])
+        rows.append([row.file, row.sex, shown, years, row.reason or row.warning or row.status])
     more = report.predicted + report.refused - len(report.first)
     return console.table(rows) + (f"\n... and {more} more" if more else "")

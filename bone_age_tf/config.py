@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,11 @@ SHIPPED_LOCALIZER = "shipped"
 OWN_LOCALIZER = "localizer"
 """Folder beside a data set's or run's manifest that holds a localizer other than the shipped one."""
 PHANTOM_STYLES = ("clean", "varied")
+SEX_CHOICES = ("both", "F", "M")
+TARGETS = ("bone_age", "sex")
+HEADS = ("regression", "expectation")
+POOLINGS = ("average", "flatten", "average_2x2_flatten")
+ACTIVATIONS = ("relu", "elu")
 SCHEDULES = ("cosine", "linear", "constant")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
@@ -204,21 +210,43 @@ class ModelConfig:
 
     trunk: str = "inception_v3"
     """A name in `models/backbones.py`."""
+    target: str = "bone_age"
+    """What it tells: `bone_age` in months, or `sex`: the probability that the hand is a boy's."""
+    pooling: str = "average"
+    """The trunk's feature maps as one vector: `average` over all places, `flatten`, or
+    `average_2x2_flatten`, the mean of every 2 x 2 places. The last two fit one size of frame only."""
     sex_units: int = 32
-    """Units of the sex branch."""
+    """Units of the sex branch; 0: the network is not told the sex, as always for the target `sex`."""
+    head: str = "regression"
+    """Of the bone age: `regression`, one score in standard deviations, or `expectation`, the mean of a
+    softmax over 1 to 240 months."""
+    head_layers: int = 1
+    """Dense layers between the vector, joined with the sex, and the output."""
     head_units: int = 512
-    """Units of the layer that joins trunk and sex."""
+    """Units of each of them."""
+    activation: str = "relu"
+    """Of these layers: `relu` or `elu`."""
     dropout: float = 0.3
-    """Dropout before and after that layer."""
+    """Dropout before each of these layers and, where there is only one, after it."""
     age_mean_months: float | None = None
-    """Mean bone age that the head starts from; None: taken from the training split."""
+    """Mean bone age that the head starts from; None: that of the radiographs for training, or of the run
+    that `--weights` names."""
     age_sd_months: float | None = None
-    """Standard deviation that scales the head; None: taken from the training split."""
+    """Standard deviation that scales the head; None: likewise."""
 
     def __post_init__(self) -> None:
         _require(0 <= self.dropout < 1, "model.dropout", "at least 0 and below 1", self.dropout)
-        _require(self.sex_units >= 1, "model.sex_units", "at least 1", self.sex_units)
-        _require(self.head_units >= 1, "model.head_units", "at least 1", self.head_units)
+        _require(self.sex_units >= 0, "model.sex_units", "0 or more", self.sex_units)
+        for name in ("head_layers", "head_units"):
+            _require(getattr(self, name) >= 1, f"model.{name}", "at least 1", getattr(self, name))
+        for name, choices in (
+            ("target", TARGETS),
+            ("pooling", POOLINGS),
+            ("head", HEADS),
+            ("activation", ACTIVATIONS),
+        ):
+            value = getattr(self, name)
+            _require(value in choices, f"model.{name}", f"one of {', '.join(choices)}", value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,6 +256,29 @@ class DataConfig:
     region: str = "frame"
     """`frame` (all of it), or a crop of it by name: `hand`, `carpal`, `metacarpal`
     (`preprocessing/regions.py`). Cut out inside the model, after augmentation."""
+    fold: str | None = None
+    """`2/5`: the splits `train` and `validation` together are dealt into five folds (by sex and two-year
+    age band, a patient's radiographs together, whatever `train.seed` is); the second validates, the
+    others train. None: the splits as they are."""
+    sex: str = "both"
+    """Train and validate on `both` sexes (and on unknown), or on `F` or `M` alone."""
+
+    def __post_init__(self) -> None:
+        _require(self.sex in SEX_CHOICES, "data.sex", f"one of {', '.join(SEX_CHOICES)}", self.sex)
+        if self.fold is not None:
+            number, folds = self.fold_numbers
+            _require(
+                folds >= 2 and 1 <= number <= folds,
+                "data.fold",
+                "I/K, fold I of K, with K at least 2 and I from 1 to K",
+                self.fold,
+            )
+
+    @property
+    def fold_numbers(self) -> tuple[int, int]:
+        """I and K of the fold I/K; (0, 0) where it is not written like that."""
+        found = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", self.fold or "")
+        return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,7 +296,8 @@ class AugmentationConfig:
     gamma: float = 1.33
     """Gamma between 1 / this and this."""
     mask_sex: float = 0.1
-    """Share of the examples whose sex is shown as unknown, so that this state is learnt."""
+    """Share of the examples whose sex is shown as unknown, so that this state is learnt; 0 for a network
+    that is not told the sex."""
 
     def __post_init__(self) -> None:
         _require(self.gamma >= 1, "augmentation.gamma", "at least 1", self.gamma)
@@ -259,6 +311,11 @@ class TrainConfig:
 
     epochs: int = 24
     """Times that every training radiograph is seen."""
+    age_sampling: float = 0.0
+    """How often radiographs of rare ages are seen. An epoch has its length, but draws each radiograph with
+    a probability proportional to n to the power of minus this, n being the training radiographs in its
+    two-year age band of its sex. 0: each once; 1: all such bands equally often, a band of one as often
+    as a band of a thousand. In an epoch some are then seen several times, others not at all."""
     batch_size: int = 16
     """Radiographs between two changes of the weights, over all devices of all workers."""
     accumulation_passes: int = 1
@@ -274,11 +331,19 @@ class TrainConfig:
     """Fall of the learning rate after the warm-up: `cosine` or `linear` (to 1 %), or `constant`."""
     warmup_steps: int = 60
     """Steps of linear warm-up."""
+    beta_1: float = 0.9
+    """Momentum of the gradients' mean in Adam."""
     weight_decay: float = 1e-3
     """Decoupled weight decay (AdamW)."""
+    label_distribution: float = 0.0
+    """With the head `expectation`: weight of a second term, by which the softmax is to be a normal
+    distribution around the label. The first is the absolute error in standard deviations of the bone
+    age, the second the Kullback-Leibler divergence in nats: 0.8 and 1.9 at the start. 0: without."""
+    label_distribution_sd_months: float = 6.0
+    """Standard deviation of that distribution."""
     clip_norm: float | None = None
     """Largest global norm of a batch's gradient over all devices, with the loss in standard deviations
-    of the bone age; None: as it is."""
+    of the bone age (sex: in nats); None: as it is."""
     ema_momentum: float = 0.99
     """Momentum of the averaged weights, which are judged and kept; 0: none."""
     head_epochs: int = 0
@@ -306,11 +371,22 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "accumulation_passes", "steps_per_call"):
             _require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
-        for name in ("warmup_steps", "weight_decay", "head_epochs", "checkpoint_minutes", "seed"):
+        for name in (
+            "warmup_steps",
+            "weight_decay",
+            "label_distribution",
+            "head_epochs",
+            "checkpoint_minutes",
+            "seed",
+        ):
             _require(getattr(self, name) >= 0, f"train.{name}", "0 or more", getattr(self, name))
-        for name in ("learning_rate", "clip_norm", "readers"):
+        for name in ("learning_rate", "label_distribution_sd_months", "clip_norm", "readers"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"train.{name}", "positive", value)
+        _require(
+            0 <= self.age_sampling <= 1, "train.age_sampling", "between 0 and 1", self.age_sampling
+        )
+        _require(0 <= self.beta_1 < 1, "train.beta_1", "in [0, 1)", self.beta_1)
         _require(0 <= self.ema_momentum < 1, "train.ema_momentum", "in [0, 1)", self.ema_momentum)
         _require(
             0 < self.first_layer_rate <= 1,

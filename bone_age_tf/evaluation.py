@@ -1,7 +1,8 @@
-"""A model against the labels of a split: `evaluation.json`, `predictions.csv`, `run.json`."""
+"""A model against labels, of a split or fold: `evaluation.json`, `predictions.csv`, `run.json`."""
 
 import csv
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,29 @@ from typing import Any
 import numpy as np
 
 from bone_age_tf import metrics, record
-from bone_age_tf.errors import ModelRefusedError
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.ensembles import is_trained, open_trained
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.exported_model import BOY_PROBABILITY, ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
 from bone_age_tf.record import SEX_NAMES, Sex
+from bone_age_tf.record_files import Records
 from bone_age_tf.runs import RUN_FILE, Run
+from bone_age_tf.selection import TRAINING_SPLIT, VALIDATION_SPLIT, select
 
+log = logging.getLogger(__name__)
+
+FOLD_SPLIT = "fold"
+"""Name, instead of a split's, of the fold that a run did not learn from."""
 EVALUATION_SCHEMA = "bone-age-tf/evaluation/1"
 BATCH_SIZE = 16
 
-MonthsOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Prepared radiographs uint8 [N, height, width, 1] and sex int32 [N] -> months [N]."""
+AGE_LIMIT_MONTHS = 120
+"""Below this bone age, the sexes are harder to tell apart."""
+
+AnswersOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Prepared radiographs uint8 [N, height, width, 1] and sex int32 [N] -> months (or, of a sex
+classifier, the probability of a boy) [N]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +42,18 @@ class Judged:
     ids: Sequence[str]
     sex: np.ndarray
     true_months: np.ndarray
-    predicted_months: np.ndarray
+    answers: np.ndarray
+    """Months, or the probability of a boy."""
 
     @property
     def errors(self) -> np.ndarray:
         """Predicted minus true, months."""
-        return self.predicted_months - self.true_months
+        return self.answers - self.true_months
+
+    @property
+    def is_boy(self) -> np.ndarray:
+        """bool [n], where every sex is known."""
+        return self.sex == Sex.M
 
 
 def evaluate(
@@ -48,53 +66,113 @@ def evaluate(
 ) -> dict[str, Any]:
     """Judge a run folder or an exported model on a labelled split; returns `evaluation.json`.
 
-    Raises `ModelRefusedError` where the model was made for another preprocessing, `InputDataError`
-    where the data set is not whole or the split has no labels.
+    A sex classifier is judged on the radiographs of known sex.
+    The split `fold` is the fold that validated a run, which did not learn from it.
+    Raises `ModelRefusedError` where the model was made for another preprocessing or has learnt from
+    other folds, `InputDataError` where the data set is not whole or the split has no labels,
+    `UsageError` where a fold is asked for and there is none.
     """
     radiographs = PreparedRadiographs.open(data)
-    radiographs.require_labels(split)
-    months_of, identity = _load(model, radiographs)
-    judged = _judge(months_of, radiographs, split, on_progress or (lambda stage, done, total: None))
+    if split == FOLD_SPLIT and FOLD_SPLIT not in radiographs.manifest.splits:
+        records = _fold_of(model, radiographs)
+    else:
+        radiographs.require_labels(split)
+        _warn_of_folds(model, split)
+        records = radiographs.records(split)
+    answers_of, target, identity = _load(model, radiographs)
+    if target == "sex":
+        records = _of_known_sex(records, split)
+    notify = on_progress or (lambda stage, done, total: None)
+    judged = _judge(answers_of, radiographs, records, notify)
     result = {
         "schema": EVALUATION_SCHEMA,
         "model": identity,
+        "target": target,
         "data": {"plan": radiographs.manifest.plan, "split": split},
         "fingerprint": radiographs.manifest.fingerprint,
         "interval": f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs",
-        **_tables(judged),
+        **(_sex_tables(judged) if target == "sex" else _tables(judged)),
     }
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_predictions(folder / "predictions.csv", judged)
+    _write_predictions(folder / "predictions.csv", judged, target)
     write_json(folder / "evaluation.json", result)
     settings = {"model": Path(model).name, "data": Path(data).name, "split": split}
     write_json(folder / "run.json", {"command": "evaluate", **settings, "versions": versions()})
     return result
 
 
-def _load(model: str, radiographs: PreparedRadiographs) -> tuple[MonthsOf, dict[str, str]]:
-    """The model as a function, and what identifies it."""
-    if (Path(model) / RUN_FILE).exists():
-        run = Run.open(model)
+def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
+    """The fold of these radiographs that a run was validated on, and did not learn from.
+
+    Raises `UsageError` where the run has no fold, `ModelRefusedError` where it is not a run or was
+    trained on another data set, whose folds are others.
+    """
+    run = Run.open(model)
+    if run.config.data.fold is None:
+        raise UsageError(
+            f"--split {FOLD_SPLIT}: {model} was trained without a fold. Expected a run of `train --fold "
+            f"I/K`; say --split {VALIDATION_SPLIT} for what this one was validated on."
+        )
+    if run.description["data"]["plan"] != radiographs.manifest.plan:
+        raise ModelRefusedError(
+            f"--split {FOLD_SPLIT}: {model} was trained on another data set than {radiographs.folder}, so "
+            "its folds are others, and it may have learnt from these radiographs. Give the data set that "
+            "it was trained on."
+        )
+    validation = select(radiographs, run.config.data).validation
+    assert validation is not None
+    return validation
+
+
+def _warn_of_folds(model: str, split: str) -> None:
+    """Warn where a run has learnt from the other folds of what it is judged on."""
+    if split not in (TRAINING_SPLIT, VALIDATION_SPLIT) or not (Path(model) / RUN_FILE).exists():
+        return
+    fold = Run.open(model).config.data.fold
+    if fold is not None:
+        log.warning(
+            f"{model} was trained with --fold {fold}: it has learnt from most of the split {split!r}, so "
+            f"the errors are too small. Say --split {FOLD_SPLIT} for the radiographs it has not seen."
+        )
+
+
+def _of_known_sex(records: Records, split: str) -> Records:
+    known = records.chosen(records.sex != Sex.UNKNOWN)
+    if not len(known):
+        raise InputDataError(
+            f"The split {split!r} has {len(records)} radiographs, none of known sex. Expected some: a sex "
+            "classifier is judged on these."
+        )
+    return known
+
+
+def _load(model: str, radiographs: PreparedRadiographs) -> tuple[AnswersOf, str, dict[str, str]]:
+    """The model as a function, its target, and what identifies it."""
+    if is_trained(model):
+        run = open_trained(model)
         _require_same_preprocessing(model, run.fingerprint, radiographs)
         network = run.load_model()
 
-        def months_of_run(images: np.ndarray, sex: np.ndarray) -> np.ndarray:
+        def answers_of_run(images: np.ndarray, sex: np.ndarray) -> np.ndarray:
             inputs = {record.IMAGE: images, record.SEX: sex}
             return network.predict_on_batch(inputs)
 
-        return months_of_run, {"kind": "run", "weights_sha256": run.weights_sha256()}
+        kind = "run" if isinstance(run, Run) else "ensemble"
+        identity = {"kind": kind, "weights_sha256": run.weights_sha256()}
+        return answers_of_run, run.target, identity
     exported = ExportedModel.open(model)
     _require_same_preprocessing(model, exported.fingerprint, radiographs)
 
     def months_of_export(images: np.ndarray, sex: np.ndarray) -> np.ndarray:
         return exported.months_of_prepared(images, [SEX_NAMES[code] for code in sex])
 
-    return months_of_export, {
+    identity = {
         "kind": "export",
         "weights_sha256": exported.manifest["weights_sha256"],
         "manifest_sha256": sha256_of(exported.folder / MANIFEST),
     }
+    return months_of_export, "bone_age", identity
 
 
 def _require_same_preprocessing(
@@ -110,22 +188,22 @@ def _require_same_preprocessing(
 
 
 def _judge(
-    months_of: MonthsOf,
+    answers_of: AnswersOf,
     radiographs: PreparedRadiographs,
-    split: str,
+    records: Records,
     notify: Callable[[str, int, int], None],
 ) -> Judged:
     ids: list[str] = []
     columns: list[tuple[np.ndarray, ...]] = []
-    total = radiographs.count(split)
+    total = len(records)
     notify("evaluate", 0, total)
-    for batch in radiographs.examples(split).batch(BATCH_SIZE).as_numpy_iterator():
-        predicted = months_of(batch[record.IMAGE], batch[record.SEX])
-        columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], predicted))
+    for batch in radiographs.examples_of(records).batch(BATCH_SIZE).as_numpy_iterator():
+        answers = answers_of(batch[record.IMAGE], batch[record.SEX])
+        columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], answers))
         ids += [identifier.decode() for identifier in batch[record.ID]]
         notify("evaluate", len(ids), total)
-    sex, true, predicted = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Judged(ids, sex, true.astype(np.float64), predicted.astype(np.float64))
+    sex, true, answers = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Judged(ids, sex, true.astype(np.float64), answers.astype(np.float64))
 
 
 def _tables(judged: Judged) -> dict[str, Any]:
@@ -143,11 +221,31 @@ def _tables(judged: Judged) -> dict[str, Any]:
     }
 
 
-def _write_predictions(path: Path, judged: Judged) -> None:
+def _sex_tables(judged: Judged) -> dict[str, Any]:
+    """Accuracy and AUROC overall, below and from ten years, and by age band."""
+    bands = np.array([metrics.age_band(age) for age in judged.true_months])
+    is_young = judged.true_months < AGE_LIMIT_MONTHS
+
+    def summaries(groups: dict[str, np.ndarray]) -> dict[str, Any]:
+        return {
+            name: metrics.summarize_sex(judged.answers[rows], judged.is_boy[rows])
+            for name, rows in groups.items()
+            if rows.any()
+        }
+
+    return {
+        **summaries({"overall": np.full(len(bands), True)}),
+        "by_age": summaries({"below 10 years": is_young, "10 years and above": ~is_young}),
+        "by_age_band": summaries({name: bands == name for name in metrics.AGE_BANDS}),
+    }
+
+
+def _write_predictions(path: Path, judged: Judged, target: str) -> None:
+    answer, digits = (BOY_PROBABILITY, 6) if target == "sex" else (record.BONE_AGE_MONTHS, 2)
     with written_whole(path) as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", "sex", "bone_age_months_true", "bone_age_months"])
-        for identifier, sex, true, predicted in zip(
-            judged.ids, judged.sex, judged.true_months, judged.predicted_months, strict=True
+        writer.writerow(["id", "sex", "bone_age_months_true", answer])
+        for identifier, sex, true, value in zip(
+            judged.ids, judged.sex, judged.true_months, judged.answers, strict=True
         ):
-            writer.writerow([identifier, Sex(sex).label, f"{true:g}", f"{predicted:.2f}"])
+            writer.writerow([identifier, Sex(sex).label, f"{true:g}", f"{value:.{digits}f}"])

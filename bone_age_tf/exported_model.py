@@ -21,8 +21,11 @@ PREDICT_PREPARED = "predict_prepared"
 PREPARE = "prepare"
 STATUS = "status"
 PREPARED_TO_ORIGINAL = "prepared_to_original"
+CORRECTION = "correction"
+"""Variable of the SavedModel, float32 [3, 2]: intercept in months and slope for F, M and unknown."""
+BOY_PROBABILITY = "boy_probability"
 REFUSED_MONTHS = -1.0
-"""Bone age of a refused radiograph: no number that could be taken for one."""
+"""Bone age (and probability) of a refused radiograph: no number that could be taken for one."""
 
 ALLOWED_OPERATIONS = frozenset(
     [
@@ -36,6 +39,7 @@ ALLOWED_OPERATIONS = frozenset(
         "AssignVariableOp",
         "AvgPool",
         "BiasAdd",
+        "BroadcastTo",
         "Cast",
         "Ceil",
         "ConcatV2",
@@ -48,6 +52,7 @@ ALLOWED_OPERATIONS = frozenset(
         "DenseBincount",
         "DepthwiseConv2dNative",
         "DisableCopyOnRead",
+        "Elu",
         "EnsureShape",
         "Equal",
         "Erfc",
@@ -65,6 +70,7 @@ ALLOWED_OPERATIONS = frozenset(
         "IdentityN",
         "If",
         "ImageProjectiveTransformV3",
+        "IsNan",
         "LeftShift",
         "Less",
         "LessEqual",
@@ -187,10 +193,16 @@ class ExportedModel:
 
     def months_of_prepared(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
         """Prepared radiographs [N, height, width, 1] and F, M, unknown [N] -> months [N]."""
+        return self.answers_of_prepared(images, sexes)[record.BONE_AGE_MONTHS]
+
+    def answers_of_prepared(
+        self, images: np.ndarray, sexes: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """All outputs by name, each [N]: the months and, of some models, `boy_probability`."""
         answer = self.signatures[PREDICT_PREPARED](
             image=tf.constant(images), sex=tf.constant(list(sexes))
         )
-        return answer[record.BONE_AGE_MONTHS].numpy()
+        return {name: value.numpy() for name, value in answer.items()}
 
 
 def _version_folder(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A data set folder -> tf.data of ({"image", "sex"}, bone_age_months).
+"""A data set folder and records of it -> tf.data of ({"image", "sex"}, bone_age_months).
 
 Order and augmentation of an epoch are a function of (seed, epoch, readers) and nothing else: not of
 threads, devices, or where a run was interrupted. A batch is put together from `readers` equal
@@ -19,8 +19,9 @@ from bone_age_tf import record
 from bone_age_tf.augmentation import NUMBERS, augment, mask_sex
 from bone_age_tf.config import AugmentationConfig, TrainConfig
 from bone_age_tf.errors import InputDataError, UsageError
-from bone_age_tf.manifest import DataSetManifest, load_data_set
-from bone_age_tf.record_files import RecordFiles
+from bone_age_tf.folds import stratum
+from bone_age_tf.manifest import DataSetManifest, Shard, load_data_set
+from bone_age_tf.record_files import RecordFiles, Records
 
 _CHUNK = 32
 
@@ -61,8 +62,23 @@ class PreparedRadiographs:
 
     def examples(self, split: str) -> tf.data.Dataset:
         """The records of a split in order: `id`, `image` uint8, `sex` int32, `bone_age_months`."""
-        paths = [str(path) for path in self.paths(split)]
-        batches = tf.data.TFRecordDataset(paths).batch(_CHUNK)
+        return self._decoded(tf.data.TFRecordDataset([str(path) for path in self.paths(split)]))
+
+    def records(self, *splits: str) -> Records:
+        """All records of these splits, in order. Reads them, but decodes no image."""
+        shards = [shard for split in splits for shard in self.manifest.shards_of(split)]
+        return _read_labels(self.folder, tuple(shards))
+
+    def examples_of(self, records: Records) -> tf.data.Dataset:
+        """These records in order, as `examples` gives them."""
+        is_chosen = np.zeros(sum(records.sizes), bool)
+        is_chosen[records.numbers] = True
+        every = tf.data.TFRecordDataset([str(path) for path in records.paths])
+        marked = tf.data.Dataset.zip((every, tf.data.Dataset.from_tensor_slices(is_chosen)))
+        return self._decoded(marked.batch(_CHUNK).map(tf.boolean_mask).unbatch())
+
+    def _decoded(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
+        batches = serialized.batch(_CHUNK)
         return batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
     def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -88,12 +104,12 @@ class Share:
 
 
 class TrainingBatches:
-    """Augmented batches of a split, one tf.data for every epoch."""
+    """Augmented batches of some records, one tf.data for every epoch."""
 
     def __init__(
         self,
         data: PreparedRadiographs,
-        split: str,
+        records: Records,
         augmentation: AugmentationConfig,
         settings: TrainConfig,
         share: Share = Share(),
@@ -105,22 +121,24 @@ class TrainingBatches:
         self._augmentation = augmentation
         self._settings = settings
         self._share = share
-        shards = data.manifest.shards_of(split)
-        records = _records_of_readers([shard.records for shard in shards], readers)
+        rows = _rows_of_readers(records, readers)
         self._readers = readers
         self._part = settings.batch_size // readers
-        self._length = min(len(rows) for rows in records)
+        self._length = min(map(len, rows))
         if self._length < self._part:
             raise InputDataError(
-                f"The split {split!r} has {data.count(split)} radiographs, fewer than one batch of "
+                f"There are {len(records)} radiographs to learn from, fewer than one batch of "
                 f"{settings.batch_size} (in {readers} equal parts). Expected more data, or a smaller "
                 "--set train.batch_size."
             )
         self._require_slices()
         self._plan = functools.lru_cache(maxsize=2)(self._make_plan)
-        self._files, self._records = _open(
-            data.paths(split), [records[reader] for reader in self._own_readers], settings.cache
-        )
+        own = [rows[reader] for reader in self._own_readers]
+        self._files, self._records = _open(records, own, settings.cache)
+        strata = _strata(records)
+        self._strata = [strata[each] for each in own]
+        sizes = np.bincount(strata).astype(np.float64)
+        self._weights = sizes**-settings.age_sampling if settings.age_sampling else None
 
     @property
     def steps(self) -> int:
@@ -169,11 +187,18 @@ class TrainingBatches:
 
     def _make_plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Record numbers, int [own readers, n], and float32 [own readers, n, NUMBERS]."""
-        plan = [
-            _shuffled(records, self._length, [self._settings.seed, epoch, reader])
-            for reader, records in zip(self._own_readers, self._records, strict=True)
-        ]
-        return np.stack([order for order, _ in plan]), np.stack([numbers for _, numbers in plan])
+        orders, numbers = [], []
+        for reader, records, strata in zip(
+            self._own_readers, self._records, self._strata, strict=True
+        ):
+            random = np.random.default_rng([self._settings.seed, epoch, reader])
+            if self._weights is None:
+                rows = random.permutation(len(records))[: self._length]
+            else:
+                rows = _drawn(random, strata, self._weights[strata], self._length)
+            orders.append(records[rows])
+            numbers.append(random.uniform(-1, 1, (self._length, NUMBERS)).astype(np.float32))
+        return np.stack(orders), np.stack(numbers)
 
     def _augmented(
         self, serialized: tf.Tensor, numbers: tf.Tensor
@@ -222,14 +247,14 @@ class TrainingBatches:
 
 
 def ordered_slices(
-    data: PreparedRadiographs, split: str, *, batch_size: int, share: Share
+    data: PreparedRadiographs, records: Records, *, batch_size: int, share: Share
 ) -> tf.data.Dataset:
-    """({"image", "sex"}, bone_age_months) of a split in order, a slice for each device in turn.
+    """({"image", "sex"}, bone_age_months) of records in order, a slice for each device in turn.
 
     All devices of all workers together make a batch. The last one is filled up with repetitions of
     the last radiograph, so that every device has the same number.
     """
-    files = RecordFiles(data.paths(split))
+    files = RecordFiles(records.paths)
     each = -(-batch_size // (share.workers * share.replicas))
     together = each * share.workers * share.replicas
     first = share.worker * share.replicas
@@ -237,7 +262,8 @@ def ordered_slices(
     def fetch(position: np.ndarray) -> np.ndarray:
         batch, replica = divmod(int(position), share.replicas)
         start = batch * together + (first + replica) * each
-        return files.read(np.minimum(np.arange(start, start + each), len(files) - 1))
+        rows = np.minimum(np.arange(start, start + each), len(records) - 1)
+        return files.read(records.numbers[rows])
 
     def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         serialized = tf.numpy_function(fetch, [position], tf.string)
@@ -245,11 +271,29 @@ def ordered_slices(
         inputs = {name: examples[name] for name in (record.IMAGE, record.SEX)}
         return inputs, examples[record.BONE_AGE_MONTHS]
 
-    batches = -(-len(files) // together)
+    batches = -(-len(records) // together)
     return (
         tf.data.Dataset.range(batches * share.replicas)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(2)
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _read_labels(folder: Path, shards: tuple[Shard, ...]) -> Records:
+    """All records of the shards; kept, for several may ask for them."""
+    paths = tuple(folder / shard.name for shard in shards)
+    batches = tf.data.TFRecordDataset([str(path) for path in paths]).batch(_CHUNK)
+    parsed = batches.map(record.parse_labels).as_numpy_iterator()
+    columns = [(b[record.ID], b[record.SEX], b[record.BONE_AGE_MONTHS]) for b in parsed]
+    ids, sex, months = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Records(
+        paths=paths,
+        sizes=tuple(shard.records for shard in shards),
+        numbers=np.arange(len(ids)),
+        ids=tuple(identifier.decode() for identifier in ids),
+        sex=sex.astype(np.int32),
+        bone_age_months=months.astype(np.float64),
     )
 
 
@@ -262,19 +306,19 @@ def _require_even(batch_size: int, readers: int, workers: int) -> None:
         )
 
 
-def _records_of_readers(counts: Sequence[int], readers: int) -> list[np.ndarray]:
-    """(shard, record of the shard), int [n, 2], of each reader.
+def _rows_of_readers(records: Records, readers: int) -> list[np.ndarray]:
+    """The rows of `records` that belong to each reader, int [n].
 
-    Every reader has as many whole shards; the records of those that remain are dealt out in turn.
+    Every reader has as many whole files; the records of those that remain are dealt out in turn.
     """
-    whole = len(counts) // readers * readers
-    rest = np.concatenate(
-        [np.zeros((0, 2), int), *map(_pairs, range(whole, len(counts)), counts[whole:])]
-    )
+    files = np.unique(records.places[:, 0], return_inverse=True)[1]
+    count = len(set(files.tolist()))
+    whole = count // readers * readers
+    rest = np.flatnonzero(files >= whole)
     return [
         np.concatenate(
             [
-                *(_pairs(shard, counts[shard]) for shard in range(reader, whole, readers)),
+                *(np.flatnonzero(files == file) for file in range(reader, whole, readers)),
                 rest[reader::readers],
             ]
         )
@@ -282,30 +326,41 @@ def _records_of_readers(counts: Sequence[int], readers: int) -> list[np.ndarray]
     ]
 
 
-def _pairs(shard: int, count: int) -> np.ndarray:
-    return np.stack([np.full(count, shard), np.arange(count)], axis=1)
-
-
 def _open(
-    paths: Sequence[Path], records: Sequence[np.ndarray], cache: str
+    records: Records, rows: Sequence[np.ndarray], cache: str
 ) -> tuple[RecordFiles, list[np.ndarray]]:
-    """The files that hold these records ([n, 2] for each reader), and the records' numbers in them."""
-    needed = np.unique(np.concatenate(records)[:, 0])
-    size = sum(paths[shard].stat().st_size for shard in needed)
+    """The files that hold these rows of `records`, and the numbers of the rows' records in them."""
+    places = records.places
+    needed = np.unique(places[np.concatenate(rows), 0])
+    paths = [records.paths[file] for file in needed]
+    size = sum(path.stat().st_size for path in paths)
     in_memory = cache == "yes" or (cache == "auto" and size < _memory_bytes() / 4)
-    files = RecordFiles([paths[shard] for shard in needed], in_memory=in_memory)
+    files = RecordFiles(paths, in_memory=in_memory)
     return files, [
-        files.first[np.searchsorted(needed, pairs[:, 0])] + pairs[:, 1] for pairs in records
+        files.first[np.searchsorted(needed, places[each, 0])] + places[each, 1] for each in rows
     ]
 
 
-def _shuffled(
-    records: np.ndarray, length: int, seed: Sequence[int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first `length` of the records in random order, and their numbers for augmentation."""
-    random = np.random.default_rng(seed)
-    order = random.permutation(records)[:length]
-    return order, random.uniform(-1, 1, (length, NUMBERS)).astype(np.float32)
+def _strata(records: Records) -> np.ndarray:
+    """Number of each record's sex and two-year age band, int [n], from 0."""
+    pairs = zip(records.sex.tolist(), records.bone_age_months.tolist(), strict=True)
+    return np.unique([stratum(*pair) for pair in pairs], axis=0, return_inverse=True)[1].ravel()
+
+
+def _drawn(
+    random: np.random.Generator, strata: np.ndarray, weights: np.ndarray, length: int
+) -> np.ndarray:
+    """`length` rows in random order; each, and each stratum, as often as its weights say.
+
+    Systematic sampling: the expected number, rounded up or down. A row is left out only where less than
+    one is expected, and seen twice only where more is.
+    """
+    rows = random.permutation(len(strata))
+    rows = rows[np.argsort(strata[rows], kind="stable")]
+    ends = np.cumsum(weights[rows])
+    points = (np.arange(length) + random.uniform()) / length * ends[-1]
+    hit = np.searchsorted(ends, points, side="right")
+    return random.permutation(rows[np.minimum(hit, len(rows) - 1)])
 
 
 def _memory_bytes() -> int:

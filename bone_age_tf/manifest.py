@@ -21,6 +21,8 @@ from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import InputDataError
 
 MANIFEST = "manifest.json"
+SPLITS = "splits.csv"
+"""Beside a data set's manifest: id, sex, bone age, split and patient of every radiograph."""
 DATA_SET_SCHEMA = "bone-age-tf/data-set/1"
 
 

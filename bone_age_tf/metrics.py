@@ -62,3 +62,52 @@ def age_band(bone_age_months: float) -> str:
         if low <= bone_age_months < high:
             return name
     raise ValueError(f"bone age must be between 0 and 240 months, received {bone_age_months}")
+
+
+# === The sex ===
+
+
+def accuracy(boy_probability: np.ndarray, is_boy: np.ndarray) -> float:
+    """Share of hands, [n], whose more probable sex is the right one."""
+    return float(((boy_probability >= 0.5) == is_boy).mean())
+
+
+def cross_entropy(boy_probability: np.ndarray, is_boy: np.ndarray) -> float:
+    """Mean over hands, [n], of -log(probability of the right sex), in nats."""
+    right = np.where(is_boy, boy_probability, 1 - boy_probability)
+    return float(-np.log(np.clip(right, 1e-7, 1)).mean())
+
+
+def auroc(boy_probability: np.ndarray, is_boy: np.ndarray) -> float:
+    """Share of pairs of a boy's and a girl's hand, [n], in which the boy's has the higher probability.
+
+    Ties count half; NaN where there are only boys or only girls. Hanley and McNeil 1982.
+    """
+    _, place, counts = np.unique(boy_probability, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    boys, girls = int(is_boy.sum()), int((~is_boy).sum())
+    if not boys or not girls:
+        return float("nan")
+    return float((ranks[is_boy].sum() - boys * (boys + 1) / 2) / (boys * girls))
+
+
+def summarize_sex(
+    boy_probability: np.ndarray, is_boy: np.ndarray, seed: int = 0
+) -> dict[str, object]:
+    """`n`, accuracy and AUROC, each with its bootstrap interval, as `summarize`.
+
+    None where a number does not exist; resamples of one sex alone do not count for the AUROC.
+    """
+    n = len(is_boy)
+    draws = np.random.default_rng(seed).integers(0, max(n, 1), (RESAMPLES, n))
+    tail = 100 * (1 - COVERAGE) / 2
+    summary: dict[str, object] = {"n": n}
+    for statistic in (accuracy, auroc) if n else ():
+        value = statistic(boy_probability, is_boy)
+        low = high = None
+        if n >= SMALLEST_SAMPLE and np.isfinite(value):
+            drawn = [statistic(boy_probability[rows], is_boy[rows]) for rows in draws]
+            low, high = map(float, np.nanpercentile(drawn, [tail, 100 - tail]))
+        found = {"value": value if np.isfinite(value) else None, "low": low, "high": high}
+        summary[statistic.__name__] = found
+    return summary

@@ -14,7 +14,7 @@ import numpy as np
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.exported_model import BOY_PROBABILITY, ExportedModel
 from bone_age_tf.image_files import SourceFile, is_safe, radiographs_in
 from bone_age_tf.labels import HEADER_ROW, LabelRow, Problem, parse_table, read_table, summary
 from bone_age_tf.manifest import (
@@ -25,11 +25,24 @@ from bone_age_tf.manifest import (
     written_whole,
 )
 from bone_age_tf.radiograph import Refusal
+from bone_age_tf.record import BONE_AGE_MONTHS
 
 BATCH_SIZE = 16
 """Radiographs in one call of the network, and files prepared side by side."""
 
-COLUMNS = ("file", "id", "sex", "bone_age_months", "bone_age_months_true", "status", "reason")
+COLUMNS = (
+    "file",
+    "id",
+    "sex",
+    "bone_age_months",
+    "bone_age_months_true",
+    "status",
+    "reason",
+    "warning",
+)
+SEX_LOOKS_WRONG = "sex_looks_wrong"
+SURE_OF_SEX = 0.95
+"""Probability of the other sex above which the given one looks wrong; of models with a sex classifier."""
 OK = "ok"
 REFUSED = "refused"
 
@@ -47,6 +60,8 @@ class Prediction:
     """`ok` or `refused`."""
     reason: str
     """Empty, or a reason code with its explanation."""
+    warning: str = ""
+    """Empty, or `sex_looks_wrong`. The bone age is that for the given sex all the same."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +72,8 @@ class PredictReport:
     refused: int
     first: tuple[Prediction, ...]
     """The first rows, for a look."""
+    warnings: int = 0
+    """How many of the predicted have a warning."""
 
 
 def predict(
@@ -85,6 +102,7 @@ def predict(
     notify = on_progress or (lambda stage, done, total: None)
     notify("predict", 0, len(files))
     counts = {OK: 0, REFUSED: 0}
+    warnings = 0
     first: list[Prediction] = []
     with (
         written_whole(folder / "predictions.csv") as table,
@@ -96,6 +114,7 @@ def predict(
             writer.writerow(_cells(row))
             lines.write(json.dumps(dataclasses.asdict(row), allow_nan=False) + "\n")
             counts[row.status] += 1
+            warnings += bool(row.warning)
             if len(first) < 20:
                 first.append(row)
             notify("predict", sum(counts.values()), len(files))
@@ -111,11 +130,12 @@ def predict(
             "sex": sex,
             "files": len(files),
             "counts": counts,
+            "warnings": warnings,
             "seconds": round(time.monotonic() - start, 3),
             "versions": versions(),
         },
     )
-    return PredictReport(counts[OK], counts[REFUSED], tuple(first))
+    return PredictReport(counts[OK], counts[REFUSED], tuple(first), warnings)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,10 +187,15 @@ def _rows(
     """The rows of one batch: months for what could be prepared, the reason for the rest."""
     usable = [number for number, image in enumerate(prepared) if not isinstance(image, Refusal)]
     months: dict[int, float] = {}
+    warnings: dict[int, str] = {}
     if usable:
         images = np.stack([prepared[number] for number in usable])
-        answer = model.months_of_prepared(images, [str(sexes[number]) for number in usable])
-        months = dict(zip(usable, answer.tolist(), strict=True))
+        told = [str(sexes[number]) for number in usable]
+        answer = model.answers_of_prepared(images, told)
+        months = dict(zip(usable, answer[BONE_AGE_MONTHS].tolist(), strict=True))
+        if BOY_PROBABILITY in answer:
+            warned = map(_warning, told, answer[BOY_PROBABILITY].tolist())
+            warnings = dict(zip(usable, warned, strict=True))
     for number, file in enumerate(files):
         sex, outcome = sexes[number], prepared[number]
         label = labels.rows.get(file.stem)
@@ -185,7 +210,13 @@ def _rows(
             reason=f"{outcome.reason}: {outcome.explanation}"
             if isinstance(outcome, Refusal)
             else "",
+            warning=warnings.get(number, ""),
         )
+
+
+def _warning(sex: str, boy_probability: float) -> str:
+    other = {"F": boy_probability, "M": 1 - boy_probability}.get(sex, 0.0)
+    return SEX_LOOKS_WRONG if other > SURE_OF_SEX else ""
 
 
 def _sex_of(file: SourceFile, labels: _Labels, sex: str | None) -> str | Refusal:
@@ -221,4 +252,5 @@ def _cells(row: Prediction) -> list[str]:
         text(row.bone_age_months_true),
         row.status,
         row.reason,
+        row.warning,
     ]

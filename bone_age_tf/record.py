@@ -85,6 +85,21 @@ def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     )
 
 
+def parse_labels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`id`, `sex` (int64) and `bone_age_months` of records, each [N]; their images are passed over.
+
+    `serialized` is string [N].
+    """
+    return tf.io.parse_example(  # type: ignore[return-value]  # the stub allows for sparse ones
+        serialized,
+        {
+            ID: tf.io.FixedLenFeature([], tf.string),
+            SEX: tf.io.FixedLenFeature([], tf.int64),
+            BONE_AGE_MONTHS: tf.io.FixedLenFeature([], tf.float32),
+        },
+    )
+
+
 def decode_images(images: tf.Tensor, frame: tuple[int, int], encoding: str) -> tf.Tensor:
     """The records' `image`, string [N], as uint8 [N, height, width, 1] of the given frame.
 

@@ -5,6 +5,7 @@ places of the records are found once; then each is read by its number, in any or
 are not looked at: a data set's files were compared with their sha256 when it was opened.
 """
 
+import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,44 @@ class RecordFiles:
             else:
                 records[row] = os.pread(self._files[file].fileno(), size, start)
         return records
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Records:
+    """Some of the records of some files, in the files' order, and all but the image of each."""
+
+    paths: tuple[Path, ...]
+    """The files."""
+    sizes: tuple[int, ...]
+    """Records in each file, chosen or not."""
+    numbers: np.ndarray
+    """Number of each chosen record in `RecordFiles(paths)`, int [n], ascending."""
+    ids: tuple[str, ...]
+    """Identifiers, n."""
+    sex: np.ndarray
+    """`record.Sex`, int [n]."""
+    bone_age_months: np.ndarray
+    """Labels, float64 [n]; NaN where there is none."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def places(self) -> np.ndarray:
+        """File, and record of the file, of each chosen record, int [n, 2]."""
+        ends = np.cumsum(self.sizes)
+        files = np.searchsorted(ends, self.numbers, side="right")
+        return np.stack([files, self.numbers - (ends - self.sizes)[files]], axis=1)
+
+    def chosen(self, mask: np.ndarray) -> "Records":
+        """Those for which `mask`, bool [n], is true."""
+        return dataclasses.replace(
+            self,
+            numbers=self.numbers[mask],
+            ids=tuple(one for one, keep in zip(self.ids, mask, strict=True) if keep),
+            sex=self.sex[mask],
+            bone_age_months=self.bone_age_months[mask],
+        )
 
 
 def _records(path: Path) -> list[tuple[int, int]]:

@@ -48,13 +48,31 @@ class Run:
         preprocessing = preprocessing.resolved(Path(folder))
         return cls(Path(folder), config, preprocessing, fingerprint, values)
 
-    def load_model(self, weights: str = "best") -> keras.Model:
-        """The model in float32 with its `best` or `last` weights."""
-        path = self.folder / f"{weights}.weights.h5"
-        if not path.is_file():
+    @property
+    def target(self) -> str:
+        """What it tells: `bone_age` or `sex`."""
+        return self.config.model.target
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The configuration as plain JSON types, for the manifest of an exported model."""
+        return configuration.to_dict(self.config)
+
+    def require_weights(self, weights: str = "best") -> None:
+        """Raises `ModelRefusedError` where no epoch is finished yet."""
+        if not (self.folder / f"{weights}.weights.h5").is_file():
             raise ModelRefusedError(
                 f"{self.folder}: there are no {weights} weights yet. Train until an epoch is finished."
             )
+
+    def load_model(self, weights: str = "best") -> keras.Model:
+        """The model in float32 with its `best` or `last` weights.
+
+        Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N]; output float32 [N]: months, for the
+        target `sex` the probability of a boy.
+        """
+        self.require_weights(weights)
+        path = self.folder / f"{weights}.weights.h5"
         model = build_bone_age_model(
             self.config.model, self.preprocessing.frame, region=self.config.data.region
         )

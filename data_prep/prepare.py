@@ -22,12 +22,13 @@ from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.checks import OnProgress, check
 from bone_age_tf.data_prep.preview import write_preview
 from bone_age_tf.data_prep.publish import publish
-from bone_age_tf.data_prep.rows import CheckedRow, shuffle_key
+from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, write_shard
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.folds import shuffle_key
 from bone_age_tf.labels import Problem, problems_csv, summary
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.reasons import EXPLANATIONS

@@ -18,10 +18,9 @@ from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.labels import Problem
-from bone_age_tf.manifest import DataSetManifest, Shard
+from bone_age_tf.manifest import SPLITS, DataSetManifest, Shard
 from bone_age_tf.preprocessing import localizer, pipeline
 
-SPLITS = "splits.csv"
 WORK_ONLY = ("output", "source", "labels", "image_dir", "jobs", "preprocessing", "skip_bad")
 """Settings that are paths of this machine, do not change the content, or stand elsewhere."""
 

@@ -1,7 +1,6 @@
-"""A row that can be prepared, and the order that a seed gives to rows."""
+"""A row that can be prepared."""
 
 import dataclasses
-import hashlib
 
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelRow
@@ -20,8 +19,3 @@ class CheckedRow:
     def id(self) -> str:
         """The identifier of the label table."""
         return self.label.id
-
-
-def shuffle_key(seed: int, text: str) -> str:
-    """A key that sorts texts into an order that only the seed decides."""
-    return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()

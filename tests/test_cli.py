@@ -18,7 +18,18 @@ from conftest import draw_hand, write_kaggle_layout
 
 from bone_age_tf import __version__, cli
 
-COMMANDS = ["demo", "phantom", "prepare", "train", "localize", "evaluate", "export", "predict"]
+COMMANDS = [
+    "demo",
+    "phantom",
+    "prepare",
+    "train",
+    "localize",
+    "evaluate",
+    "export",
+    "ensemble",
+    "calibrate",
+    "predict",
+]
 
 
 class Outcome(NamedTuple):
@@ -181,6 +192,11 @@ def test_no_arguments_show_the_help(shell: Shell) -> None:
         (["train", "--data", ".", "--run", "r", "--set", "train.epoch=3"], "'epoch'"),
         (["train", "--data", ".", "--run", "r", "--recipe", "none"], "no recipe 'none'"),
         (["train", "--data", ".", "--data", ".", "--run", "r"], "expected one data set"),
+        (["train", "--data", ".", "--run", "r", "--fold", "6/5"], "I from 1 to K"),
+        (
+            ["train", "--data", ".", "--run", "r", "--fold", "1/5", "--set", "data.fold=2/5"],
+            "contradicts --set data.fold=2/5",
+        ),
         (
             [
                 "train",

@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bone_age_tf.errors import InputDataError, ModelRefusedError
+from bone_age_tf.config import DataConfig, override
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
+from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.recipes import load_recipe
+from bone_age_tf.runs import Run
+from bone_age_tf.selection import select
+from bone_age_tf.training.train import train
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +119,54 @@ def test_unlabelled_data_are_refused(run: Path, prepared: Path, tmp_path: Path) 
 def test_an_unknown_split_is_refused(run: Path, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match="no split 'holdout'"):
         evaluate(model=str(run), data=str(prepared), output=str(tmp_path), split="holdout")
+
+
+@pytest.fixture(scope="module")
+def fold_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An epoch of the tiny recipe on all folds but the second of four. Read only."""
+    folder = tmp_path_factory.mktemp("fold") / "run"
+    settings = ["train.epochs=1", "train.precision=float32", "data.fold=2/4"]
+    config = override(load_recipe("tiny"), settings)
+    train(config, data=str(prepared), run=str(folder), weights="none")
+    return folder
+
+
+def test_the_fold_of_a_run_is_what_it_was_validated_on(
+    fold_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    result = evaluate(model=str(fold_run), data=str(prepared), output=str(tmp_path), split="fold")
+    held_out = select(PreparedRadiographs.open(prepared), DataConfig(fold="2/4")).validation
+    assert held_out is not None
+    rows = predictions(tmp_path)
+    assert [row["id"] for row in rows] == list(held_out.ids)
+    assert [float(row["bone_age_months_true"]) for row in rows] == held_out.bone_age_months.tolist()
+    best = Run.open(fold_run).description["result"]["best_validation_mae_months"]
+    assert result["overall"]["mae_months"]["value"] == pytest.approx(best, abs=1e-3)
+    assert result["data"]["split"] == "fold"
+
+
+def test_a_split_that_a_run_with_a_fold_has_learnt_from_is_judged_with_a_warning(
+    fold_run: Path, run: Path, prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", "bone_age_tf.evaluation")
+    for model, split in ((fold_run, "test"), (run, "validation"), (fold_run, "validation")):
+        evaluate(model=str(model), data=str(prepared), output=str(tmp_path), split=split)
+    said = [entry for entry in caplog.records if entry.name == "bone_age_tf.evaluation"]
+    (warning,) = [entry.getMessage() for entry in said]
+    assert "--fold 2/4" in warning
+    assert "--split fold" in warning
+
+
+def test_a_run_without_a_fold_has_none_to_judge(run: Path, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="trained without a fold.*--split validation"):
+        evaluate(model=str(run), data=str(prepared), output=str(tmp_path / "o"), split="fold")
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_fold_of_other_data_is_refused(fold_run: Path, prepared: Path, tmp_path: Path) -> None:
+    data = changed_data(prepared, tmp_path, plan="0" * 64)
+    with pytest.raises(ModelRefusedError, match="trained on another data set"):
+        evaluate(model=str(fold_run), data=str(data), output=str(tmp_path / "o"), split="fold")
 
 
 def test_a_folder_that_is_no_model_is_refused(prepared: Path, tmp_path: Path) -> None:

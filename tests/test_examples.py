@@ -1,6 +1,7 @@
 """Every command that the README and the helps show is run, on drawn hands."""
 
 import csv
+import json
 import re
 import shlex
 import shutil
@@ -11,6 +12,7 @@ import pytest
 from conftest import ROOT, draw_hand, write_kaggle_layout
 
 from bone_age_tf import cli
+from bone_age_tf.manifest import sha256_of
 from bone_age_tf.preprocessing import localizer
 
 WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1 --set train.batch_size=8 --set train.accumulation_passes=1 --set train.steps_per_call=1"
@@ -61,7 +63,22 @@ def workspace(
     shutil.copytree(exported, "saved_models/bone_age")
     shutil.copytree(prepared, "prepared")
     shutil.copytree(run, "runs/1")
+    shutil.copytree(run, "runs/2")
+    shutil.copytree(prepared, "local")
+    shutil.copytree(exported, "saved_models/small")
+    _write_local_predictions(Path("predictions/local"), exported / "1")
     return tmp_path
+
+
+def _write_local_predictions(folder: Path, model: Path) -> None:
+    """What `predict --labels` leaves where all hands of a place are read 9 months too old."""
+    folder.mkdir(parents=True)
+    digest = sha256_of(model / "manifest.json")
+    (folder / "run.json").write_text(json.dumps({"model": {"manifest_sha256": digest}}))
+    with (folder / "predictions.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["sex", "bone_age_months", "bone_age_months_true", "status"])
+        writer.writerows(["FM"[n % 2], 60 + n, 51 + n + n % 3, "ok"] for n in range(30))
 
 
 def test_there_are_examples_of_every_command() -> None:
@@ -84,8 +101,17 @@ def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyP
         assert cli.commands.main(shlex.split(draw), standalone_mode=False) == 0
     if arguments[0] == "phantom":
         arguments += ["--count", "4"]
+    if arguments[0] == "ensemble":
+        arguments += ["--weights", "mean", "--correction", "none"]  # eight are too few to fit
+    if "ensembles/1" in arguments and arguments[0] != "ensemble":
+        make = "ensemble runs/1 --data prepared --output ensembles/1 --correction none --quiet"
+        assert cli.commands.main(shlex.split(make), standalone_mode=False) == 0
     if arguments[0] == "demo":
         arguments += ["--count", "30", "--epochs", "1"]
+    if "runs/fold2" in arguments and arguments[0] == "evaluate":
+        teach = "train --data prepared --run runs/fold2 --fold 2/5 --quiet"
+        learning = shlex.split(f"{teach} {WITHOUT_DOWNLOAD}")
+        assert cli.commands.main(learning, standalone_mode=False) == 0
     if "evaluations/1/evaluation.json" in arguments:
         judge = "evaluate --model runs/1 --data prepared --output evaluations/1 --quiet"
         assert cli.commands.main(shlex.split(judge), standalone_mode=False) == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,8 +19,10 @@ from bone_age_tf.errors import BoneAgeError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.export import GOLDEN_HAND, export_saved_model
 from bone_age_tf.exported_model import ALLOWED_OPERATIONS, ExportedModel
+from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing.reasons import EXPLANATIONS
 from bone_age_tf.radiograph import Refusal
+from bone_age_tf.runs import Run
 
 FRAME = (104, 80)
 """Stock operations that TensorFlow Serving has; a new one is added here on purpose."""
@@ -221,6 +224,119 @@ def test_a_run_of_other_preprocessing_is_refused(run: Path, tmp_path: Path) -> N
     (copy / "run.json").write_text(json.dumps(description | {"fingerprint": "0" * 64}))
     with pytest.raises(ModelRefusedError, match="was trained with preprocessing 000000000000"):
         export_saved_model(run=str(copy), output=str(tmp_path / "out"))
+
+
+@pytest.fixture(scope="module")
+def half(run: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
+    """`run` exported with float16 variables."""
+    folder = tmp_path_factory.mktemp("half")
+    return ExportedModel.open(
+        export_saved_model(run=str(run), output=str(folder), variables="float16")
+    )
+
+
+def checkpoint(model: ExportedModel) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(model.folder / "variables/variables"))
+    names = [name for name in reader.get_variable_to_shape_map() if "_variables/" in name]
+    return {name: reader.get_tensor(name) for name in names}
+
+
+def test_float16_variables_take_half_the_size(half: ExportedModel, model: ExportedModel) -> None:
+    first, second = checkpoint(model), checkpoint(half)
+    assert set(first) == set(second)
+    bytes_of = [sum(value.nbytes for value in values.values()) for values in (first, second)]
+    assert bytes_of[1] < 0.52 * bytes_of[0]
+    for name, value in first.items():
+        kept = np.float16 if value.ndim > 1 and value.dtype == np.float32 else value.dtype
+        assert second[name].dtype == kept
+        if value.dtype == np.float32:
+            np.testing.assert_array_equal(second[name], value.astype(kept))
+    assert (half.manifest["variables"], model.manifest["variables"]) == ("float16", "float32")
+
+
+def test_float16_variables_change_the_months_little(
+    half: ExportedModel, model: ExportedModel
+) -> None:
+    months = [m.manifest["golden"]["bone_age_months"] for m in (half, model)]
+    np.testing.assert_allclose(months[0], months[1], atol=0.2)
+    assert months[0] != months[1]
+    np.testing.assert_array_equal(half.prepare(golden_png()), model.prepare(golden_png()))
+    pictures = [encode(draw_hand(60, 3)), encode(draw_hand(180, 4))]
+    answers = [serve(m, pictures, ["F", "unknown"]) for m in (half, model)]
+    np.testing.assert_allclose(*answers, atol=0.2)
+
+
+def test_weights_too_large_for_float16_are_refused(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    network = Run.open(copy).load_model()
+    kernel = network.get_layer("joint").kernel
+    kernel.assign(kernel * 1e7)
+    network.save_weights(copy / "best.weights.h5")
+    with pytest.raises(ModelRefusedError, match="joint.*too large for float16"):
+        export_saved_model(run=str(copy), output=str(tmp_path / "out"), variables="float16")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_variables_of_another_kind_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--variables: expected one of float32, float16"):
+        export_saved_model(run=str(run), output=str(tmp_path), variables="int8")
+
+
+def test_the_correction_begins_as_none(model: ExportedModel) -> None:
+    reader = tf.train.load_checkpoint(str(model.folder / "variables/variables"))
+    correction = reader.get_tensor("correction/.ATTRIBUTES/VARIABLE_VALUE")
+    np.testing.assert_array_equal(correction, [[0, 1]] * 3)
+
+
+@pytest.fixture(scope="module")
+def sex_classifier(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder like `run`'s with the target sex and random weights."""
+    folder = tmp_path_factory.mktemp("runs") / "sex"
+    folder.mkdir()
+    description = json.loads((run / "run.json").read_text())
+    description["config"]["model"] |= {"target": "sex"}
+    (folder / "run.json").write_text(json.dumps(description))
+    keras.utils.set_random_seed(0)
+    made = Run.open(folder)
+    build_bone_age_model(made.config.model, made.preprocessing.frame).save_weights(
+        folder / "best.weights.h5"
+    )
+    return folder
+
+
+def test_a_sex_classifier_adds_its_probability_and_nothing_else(
+    sex_classifier: Path, run: Path, model: ExportedModel, tmp_path: Path
+) -> None:
+    both = ExportedModel.open(
+        export_saved_model(run=str(run), output=str(tmp_path), sex_classifier=str(sex_classifier))
+    )
+    noise = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8)
+    pictures = [golden_png(), encode(draw_hand(60, 3)), encode(noise)]
+    answer, alone = (answer_to(m, pictures, ["F", "M", "F"]) for m in (both, model))
+    assert set(answer) - set(alone) == {"boy_probability"}
+    np.testing.assert_array_equal(answer["bone_age_months"], alone["bone_age_months"])
+    images = np.stack([both.prepare(picture) for picture in pictures[:2]])
+    expected = (
+        Run.open(sex_classifier)
+        .load_model()
+        .predict_on_batch({"image": images, "sex": np.array([2, 2], np.int32)})
+    )
+    np.testing.assert_allclose(answer["boy_probability"], [*expected, -1], atol=1e-3)
+    prepared = both.answers_of_prepared(images, ["F", "M"])
+    np.testing.assert_allclose(prepared["boy_probability"], expected, atol=1e-3)
+    weights = Run.open(sex_classifier).weights_sha256()
+    assert both.manifest["sex_classifier"]["weights_sha256"] == weights
+    assert len(set(both.manifest["golden"]["boy_probability"])) == 1
+
+
+def test_a_sex_classifier_is_no_model_of_the_bone_age(
+    sex_classifier: Path, run: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelRefusedError, match="target bone_age.*--sex-classifier"):
+        export_saved_model(run=str(sex_classifier), output=str(tmp_path))
+    with pytest.raises(ModelRefusedError, match="target sex.*--recipe sex_classifier"):
+        export_saved_model(run=str(run), output=str(tmp_path), sex_classifier=str(run))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_version_folder_is_seen_before_all_is_on_the_disk(

@@ -11,15 +11,17 @@ import tensorflow as tf
 from bone_age_tf import input_pipeline, record
 from bone_age_tf.config import AugmentationConfig, PrepareConfig, TrainConfig
 from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.folds import stratum
 from bone_age_tf.input_pipeline import (
     PreparedRadiographs,
     Share,
     TrainingBatches,
-    _records_of_readers,
+    _drawn,
+    _rows_of_readers,
     ordered_slices,
 )
 from bone_age_tf.manifest import Shard
-from bone_age_tf.record_files import RecordFiles
+from bone_age_tf.record_files import RecordFiles, Records
 
 NOTHING = AugmentationConfig(rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, mask_sex=0)
 ALONE = Share()
@@ -41,7 +43,7 @@ def make(
     **settings: Any,
 ) -> TrainingBatches:
     config = TrainConfig(batch_size=batch_size, cache=cache, **settings)
-    return TrainingBatches(data, "train", augmentation, config, share)
+    return TrainingBatches(data, data.records("train"), augmentation, config, share)
 
 
 def with_shards(
@@ -380,18 +382,160 @@ def test_workers_open_only_their_own_shards(
     assert len({*seen[0], *seen[1]}) == 24
 
 
+def numbered(counts: Sequence[int], chosen: Sequence[bool] | None = None) -> Records:
+    """Records of files of this many, or some of them."""
+    n = sum(counts)
+    every = Records(
+        paths=tuple(Path(str(file)) for file in range(len(counts))),
+        sizes=tuple(counts),
+        numbers=np.arange(n),
+        ids=tuple(map(str, range(n))),
+        sex=np.arange(n) % 2,
+        bone_age_months=np.arange(n) * 7.0 % 230,
+    )
+    return every if chosen is None else every.chosen(np.array(chosen))
+
+
 @pytest.mark.parametrize("counts", [(6, 6), (5, 7, 3), (4, 1, 9, 2, 2), (3,), (0, 4, 0)])
 @pytest.mark.parametrize("readers", [1, 2, 3, 4])
-def test_each_record_belongs_to_one_reader(counts: Sequence[int], readers: int) -> None:
-    found = [[tuple(pair) for pair in rows] for rows in _records_of_readers(counts, readers)]
+@pytest.mark.parametrize("every", [1, 2])
+def test_each_record_belongs_to_one_reader(counts: Sequence[int], readers: int, every: int) -> None:
+    chosen = [number % every == 0 for number in range(sum(counts))]
+    records = numbered(counts, chosen)
+    found = _rows_of_readers(records, readers)
     assert len(found) == readers
-    everything = [(shard, row) for shard, count in enumerate(counts) for row in range(count)]
-    assert sorted(pair for rows in found for pair in rows) == everything
-    whole = len(counts) // readers * readers
-    for shard in range(whole):
-        assert sum(any(number == shard for number, _ in rows) for rows in found) <= 1
-    dealt = [sum(number >= whole for number, _ in rows) for rows in found]
+    assert sorted(np.concatenate(found).tolist()) == list(range(len(records)))
+    files = [set(records.places[rows, 0].tolist()) for rows in found]
+    used = sorted(set(records.places[:, 0].tolist()))
+    whole = used[: len(used) // readers * readers]
+    for file in whole:
+        assert sum(file in of_reader for of_reader in files) == 1
+    dealt = [int((~np.isin(records.places[rows, 0], whole)).sum()) for rows in found]
     assert max(dealt) - min(dealt) <= 1
+
+
+# === Rare ages ===
+
+
+def drawn(strata: np.ndarray, share: float, length: int | None = None, seed: int = 0) -> np.ndarray:
+    """How often each row is drawn, int [n]."""
+    weights = np.bincount(strata)[strata].astype(float) ** -share
+    length = length or len(strata)
+    rows = _drawn(np.random.default_rng(seed), strata, weights, length)
+    assert len(rows) == length
+    return np.bincount(rows, minlength=len(strata))
+
+
+STRATA = np.random.default_rng(5).permutation(np.repeat(np.arange(4), [600, 300, 90, 10]))
+
+
+def test_all_strata_are_seen_equally_often_with_1() -> None:
+    for seed in range(5):
+        counts = drawn(STRATA, 1.0, seed=seed)
+        np.testing.assert_allclose(np.bincount(STRATA, counts), 250, atol=1)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 1.0])
+@pytest.mark.parametrize("length", [1000, 700])
+def test_every_radiograph_is_drawn_as_often_as_expected(share: float, length: int) -> None:
+    sizes = np.bincount(STRATA)
+    weights = sizes[STRATA].astype(float) ** -share
+    expected = weights / weights.sum() * length
+    of_strata = sizes ** (1 - share) / (sizes ** (1 - share)).sum() * length
+    total = np.zeros(len(STRATA))
+    for seed in range(200):
+        counts = drawn(STRATA, share, length, seed)
+        assert (counts >= np.floor(expected - 1e-9)).all()
+        assert (counts <= np.ceil(expected + 1e-9)).all()
+        np.testing.assert_allclose(np.bincount(STRATA, counts), of_strata, atol=1)
+        total += counts
+    np.testing.assert_allclose(total / 200, expected, atol=0.2)
+
+
+def test_repetitions_of_a_radiograph_are_not_neighbours() -> None:
+    strata = np.repeat([0, 1], [500, 2])
+    weights = np.bincount(strata)[strata].astype(float) ** -1.0
+    rows = _drawn(np.random.default_rng(1), strata, weights, 502)
+    rare = np.flatnonzero(rows >= 500)
+    assert len(rare) == 251
+    assert 0.3 < np.mean(rows[:251] >= 500) < 0.7
+
+
+def test_rare_ages_come_more_often_and_differ_between_epochs(data: PreparedRadiographs) -> None:
+    records = data.records("train")
+    kinds = list(map(stratum, records.sex.tolist(), records.bone_age_months.tolist()))
+    alone = {id for id, kind in zip(records.ids, kinds, strict=True) if kinds.count(kind) == 1}
+    assert 0 < len(alone) < len(records)
+    batches = make(data, batch_size=8, age_sampling=1.0)
+    seen = [identifiers(data, listed(batches, epoch)) for epoch in range(3)]
+    assert len({tuple(epoch) for epoch in seen}) == 3
+    for epoch in seen:
+        assert len(epoch) == len(records)
+        for id in alone:
+            assert epoch.count(id.encode()) >= 1
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+def test_age_sampling_is_repeatable_and_goes_on_exactly(
+    data: PreparedRadiographs, readers: int
+) -> None:
+    settings: dict[str, Any] = {"batch_size": 8, "age_sampling": 0.5, "readers": readers}
+    whole = listed(make(data, AugmentationConfig(), **settings), 2)
+    assert_equal(whole[1:], listed(make(data, AugmentationConfig(), **settings), 2, skip=1))
+    plain = listed(make(data, AugmentationConfig(), batch_size=8, readers=readers), 2)
+    assert digests(plain) != digests(whole)
+
+
+def test_a_repeated_radiograph_is_augmented_anew(data: PreparedRadiographs) -> None:
+    settings: dict[str, Any] = {"batch_size": 8, "age_sampling": 1.0}
+    assert len(set(identifiers(data, listed(make(data, **settings), 0)))) < 24
+    assert len(set(digests(listed(make(data, AugmentationConfig(), **settings), 0)))) == 24
+
+
+def test_two_workers_draw_what_one_process_draws(data: PreparedRadiographs, tmp_path: Path) -> None:
+    data = with_shards(data, tmp_path, (6, 6, 6, 6))
+    settings: dict[str, Any] = {"batch_size": 8, "readers": 2, "age_sampling": 0.7}
+    together = listed(make(data, AugmentationConfig(), **settings), 1)
+    parts = [
+        listed(make(data, AugmentationConfig(), Share(worker, 2), **settings), 1)
+        for worker in range(2)
+    ]
+    assert_equal([joined(pair) for pair in zip(*parts, strict=True)], together)
+
+
+# === Some of the records ===
+
+
+@pytest.mark.parametrize("readers", [1, 2])
+@pytest.mark.parametrize("cache", ["yes", "no"])
+def test_only_the_chosen_records_are_seen(
+    data: PreparedRadiographs, tmp_path: Path, readers: int, cache: str
+) -> None:
+    data = with_shards(data, tmp_path, (8, 8, 8))
+    records = data.records("train")
+    records = records.chosen(np.arange(24) % 3 != 1)
+    config = TrainConfig(batch_size=4, cache=cache, readers=readers)
+    batches = TrainingBatches(data, records, NOTHING, config)
+    for epoch in range(2):
+        seen = [id.decode() for id in identifiers(data, listed(batches, epoch))]
+        assert len(set(seen)) == len(seen) == batches.steps * 4
+        assert set(seen) <= set(records.ids)
+    (inputs, months), *_ = listed(TrainingBatches(data, records, NOTHING, config), 0)
+    labels = dict(zip(records.ids, records.bone_age_months, strict=True))
+    first = [id.decode() for id in identifiers(data, [(inputs, months)])]
+    assert months.tolist() == [labels[id] for id in first]
+
+
+@pytest.mark.parametrize("batch_size", [3, 8, 100])
+def test_ordered_slices_of_chosen_records(data: PreparedRadiographs, batch_size: int) -> None:
+    records = data.records("train", "validation")
+    records = records.chosen(np.arange(32) % 4 == 2)
+    slices = ordered_slices(data, records, batch_size=batch_size, share=Share())
+    inputs, months = joined(arrays(slices))
+    rows = arrays(data.examples_of(records))
+    rows += [rows[-1]] * (len(months) - len(rows))
+    np.testing.assert_array_equal(months, [row[record.BONE_AGE_MONTHS] for row in rows])
+    np.testing.assert_array_equal(inputs[record.IMAGE], [row[record.IMAGE] for row in rows])
 
 
 # === What cannot be ===
@@ -450,7 +594,7 @@ def test_ordered_slices_are_the_split_in_order(
 ) -> None:
     def of(worker: int) -> list[Batch]:
         share = Share(worker, workers, replicas)
-        slices = ordered_slices(data, "train", batch_size=batch_size, share=share)
+        slices = ordered_slices(data, data.records("train"), batch_size=batch_size, share=share)
         return joined_by(arrays(slices), replicas)
 
     batches = [joined(parts) for parts in zip(*map(of, range(workers)), strict=True)]
@@ -488,6 +632,7 @@ def test_raw_records_give_the_batches_of_png(
         listed(make(raw, AugmentationConfig()), 1), listed(make(data, AugmentationConfig()), 1)
     )
     first, second = (
-        arrays(ordered_slices(each, "test", batch_size=3, share=Share())) for each in (raw, data)
+        arrays(ordered_slices(each, each.records("test"), batch_size=3, share=Share()))
+        for each in (raw, data)
     )
     assert_equal(first, second)

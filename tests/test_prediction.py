@@ -82,6 +82,35 @@ def test_a_folder_is_searched_for_images(hands: Path, predicted: Predicted) -> N
     assert (report.predicted, report.refused) == (3, 0)
 
 
+def test_a_sex_that_looks_wrong_is_a_warning(
+    hands: Path,
+    predicted: Predicted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, plain = predicted(hands)
+    assert {row["warning"] for row in plain.values()} == {""}
+    answers = ExportedModel.answers_of_prepared
+    boys = np.array([0.951, 0.949, 0.049])
+
+    def with_probability(self: ExportedModel, *given: object) -> dict[str, np.ndarray]:
+        return answers(self, *given) | {"boy_probability": boys}
+
+    monkeypatch.setattr(ExportedModel, "answers_of_prepared", with_probability)
+    expected = {"F": ["sex_looks_wrong", "", ""], "M": ["", "", "sex_looks_wrong"]}
+    for sex, warnings in {**expected, "unknown": [""] * 3}.items():
+        report, rows = predicted(hands, sex=sex)
+        assert [row["warning"] for row in rows.values()] == warnings
+        assert {row["status"] for row in rows.values()} == {"ok"}
+        assert report.warnings == sum(map(bool, warnings))
+        lines = (tmp_path / "output/predictions.jsonl").read_text().splitlines()
+        assert [json.loads(line)["warning"] for line in lines] == warnings
+        if sex == "F":
+            assert [r["bone_age_months"] for r in rows.values()] == [
+                r["bone_age_months"] for r in plain.values()
+            ]
+
+
 def test_single_files_are_taken_whatever_their_ending(hands: Path, predicted: Predicted) -> None:
     shutil.copy(hands / "a.png", hands / "IM0001")
     _, rows = predicted(hands / "IM0001", hands / "b.jpg")

@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 from keras import layers
 
 from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.models import vgg_m46
 from bone_age_tf.models.batch_normalization import fuse_normalization
 
 _TORCH_MEAN = (0.485, 0.456, 0.406)
@@ -72,14 +74,27 @@ def _residual(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTe
 
 
 _apps = keras.applications
+
+
+def _inception_v3_mixed7(**options: Any) -> keras.Model:
+    """InceptionV3 up to the layer `mixed7`: 768 maps, a stride of 16, 9.0 of 21.8 million weights.
+
+    Its layers are the first ones of the whole network, in the same order, so weight files of that fit.
+    """
+    whole = _apps.InceptionV3(**options)
+    return keras.Model(whole.input, whole.get_layer("mixed7").output)
+
+
 BACKBONES = {
     "inception_v3": Backbone(_apps.InceptionV3, *_MINUS_ONE_TO_ONE, 75),
+    "inception_v3_mixed7": Backbone(_inception_v3_mixed7, *_MINUS_ONE_TO_ONE, 75),
     "xception": Backbone(_apps.Xception, *_MINUS_ONE_TO_ONE, 71),
     "efficientnet_v2_b0": Backbone(_apps.EfficientNetV2B0, *_AS_THEY_ARE, 32),
     "efficientnet_v2_s": Backbone(_apps.EfficientNetV2S, *_AS_THEY_ARE, 32),
     "convnext_tiny": Backbone(_apps.ConvNeXtTiny, *_AS_THEY_ARE, 32),
     "densenet_121": Backbone(_apps.DenseNet121, *_TORCH, 32),
     "mobilenet_v2": Backbone(_apps.MobileNetV2, *_MINUS_ONE_TO_ONE, 32),
+    "m46": Backbone(vgg_m46.m46, *_MINUS_ONE_TO_ONE, vgg_m46.MIN_SIDE, has_imagenet=False),
     "small": Backbone(_small, *_MINUS_ONE_TO_ONE, 32, has_imagenet=False),
     "tiny": Backbone(_tiny, *_MINUS_ONE_TO_ONE, 32, has_imagenet=False),
 }
@@ -125,8 +140,8 @@ def load_trunk_weights(trunk: keras.Model, weights: str) -> None:
         _load_imagenet(trunk)
     elif not weights.endswith(".weights.h5") or not Path(weights).is_file():
         raise UsageError(
-            f"--weights: expected imagenet, none, or a .weights.h5 file of the trunk {trunk.name}. "
-            f"Received: {weights!r}."
+            f"--weights: expected imagenet, none, a run folder, or a .weights.h5 file of the trunk "
+            f"{trunk.name}. Received: {weights!r}."
         )
     else:
         try:

@@ -1,10 +1,11 @@
-"""Trunk + sex branch + head -> months."""
+"""Trunk + sex branch + head -> months, or the probability of a boy."""
 
 import keras
 from keras import layers
 
 from bone_age_tf.config import ModelConfig
 from bone_age_tf.errors import UsageError
+from bone_age_tf.models import heads
 from bone_age_tf.models.backbones import build_trunk, find_backbone
 from bone_age_tf.preprocessing.regions import crop_of
 
@@ -22,9 +23,17 @@ def build_bone_age_model(
     """The model with random weights.
 
     Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N] (`record.Sex`); output
-    `bone_age_months` float32 [N]. Of the frame, the trunk sees the named region. The trunk computes in the dtype policy `precision`, all that
-    follows it in float32: between 128 and 256, neighbouring bfloat16 numbers are a month apart.
+    `bone_age_months` float32 [N], for the target `sex` `boy_probability`, from 0 to 1. Of the frame,
+    the trunk sees the named region. A network that is not told the sex has the input all the same.
+    The trunk computes in the dtype policy `precision`, all that follows it in float32: between 128
+    and 256, neighbouring bfloat16 numbers are a month apart.
+    Raises `UsageError` where the settings contradict each other or the region is too small.
     """
+    if config.target == "sex" and config.head != "regression":
+        raise UsageError(
+            f"model.head={config.head} tells months, and model.target=sex a probability. Expected "
+            "model.head=regression with it."
+        )
     if config.age_mean_months is None or config.age_sd_months is None:
         raise UsageError(
             "model.age_mean_months and model.age_sd_months must be set to build a model."
@@ -48,24 +57,39 @@ def build_bone_age_model(
 
     # === Trunk ===
     features = build_trunk(config.trunk, seen, precision)(scaled)
-    pooled = layers.GlobalAveragePooling2D(dtype="float32", name="pool")(features)
+    vector = _pooled(features, config)
 
     # === Sex branch ===
-    sex_features = layers.Embedding(SEXES, config.sex_units, dtype="float32", name="sex_embedding")(
-        sex
-    )
-    sex_features = layers.Dense(config.sex_units, "relu", dtype="float32", name="sex_branch")(
-        sex_features
-    )
+    if config.sex_units and config.target != "sex":
+        sex_features = layers.Embedding(
+            SEXES, config.sex_units, dtype="float32", name="sex_embedding"
+        )(sex)
+        sex_features = layers.Dense(config.sex_units, "relu", dtype="float32", name="sex_branch")(
+            sex_features
+        )
+        vector = layers.Concatenate(dtype="float32", name="image_and_sex")([vector, sex_features])
 
     # === Head ===
-    joined = layers.Concatenate(dtype="float32", name="image_and_sex")([pooled, sex_features])
-    joined = layers.Dropout(config.dropout, dtype="float32", name="dropout_1")(joined)
-    joined = layers.Dense(config.head_units, "relu", dtype="float32", name="joint")(joined)
-    joined = layers.Dropout(config.dropout, dtype="float32", name="dropout_2")(joined)
-    score = layers.Dense(1, dtype="float32", name="score")(joined)
-    months = layers.Rescaling(
-        config.age_sd_months, config.age_mean_months, dtype="float32", name="months"
-    )(score)
-    months = layers.Reshape((), dtype="float32", name="bone_age_months")(months)
-    return keras.Model({"image": image, "sex": sex}, months, name="bone_age")
+    joined = heads.dense_layers(vector, config)
+    if config.target == "sex":
+        answer = heads.boy_probability(joined)
+    elif config.head == "expectation":
+        answer = heads.expectation(joined, config.age_mean_months, config.age_sd_months)
+    else:
+        answer = heads.regression(joined, config.age_mean_months, config.age_sd_months)
+    return keras.Model({"image": image, "sex": sex}, answer, name=config.target)
+
+
+def _pooled(features: keras.KerasTensor, config: ModelConfig) -> keras.KerasTensor:
+    """Feature maps [N, h, w, c] as a vector, float32 [N, d]."""
+    if config.pooling == "average":
+        return layers.GlobalAveragePooling2D(dtype="float32", name="pool")(features)
+    if config.pooling == "average_2x2_flatten":
+        if min(features.shape[1:3]) < 2:
+            raise UsageError(
+                f"model.pooling=average_2x2_flatten needs feature maps of at least 2 x 2. Received "
+                f"{features.shape[1]} x {features.shape[2]} from {config.trunk}: prepare the data with a "
+                "larger --scale, or choose model.pooling=average."
+            )
+        features = layers.AveragePooling2D(2, dtype="float32", name="pool")(features)
+    return layers.Flatten(dtype="float32", name="flat")(features)

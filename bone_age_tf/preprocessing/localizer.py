@@ -52,13 +52,12 @@ class Localizer:
     """A network that is called with one view, and its limits."""
 
     def __init__(self, network: keras.Model, limits: Limits) -> None:
-        self._network = network
-        self.variables = [variable.value for variable in network.variables]
+        self.network = network
         self.limits = limits
 
     def __call__(self, view: tf.Tensor) -> dict[str, tf.Tensor]:
         """uint8 [N, *VIEW, 2] -> logits by the names in `localizer_network.OUTPUTS`."""
-        return self._network(view, training=False)
+        return self.network(view, training=False)
 
 
 def folder_of(setting: str) -> Path:

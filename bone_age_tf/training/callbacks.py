@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,19 @@ import numpy as np
 from bone_age_tf import record
 from bone_age_tf.manifest import write_text
 from bone_age_tf.metrics import AGE_BANDS, age_band
+from bone_age_tf.training.objectives import MAE, Figure
 
-REPEATABLE = ("epoch", "mae_months", "learning_rate", "validation_mae_months")
-"""Columns of `history.csv`: the same in every repetition of a run."""
+REPEATABLE = (
+    "epoch",
+    "mae_months",
+    "cross_entropy",
+    "learning_rate",
+    "validation_mae_months",
+    "validation_cross_entropy",
+    "validation_accuracy",
+    "validation_auroc",
+)
+"""Columns of `history.csv`, those that a run has: the same in every repetition of it."""
 SPEED = ("epoch", "images_per_second", "waiting_share", "seconds")
 """Columns of `speed.csv`: other ones in every repetition."""
 WORTH_A_WORD = 0.02
@@ -106,18 +116,20 @@ class ProgressReport(keras.callbacks.Callback):
         batch_size: int,
         epochs: int,
         rows: Sequence[dict[str, Any]] = (),
+        figure: Figure = MAE,
     ) -> None:
         super().__init__()
         self._notify = notify
         self._steps = steps
         self._batch_size = batch_size
         self._epochs = epochs
+        self._figure = figure
         self._epoch = 0
         self._best = float("inf")
         self._validation = ""
         self._waiting = 0.0
         for row in rows:
-            self._keep(row.get("validation_mae_months"))
+            self._keep(row)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Report from which step on; the first report starts the clock."""
@@ -128,26 +140,28 @@ class ProgressReport(keras.callbacks.Callback):
         """Report what is finished with step `batch` of the epoch (from 0)."""
         logs = logs or {}
         self._waiting = logs.get("waiting_share", self._waiting)
-        self._report(batch + 1, f"MAE {logs.get('mae_months', float('nan')):.1f} months")
+        value = logs.get(self._figure.name, float("nan"))
+        self._report(batch + 1, self._figure.say(value, self._figure.digits - 1))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keep validation and waiting for the line."""
         logs = logs or {}
         self._waiting = logs.get("waiting_share", self._waiting)
-        self._keep(logs.get("validation_mae_months"))
+        self._keep(logs)
 
-    def _keep(self, mae_months: float | None) -> None:
-        if mae_months is not None:
-            best = "best" if mae_months < self._best else f"best {self._best:.2f}"
-            self._best = min(mae_months, self._best)
-            self._validation = f"validation {mae_months:.2f} ({best})"
+    def _keep(self, row: Mapping[str, Any]) -> None:
+        value, digits = row.get(f"validation_{self._figure.name}"), self._figure.digits
+        if value is not None:
+            best = "best" if value < self._best else f"best {self._best:.{digits}f}"
+            self._best = min(value, self._best)
+            self._validation = f"validation {value:.{digits}f} ({best})"
 
-    def _report(self, batch: int, mae: str = "") -> None:
+    def _report(self, batch: int, figure: str = "") -> None:
         done = (self._epoch * self._steps + batch) * self._batch_size
         total = self._epochs * self._steps * self._batch_size
         waits = self._waiting > WORTH_A_WORD
         waiting = f"{self._waiting:.0%} waiting for data" if waits else ""
-        parts = (f"epoch {self._epoch + 1}/{self._epochs}", mae, self._validation, waiting)
+        parts = (f"epoch {self._epoch + 1}/{self._epochs}", figure, self._validation, waiting)
         self._notify("train", done, total, "  ".join(part for part in parts if part))
 
 

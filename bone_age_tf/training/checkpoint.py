@@ -31,13 +31,13 @@ class Progress:
     step: int = 0
     """Steps of the current epoch that are finished."""
     error_sum: float = 0.0
-    """Sum of the absolute errors, in months, over those steps' radiographs."""
+    """Sum of the figure (absolute error in months, or cross-entropy) over those steps' radiographs."""
     radiographs: float = 0.0
     """Number of those."""
     is_finished: bool = False
     """A callback has ended the training before its last epoch."""
-    best_mae_months: float | None = None
-    """Lowest validation MAE so far."""
+    best_validation: float | None = None
+    """Lowest figure of a validation so far."""
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One row for each finished epoch."""
 

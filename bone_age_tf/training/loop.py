@@ -9,7 +9,7 @@ import contextlib
 import dataclasses
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from bone_age_tf.errors import InterruptedBySignalError, UsageError
 from bone_age_tf.training import checkpoint
 from bone_age_tf.training.callbacks import REPEATABLE, ValidationResult
 from bone_age_tf.training.interruption import StopRequest, stop_signals
+from bone_age_tf.training.objectives import MAE, Objective
 from bone_age_tf.training.strategy import Devices, all_reduce_sum
 
 BEST_WEIGHTS = "best.weights.h5"
@@ -59,10 +60,8 @@ class Loop:
     devices: Devices
     settings: TrainConfig
     batches: Batches
-    errors: Callable[[Any, Any], tf.Tensor]
-    """(outputs, targets) -> the error of each radiograph, float32 [N]; their mean is minimized."""
-    error_scale: float
-    """Errors are divided by this before the gradient is taken."""
+    objective: Objective
+    """What is minimized, and judged."""
     validation: tf.data.Dataset | None
     """Slices of the validation split (`input_pipeline.ordered_slices`)."""
     validation_count: int
@@ -70,9 +69,10 @@ class Loop:
     """What `train.head_epochs` keeps as it is."""
     folder: Path
     validated: ValidationResult | None = None
-    """The last validation."""
+    """The last validation, where the target is the bone age."""
 
     def __post_init__(self) -> None:
+        self._learner = self.objective.learner(self.model)
         self._tracked = list(self.model.trainable_variables)
         self._averages: list[keras.Variable] = []
         self._own: list[np.ndarray] = []
@@ -120,6 +120,7 @@ class Loop:
             self.trunk.trainable = progress.epoch >= self.settings.head_epochs
         start = saved = time.monotonic()
         first, waiting = progress.radiographs, 0.0
+        figure = self.objective.figure.name
         iterator = self.devices.iterate(
             lambda: self.batches.epoch(progress.epoch, skip=progress.step)
         )
@@ -136,7 +137,7 @@ class Loop:
             _require_finite(progress.error_sum, progress)
             seconds = time.monotonic() - start
             logs = {
-                "mae_months": progress.error_sum / progress.radiographs,
+                figure: progress.error_sum / progress.radiographs,
                 "images_per_second": (progress.radiographs - first) / seconds,
                 "waiting_share": waiting / seconds,
             }
@@ -147,7 +148,7 @@ class Loop:
                 self._save(progress)
                 saved = time.monotonic()
         return logs | {
-            "mae_months": progress.error_sum / progress.radiographs,
+            figure: progress.error_sum / progress.radiographs,
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             "seconds": time.monotonic() - start,
         }
@@ -170,15 +171,17 @@ class Loop:
                 self._save_weights(BEST_WEIGHTS)
                 return {}
             callbacks.on_test_begin()
-            predicted, months, sex = self._predict_all(self.validation, progress, stop)
-            self.validated = ValidationResult(months, predicted, sex.astype(int))
-            mae = float(np.abs(predicted - months).mean())
-            _require_finite(mae, progress)
-            callbacks.on_test_end({"mae_months": mae})
-            if progress.best_mae_months is None or mae < progress.best_mae_months:
-                progress.best_mae_months = mae
+            answers, months, sex = self._predict_all(self.validation, progress, stop)
+            judged = self.objective.judge(answers, months, sex.astype(int))
+            if self.objective.figure is MAE:
+                self.validated = ValidationResult(months, answers, sex.astype(int))
+            decisive = judged[self.objective.figure.name]
+            _require_finite(decisive, progress)
+            callbacks.on_test_end(judged)
+            if progress.best_validation is None or decisive < progress.best_validation:
+                progress.best_validation = decisive
                 self._save_weights(BEST_WEIGHTS)
-        return {"validation_mae_months": mae}
+        return {f"validation_{name}": value for name, value in judged.items()}
 
     def _predict_all(
         self,
@@ -186,7 +189,7 @@ class Loop:
         progress: checkpoint.Progress,
         stop: StopRequest,
     ) -> np.ndarray:
-        """Predicted months, true months and sex, float64 [3, n], of the validation split."""
+        """Answers, true months and sex, float64 [3, n], of the validation split."""
         found: list[np.ndarray] = []
         iterator = self.devices.iterate(lambda: slices)
         while sum(map(len, found)) < self.validation_count:
@@ -274,25 +277,26 @@ class Loop:
     def _gradients(
         self, inputs: Any, targets: Any, variables: Sequence[keras.Variable]
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Errors [N], and the gradient of their sum over the size of a whole batch."""
+        """Figures [N], and the gradient of the losses' sum over the size of a whole batch."""
         with tf.GradientTape() as tape:
-            errors = self.errors(self.model(inputs, training=True), targets)
-            loss = tf.reduce_sum(errors) / (self.settings.batch_size * self.error_scale)
+            outputs = self._learner(inputs, training=True)
+            losses, errors = self.objective.losses(outputs, inputs, targets)
+            loss = tf.reduce_sum(losses) / self.settings.batch_size
             scaled = self.optimizer.scale_loss(loss)
         found: Any = tape.gradient(scaled, [variable.value for variable in variables])
         return errors, [tf.convert_to_tensor(gradient) for gradient in found]
 
     @tf.function
     def _predict(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
-        """Predicted months, true months, sex and stop requests of one batch, float64 [N, 4], the
-        same on every worker."""
+        """Answers, true months, sex and stop requests of one batch, float64 [N, 4], the same on every
+        worker."""
         judged = self.devices.run(self._judge, next(iterator), is_stopping)
         return self.devices.concatenated(judged)
 
     def _judge(self, batch: Slice, is_stopping: tf.Tensor) -> tf.Tensor:
         inputs, months = batch
-        predicted = self.model(inputs, training=False)
-        columns = [predicted, months, inputs["sex"], tf.fill(tf.shape(months), is_stopping)]
+        answers = self.model(inputs, training=False)
+        columns = [answers, months, inputs["sex"], tf.fill(tf.shape(months), is_stopping)]
         return tf.stack([tf.cast(column, tf.float64) for column in columns], axis=1)
 
     # === The averaged weights ===

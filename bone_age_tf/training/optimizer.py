@@ -31,6 +31,7 @@ def make_optimizer(
         rates,
         starts,
         decay=settings.weight_decay,
+        beta_1=settings.beta_1,
         global_clipnorm=settings.clip_norm,
     )
     if precision == "mixed_float16":

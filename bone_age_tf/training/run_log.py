@@ -13,10 +13,8 @@ from bone_age_tf import config as configuration
 from bone_age_tf.config import ExperimentConfig
 from bone_age_tf.training import validation_figures
 from bone_age_tf.training.callbacks import ValidationResult, read_rows
+from bone_age_tf.training.objectives import Figure, figure_of
 
-TRAINING_MAE = "mae_months/train"
-VALIDATION_MAE = "mae_months/validation"
-BEST_MAE = "mae_months/best_validation"
 SCATTER = "validation/true_and_predicted"
 WORST = "validation/worst"
 INPUTS = "augmented_inputs"
@@ -36,10 +34,20 @@ class RunLog:
     sample: Callable[[], np.ndarray]
     """Augmented inputs, uint8 [N, height, width, 1]."""
     validated: Callable[[], ValidationResult | None]
-    """The last validation."""
+    """The last validation; None where the target is not the bone age."""
     pictures: Callable[[Sequence[int]], np.ndarray]
     """Rows of the validation split -> prepared radiographs, uint8 [k, height, width, 1]."""
     _drawn: tuple[int, dict[str, np.ndarray]] = (0, {})
+
+    @property
+    def figure(self) -> Figure:
+        """What the run is judged by."""
+        return figure_of(self.config.model)
+
+    @property
+    def best(self) -> str:
+        """Name of the lowest validation so far."""
+        return f"{self.figure.name}/best_validation"
 
     @property
     def hyper_parameters(self) -> dict[str, Value]:
@@ -50,10 +58,13 @@ class RunLog:
 
     def scalars(self, logs: Mapping[str, float]) -> dict[str, float]:
         """An epoch's numbers under the names they have in every log."""
+        figure = self.figure.name
+        prefix = "validation_"
+        validated = {k.removeprefix(prefix): v for k, v in logs.items() if k.startswith(prefix)}
         values = {
-            TRAINING_MAE: logs.get("mae_months"),
-            VALIDATION_MAE: logs.get("validation_mae_months"),
-            BEST_MAE: self._best(logs.get("validation_mae_months")),
+            f"{figure}/train": logs.get(figure),
+            **{f"{name}/validation": value for name, value in validated.items()},
+            self.best: self._lowest(validated.get(figure)),
             "learning_rate": logs.get("learning_rate"),
             **{f"speed/{name}": logs.get(name) for name in ("images_per_second", "waiting_share")},
         }
@@ -72,11 +83,11 @@ class RunLog:
         """Sheet of the first augmented inputs, uint8 [height, width, 3]."""
         return validation_figures.inputs_sheet(self.sample())
 
-    def _best(self, mae_months: float | None) -> float | None:
-        if mae_months is None:
+    def _lowest(self, value: float | None) -> float | None:
+        if value is None:
             return None
         rows = read_rows(self.folder / "history.csv")
-        return min([mae_months, *(float(row["validation_mae_months"]) for row in rows)])
+        return min([value, *(float(row[f"validation_{self.figure.name}"]) for row in rows)])
 
     def _draw(self, epoch: int) -> dict[str, np.ndarray]:
         result = self.validated()

@@ -23,7 +23,7 @@ from tensorboard.plugins.text.summary_v2 import text_pb
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
 
-from bone_age_tf.training.run_log import BEST_MAE, INPUTS, EpochLog, RunLog
+from bone_age_tf.training.run_log import INPUTS, EpochLog, RunLog
 
 FOLDER = "tensorboard"
 JPEG = [
@@ -101,9 +101,10 @@ def image_pb(tag: str, picture: np.ndarray) -> Any:
 
 
 def _settings(run: RunLog) -> list[Any]:
-    """A row in TensorBoard's table of runs, with the lowest validation MAE as its result; `run.json`."""
+    """A row in TensorBoard's table of runs, with the lowest validation as its result; `run.json`."""
     values = run.hyper_parameters
-    best = hparams.Metric(BEST_MAE, display_name="lowest validation MAE (months)")
+    title = f"lowest validation {run.figure.title} ({run.figure.unit})"
+    best = hparams.Metric(run.best, display_name=title)
     return [
         hparams.hparams_config_pb([hparams.HParam(name) for name in values], [best]),
         hparams.hparams_pb(values, trial_id=run.folder.resolve().name),

@@ -5,7 +5,8 @@
 | `run.json`          | resolved configuration, data set and preprocessing, versions, result    |
 | `history.csv`       | one row for each epoch, the same in every repetition of the run         |
 | `speed.csv`         | images/s, share of time spent waiting for data, seconds of each epoch   |
-| `best.weights.h5`   | averaged weights of the epoch with the lowest validation MAE            |
+| `best.weights.h5`   | averaged weights of the epoch with the lowest validation MAE (sex:      |
+|                     | cross-entropy)                                                          |
 | `last.weights.h5`   | averaged weights of the last epoch                                      |
 | `checkpoint.npz`    | the whole state, from which the same command goes on                    |
 | `tensorboard/`      | scalars, figures of the validation, a sheet of augmented inputs         |
@@ -15,6 +16,7 @@
 import contextlib
 import dataclasses
 import logging
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,14 +36,17 @@ from bone_age_tf.input_pipeline import (
     ordered_slices,
 )
 from bone_age_tf.manifest import versions, write_json
-from bone_age_tf.models.backbones import find_backbone, load_trunk_weights
+from bone_age_tf.models.backbones import find_backbone
 from bone_age_tf.models.batch_normalization import synchronize_normalization
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing import localizer
 from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.record_files import RecordFiles
 from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
+from bone_age_tf.selection import VALIDATION_SPLIT, Selected, select
 from bone_age_tf.training import callbacks, checkpoint, loop, run_folder, strategy
+from bone_age_tf.training.first_weights import FirstWeights
+from bone_age_tf.training.objectives import Figure, objective_of
 from bone_age_tf.training.optimizer import first_steps, layer_rates, make_optimizer
 from bone_age_tf.training.strategy import Devices
 from bone_age_tf.training.trackers import log_callbacks
@@ -49,8 +54,6 @@ from bone_age_tf.training.trackers import log_callbacks
 log = logging.getLogger(__name__)
 
 Notify = Callable[[str, int, int, str], None]
-TRAINING_SPLIT = "train"
-VALIDATION_SPLIT = "validation"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +61,10 @@ class TrainReport:
     """How a run ended."""
 
     epochs: int
-    best_validation_mae_months: float | None
+    figure: Figure
+    """What judged it."""
+    best_validation: float | None
+    """Lowest value of that on the validation split."""
     history: list[dict[str, Any]]
 
 
@@ -73,22 +79,29 @@ def train(
 ) -> TrainReport:
     """Train until the configured epochs are finished, from the run's checkpoint where it has one.
 
+    `weights` is `imagenet`, `none`, a `.weights.h5` file of the trunk, or a run folder, whose best
+    weights (of trunk and head) and whose mean and SD of the bone age it starts with.
     Raises `InputDataError` where the data set is not whole, `UsageError` where the run folder was
     begun with other settings or data, `InterruptedBySignalError` after SIGINT or SIGTERM.
     """
     folder = Path(run)
     devices = strategy.choose_devices()
-    radiographs = PreparedRadiographs.open(data)
-    radiographs.require_labels(TRAINING_SPLIT)
-    config = _resolve(config, radiographs, devices)
-    _require_trunk(config, radiographs)
+    tells_sex = config.model.target == "sex"
+    selected = select(PreparedRadiographs.open(data), config.data, known_sex_only=tells_sex)
+    first = FirstWeights.find(weights)
+    config = _resolve(config, selected, devices, first)
+    _require_trunk(config, selected.radiographs)
+    if tells_sex:
+        _require_both_sexes(selected)
+    first.require_fit(config.model)
+    objective_of(config)  # refuses settings that contradict each other
     run_folder.require_run_folder(folder)
     with devices.explained(), _held(folder, devices):
-        description = _describe(config, radiographs, weights)
+        description = _describe(config, selected, first)
         if not fresh:
             run_folder.require_same_run(folder, description)
         notify = on_progress or (lambda stage, done, total, detail: None)
-        return _train(config, radiographs, devices, folder, description, weights, fresh, notify)
+        return _train(config, selected, devices, folder, description, first, fresh, notify)
 
 
 @contextlib.contextmanager
@@ -103,17 +116,21 @@ def _held(folder: Path, devices: Devices) -> Iterator[None]:
 
 def _train(
     config: ExperimentConfig,
-    radiographs: PreparedRadiographs,
+    selected: Selected,
     devices: Devices,
     folder: Path,
     description: dict[str, Any],
-    weights: str,
+    first: FirstWeights,
     fresh: bool,
     notify: Notify,
 ) -> TrainReport:
     seed_everything(config.train)
     share = Share(devices.worker, devices.workers, devices.local_replicas)
-    batches = TrainingBatches(radiographs, TRAINING_SPLIT, config.augmentation, config.train, share)
+    radiographs, validation = selected.radiographs, selected.validation
+    batches = TrainingBatches(
+        radiographs, selected.training, config.augmentation, config.train, share
+    )
+    objective = objective_of(config)
     has_checkpoint = (folder / checkpoint.FILE).exists() and not fresh
     model, optimizer = _build(
         config,
@@ -121,7 +138,7 @@ def _train(
         devices,
         description["precision"],
         batches.steps,
-        weights=None if has_checkpoint else weights,
+        first=None if has_checkpoint else first,
     )
     engine = loop.Loop(
         model=model,
@@ -129,14 +146,13 @@ def _train(
         devices=devices,
         settings=config.train,
         batches=batches,
-        errors=absolute_errors,
-        error_scale=float(config.model.age_sd_months or 1),
-        validation=_validation(radiographs, config.train.batch_size, share),
-        validation_count=radiographs.manifest.splits.get(VALIDATION_SPLIT, 0),
+        objective=objective,
+        validation=_validation(selected, config.train.batch_size, share),
+        validation_count=len(validation) if validation else 0,
         trunk=model.get_layer(config.model.trunk),
         folder=folder,
     )
-    logs = _callbacks(config, engine, radiographs, folder, description) if devices.is_chief else []
+    logs = _callbacks(config, engine, selected, folder, description) if devices.is_chief else []
     if devices.is_chief:
         _begin(folder, radiographs, description, fresh)
     devices.agree([0], "the start")  # the others wait for the chief's folder
@@ -150,16 +166,18 @@ def _train(
         logs = [
             callbacks.HistoryCsv(folder / "history.csv", progress.history),
             *logs,
-            callbacks.ProgressReport(notify, steps, size, epochs, rows=progress.history),
+            callbacks.ProgressReport(
+                notify, steps, size, epochs, rows=progress.history, figure=objective.figure
+            ),
         ]
     engine.run(progress, logs)
     if devices.is_chief:
         result = {
             "epochs": progress.epoch,
-            "best_validation_mae_months": progress.best_mae_months,
+            f"best_validation_{objective.figure.name}": progress.best_validation,
         }
         write_json(folder / RUN_FILE, description | {"result": result})
-    return TrainReport(progress.epoch, progress.best_mae_months, progress.history)
+    return TrainReport(progress.epoch, objective.figure, progress.best_validation, progress.history)
 
 
 def seed_everything(settings: TrainConfig) -> None:
@@ -169,11 +187,6 @@ def seed_everything(settings: TrainConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def absolute_errors(predicted: tf.Tensor, months: tf.Tensor) -> tf.Tensor:
-    """Absolute error of each radiograph in months, [N]."""
-    return tf.abs(predicted - months)
-
-
 def _build(
     config: ExperimentConfig,
     radiographs: PreparedRadiographs,
@@ -181,16 +194,16 @@ def _build(
     precision: str,
     steps: int,
     *,
-    weights: str | None,
+    first: FirstWeights | None,
 ) -> tuple[keras.Model, keras.optimizers.Optimizer]:
-    """Model and optimizer on every device; `weights` None: a checkpoint will be read."""
+    """Model and optimizer on every device; `first` None: a checkpoint will be read."""
     with devices.scope():
         model = build_bone_age_model(
             config.model, radiographs.frame, region=config.data.region, precision=precision
         )
         trunk = model.get_layer(config.model.trunk)
-        if weights is not None:
-            load_trunk_weights(trunk, weights)
+        if first is not None:
+            first.load(model, trunk)
         if config.train.normalization == "synchronized":
             synchronize_normalization(trunk)
         rates = layer_rates(model, trunk, config.train.first_layer_rate)
@@ -216,7 +229,7 @@ def _begin(
 def _callbacks(
     config: ExperimentConfig,
     engine: loop.Loop,
-    radiographs: PreparedRadiographs,
+    selected: Selected,
     folder: Path,
     description: dict[str, Any],
 ) -> list[keras.callbacks.Callback]:
@@ -227,9 +240,11 @@ def _callbacks(
         return inputs[record.IMAGE].numpy()
 
     def pictures(rows: Sequence[int]) -> np.ndarray:
-        files = RecordFiles(radiographs.paths(VALIDATION_SPLIT))
-        serialized = tf.constant(files.read(np.array(rows)).tolist())
-        return radiographs.decode(serialized)[record.IMAGE].numpy()
+        assert selected.validation is not None
+        numbers = selected.validation.numbers[np.array(rows)]
+        serialized = RecordFiles(selected.validation.paths).read(numbers)
+        decoded = selected.radiographs.decode(tf.constant(serialized.tolist()))
+        return decoded[record.IMAGE].numpy()
 
     return log_callbacks(
         config,
@@ -250,15 +265,23 @@ def _say_devices(devices: Devices, steps: int) -> None:
 
 
 def _resolve(
-    config: ExperimentConfig, radiographs: PreparedRadiographs, devices: Devices
+    config: ExperimentConfig, selected: Selected, devices: Devices, first: FirstWeights
 ) -> ExperimentConfig:
-    """Fill in what is taken from the training split, and from it alone; and by the devices."""
-    labels = radiographs.manifest.labels[TRAINING_SPLIT]
-    model = config.model
+    """Fill in what is taken from the radiographs for training, and them alone (or from the run that
+    this one starts from, for whose head no other numbers give months); and by the devices."""
+    months = selected.training.bone_age_months.tolist()
+    model, augmentation = config.model, config.augmentation
+    found = (statistics.fmean(months), max(statistics.pstdev(months), 1.0))
+    if first.run is not None:
+        theirs = first.run.config.model
+        found = (theirs.age_mean_months, theirs.age_sd_months)
     if model.age_mean_months is None:
-        model = dataclasses.replace(model, age_mean_months=labels["mean_months"])
+        model = dataclasses.replace(model, age_mean_months=found[0])
     if model.age_sd_months is None:
-        model = dataclasses.replace(model, age_sd_months=max(labels["sd_months"], 1.0))
+        model = dataclasses.replace(model, age_sd_months=found[1])
+    if model.target == "sex":  # the network is not told the sex, so there is nothing to mask
+        model = dataclasses.replace(model, sex_units=0)
+        augmentation = dataclasses.replace(augmentation, mask_sex=0.0)
     readers, normalization = config.train.readers or devices.workers, config.train.normalization
     if normalization == "auto":
         normalization = "synchronized" if devices.replicas > 1 else "each_device"
@@ -268,7 +291,7 @@ def _resolve(
             "have statistics of its own, and the checkpoint those of the first. Say auto."
         )
     settings = dataclasses.replace(config.train, readers=readers, normalization=normalization)
-    return dataclasses.replace(config, model=model, train=settings)
+    return dataclasses.replace(config, model=model, augmentation=augmentation, train=settings)
 
 
 def _require_trunk(config: ExperimentConfig, radiographs: PreparedRadiographs) -> None:
@@ -283,27 +306,40 @@ def _require_trunk(config: ExperimentConfig, radiographs: PreparedRadiographs) -
         )
 
 
-def _describe(
-    config: ExperimentConfig, radiographs: PreparedRadiographs, weights: str
-) -> dict[str, Any]:
-    manifest = radiographs.manifest
+def _require_both_sexes(selected: Selected) -> None:
+    """Refuse to teach a network to tell girls from boys by radiographs of one sex."""
+    counts = np.bincount(selected.training.sex, minlength=len(record.SEX_NAMES))
+    if not (counts[record.Sex.F] and counts[record.Sex.M]):
+        raise UsageError(
+            f"model.target=sex needs radiographs of girls and of boys for training. Received "
+            f"{counts[record.Sex.F]} and {counts[record.Sex.M]}. Say --set data.sex=both, or give other data."
+        )
+
+
+def _describe(config: ExperimentConfig, selected: Selected, first: FirstWeights) -> dict[str, Any]:
+    manifest, validation = selected.radiographs.manifest, selected.validation
     return {
         "schema": RUN_SCHEMA,
         "config": configuration.to_dict(config),
         "precision": strategy.choose_precision(config.train.precision),
-        "weights": weights if weights in ("imagenet", "none") else Path(weights).name,
-        "data": {"plan": manifest.plan, "splits": manifest.splits},
+        **first.describe(),
+        "data": {
+            "plan": manifest.plan,
+            "splits": manifest.splits,
+            "fold": config.data.fold,
+            "training": len(selected.training),
+            "validation": len(validation) if validation else 0,
+        },
         "preprocessing": configuration.to_dict(manifest.preprocessing.portable()),
         "fingerprint": manifest.fingerprint,
         "versions": versions(),
     }
 
 
-def _validation(
-    radiographs: PreparedRadiographs, batch_size: int, share: Share
-) -> tf.data.Dataset | None:
-    if VALIDATION_SPLIT not in radiographs.manifest.splits:
+def _validation(selected: Selected, batch_size: int, share: Share) -> tf.data.Dataset | None:
+    if selected.validation is None:
         log.warning("no split %r: the last weights count as the best", VALIDATION_SPLIT)
         return None
-    radiographs.require_labels(VALIDATION_SPLIT)
-    return ordered_slices(radiographs, VALIDATION_SPLIT, batch_size=batch_size, share=share)
+    return ordered_slices(
+        selected.radiographs, selected.validation, batch_size=batch_size, share=share
+    )

@@ -4,7 +4,8 @@ from collections import Counter
 import pytest
 
 from bone_age_tf.data_prep.checks import CheckedRow
-from bone_age_tf.data_prep.splits import AGE_BAND_MONTHS, assign_splits
+from bone_age_tf.data_prep.splits import assign_splits
+from bone_age_tf.folds import AGE_BAND_MONTHS
 from bone_age_tf.image_files import SourceFile
 from bone_age_tf.labels import LabelRow
 from bone_age_tf.record import Sex

@@ -16,16 +16,18 @@ from bone_age_tf.models.backbones import (
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing.regions import REGIONS, crop_of
 
-FRAME = (96, 104)
+FRAME = (128, 136)
 _apps = keras.applications
 PREPROCESS_INPUT = {
     "inception_v3": _apps.inception_v3.preprocess_input,
+    "inception_v3_mixed7": _apps.inception_v3.preprocess_input,
     "xception": _apps.xception.preprocess_input,
     "efficientnet_v2_b0": _apps.efficientnet_v2.preprocess_input,
     "efficientnet_v2_s": _apps.efficientnet_v2.preprocess_input,
     "convnext_tiny": _apps.convnext.preprocess_input,
     "densenet_121": _apps.densenet.preprocess_input,
     "mobilenet_v2": _apps.mobilenet_v2.preprocess_input,
+    "m46": _apps.mobilenet_v2.preprocess_input,
     "small": _apps.mobilenet_v2.preprocess_input,
     "tiny": _apps.mobilenet_v2.preprocess_input,
 }
@@ -162,6 +164,24 @@ def test_weights_file_round_trip(tmp_path: Path) -> None:
     load_trunk_weights(second, str(path))
     for mine, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize("source", ["inception_v3", "inception_v3_mixed7"])
+def test_the_first_part_takes_weights_of_the_whole_network_and_its_own(
+    source: str, tmp_path: Path
+) -> None:
+    frame = (75, 80)
+    whole, part = trunk_of(source, frame), trunk_of("inception_v3_mixed7", frame)
+    random = np.random.default_rng(0)
+    whole.set_weights([random.uniform(0.1, 1, w.shape) * 0.1 for w in whole.get_weights()])
+    whole.save_weights(tmp_path / "whole.weights.h5")
+    load_trunk_weights(part, str(tmp_path / "whole.weights.h5"))
+    first = keras.Model(whole.input, whole.get_layer("mixed7").output)
+    for mine, theirs in zip(part.get_weights(), first.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    picture = random.uniform(-1, 1, (1, *frame, 3)).astype(np.float32)
+    np.testing.assert_array_equal(part(picture, training=False), first(picture, training=False))
+    assert part.count_params() == 8_975_264
 
 
 def test_weights_none_leaves_the_trunk_alone() -> None:

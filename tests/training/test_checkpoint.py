@@ -52,7 +52,7 @@ PROGRESS = Progress(
     step=2,
     error_sum=0.1 + 0.2,
     radiographs=16,
-    best_mae_months=1 / 3,
+    best_validation=1 / 3,
     history=[{"epoch": 1, "mae_months": 1 / 7}],
 )
 

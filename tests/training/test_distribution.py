@@ -110,6 +110,18 @@ def test_two_devices_train_like_one(
     assert_close(alone, finish(start(prepared, tmp_path / "run", devices=2)))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [("model.target=sex",), ("model.head=expectation", "train.label_distribution=1")],
+    ids=["sex", "label distribution"],
+)
+def test_two_devices_train_like_one_for_every_objective(
+    settings: tuple[str, ...], prepared: Path, tmp_path: Path
+) -> None:
+    both = [start(prepared, tmp_path / str(n), *settings, devices=n) for n in (1, 2)]
+    assert_close(*map(finish, both))
+
+
 def test_several_steps_per_call_are_the_same_steps(
     alone: list[dict[str, float]], prepared: Path, tmp_path: Path
 ) -> None:

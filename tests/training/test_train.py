@@ -13,7 +13,13 @@ import tensorflow as tf
 from filelock import FileLock
 
 from bone_age_tf import config as configuration
-from bone_age_tf.config import ExperimentConfig, PrepareConfig, PreprocessingConfig, override
+from bone_age_tf.config import (
+    DataConfig,
+    ExperimentConfig,
+    PrepareConfig,
+    PreprocessingConfig,
+    override,
+)
 from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.errors import (
     EnvironmentFaultError,
@@ -23,9 +29,11 @@ from bone_age_tf.errors import (
 )
 from bone_age_tf.export import export_saved_model
 from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.preprocessing import localizer
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.runs import Run
+from bone_age_tf.selection import select
 from bone_age_tf.training import strategy
 from bone_age_tf.training.run_folder import LOCK
 from bone_age_tf.training.train import TrainReport, train
@@ -118,6 +126,9 @@ def test_run_json_says_what_was_trained_on_what(run: Path, prepared: Path) -> No
     assert description["data"] == {
         "plan": manifest["plan"],
         "splits": {"train": 24, "validation": 8, "test": 8},
+        "fold": None,
+        "training": 24,
+        "validation": 8,
     }
     assert description["fingerprint"] == manifest["fingerprint"]
     assert description["config"]["train"]["epochs"] == 2
@@ -140,8 +151,6 @@ def test_the_best_is_at_most_every_validation_mae(run: Path) -> None:
 
 
 def test_the_best_weights_have_the_best_validation_mae(run: Path, prepared: Path) -> None:
-    from bone_age_tf.input_pipeline import PreparedRadiographs
-
     (batch,) = PreparedRadiographs.open(prepared).examples("validation").batch(100)
     inputs = {"image": batch["image"], "sex": batch["sex"]}
     months = Run.open(run).load_model("best")(inputs, training=False)
@@ -286,7 +295,7 @@ def test_without_a_validation_split_the_last_weights_are_the_best(
     manifest["shards"] = [s for s in manifest["shards"] if s["split"] != "validation"]
     (data / "manifest.json").write_text(json.dumps(manifest))
     report = start(data, tmp_path / "run", "train.epochs=1")
-    assert report.best_validation_mae_months is None
+    assert report.best_validation is None
     for best, last in zip(
         weights_of(tmp_path / "run", "best"), weights_of(tmp_path / "run", "last"), strict=True
     ):
@@ -312,6 +321,51 @@ def test_a_region_is_part_of_the_run(prepared: Path, tmp_path: Path) -> None:
     assert trained.load_model().get_layer("tiny").input.shape[1:3] == (100, 75)
     with pytest.raises(UsageError, match=r"config\.data\.region: was 'hand', now 'frame'"):
         start(prepared, folder, "train.epochs=1")
+
+
+FOLD = ("data.fold=2/3", "train.age_sampling=0.5", "train.readers=2", "train.cache=no")
+
+
+def test_a_run_with_a_fold_is_of_that_fold_alone(prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    start(prepared, folder, "train.epochs=1", *FOLD)
+    selected = select(PreparedRadiographs.open(prepared), DataConfig(fold="2/3"))
+    assert selected.validation is not None
+    trained = Run.open(folder)
+    data = trained.description["data"]
+    assert (data["fold"], data["training"], data["validation"]) == (
+        "2/3",
+        len(selected.training),
+        len(selected.validation),
+    )
+    months = selected.training.bone_age_months
+    assert trained.config.model.age_mean_months == pytest.approx(months.mean())
+    assert trained.config.model.age_sd_months == pytest.approx(months.std())
+    examples = PreparedRadiographs.open(prepared).examples_of(selected.validation)
+    (batch,) = examples.batch(100)
+    inputs = {"image": batch["image"], "sex": batch["sex"]}
+    predicted = trained.load_model("last")(inputs, training=False)
+    (row,) = history(folder)
+    mae = float(np.abs(predicted - batch["bone_age_months"]).mean())
+    assert float(row["validation_mae_months"]) == pytest.approx(mae, abs=1e-3)
+    with pytest.raises(UsageError, match=r"config\.data\.fold: was '2/3', now '1/3'"):
+        start(prepared, folder, "train.epochs=1", *FOLD, "data.fold=1/3")
+
+
+def test_stopped_and_resumed_with_a_fold_is_bit_identical(prepared: Path, tmp_path: Path) -> None:
+    start(prepared, tmp_path / "whole", *FOLD)
+    with pytest.raises(InterruptedBySignalError):
+        start(prepared, tmp_path / "run", *FOLD, on_progress=signal_after(1))
+    start(prepared, tmp_path / "run", *FOLD)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
+
+
+def test_a_run_of_one_sex_learns_from_it_alone(prepared: Path, tmp_path: Path) -> None:
+    start(prepared, tmp_path / "run", "train.epochs=1", "data.sex=F")
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (description["data"]["training"], description["data"]["validation"]) == (12, 4)
+    labels = json.loads((prepared / "manifest.json").read_text())["labels"]["train"]
+    assert description["config"]["model"]["age_mean_months"] != labels["mean_months"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,275 @@
+"""An exported model -> the same model, recalibrated for the radiographs of one place.
+
+Other devices, other children and other readers shift a model's answers by a nearly straight line. It
+is fitted for each sex on labelled radiographs of that place, about 100 in all: least squares of true
+on predicted months over the radiographs of that sex and, together as heavy as `PRIOR_RADIOGRAPHS` of
+them, all radiographs on the line that fits both sexes. So a sex with few radiographs gets nearly the
+common line, one with many its own. Unknown sex gets the common line.
+
+The lines go into the model's variable `correction`, so that every signature answers with them.
+"""
+
+import csv
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
+
+from bone_age_tf import metrics, record
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.export import files_of, golden, new_version
+from bone_age_tf.exported_model import CORRECTION, ExportedModel
+from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.lines import Line, fit_line
+from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
+from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
+
+log = logging.getLogger(__name__)
+
+FEWEST_RADIOGRAPHS = 20
+PRIOR_RADIOGRAPHS = 20
+"""How heavy the line of both sexes is in the line of each."""
+BATCH_SIZE = 16
+
+Notify = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Radiographs with label and answer, [n] each."""
+
+    sex: np.ndarray
+    """Codes of `record.Sex`."""
+    true_months: np.ndarray
+    predicted_months: np.ndarray
+    source: dict[str, str]
+    """Where they come from."""
+
+
+def calibrate(
+    *,
+    model: str,
+    output: str,
+    data: str | None = None,
+    split: str | None = None,
+    predictions: str | None = None,
+    version: int | None = None,
+    on_progress: Notify | None = None,
+) -> dict[str, Any]:
+    """Write the next version of an exported model, recalibrated; returns its section of the manifest.
+
+    The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
+    this model and true bone ages. Raises `InputDataError` where there are fewer than
+    `FEWEST_RADIOGRAPHS`, `ModelRefusedError` where the recalibrated model would not be better for
+    radiographs that it was not fitted on (leave-one-out).
+    """
+    if (data is None) == (predictions is None) or (data is None) != (split is None):
+        raise UsageError("calibrate needs either --data with --split, or --predictions.")
+    exported = ExportedModel.open(model)
+    if data is not None and split is not None:
+        labelled = _predict_split(exported, data, split, on_progress)
+    else:
+        labelled = _read_predictions(exported, Path(str(predictions)))
+    if len(labelled.sex) < FEWEST_RADIOGRAPHS:
+        raise InputDataError(
+            f"A calibration needs at least {FEWEST_RADIOGRAPHS} radiographs with a bone age, better 100. "
+            f"Received {len(labelled.sex)}."
+        )
+    lines = fit_lines(labelled.sex, labelled.predicted_months, labelled.true_months)
+    section = _describe(exported, labelled, lines)
+    _require_better(section)
+    with new_version(output, version) as (aside, target):
+        shutil.copytree(exported.folder, aside)
+        _correct(aside, lines)
+        manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
+        manifest |= {"files": files_of(aside), "golden": golden(aside), "calibration": section}
+        write_json(aside / MANIFEST, manifest)
+    return section | {"folder": str(target)}
+
+
+def fit_lines(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> list[Line]:
+    """The lines for F, M and unknown from radiographs [n], as the module's first lines say."""
+    common = fit_line(predicted, true)
+    months = np.concatenate([predicted, predicted])
+    targets = np.concatenate([true, common(predicted)])
+    prior = np.full(len(sex), PRIOR_RADIOGRAPHS / len(sex))
+    own = [
+        fit_line(months, targets, np.concatenate([(sex == code).astype(float), prior]))
+        for code in (Sex.F, Sex.M)
+    ]
+    return [*own, common]
+
+
+def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Recalibrated months [n], each from lines that were fitted on the other radiographs."""
+    months = np.empty(len(sex))
+    for row in range(len(sex)):
+        rest = np.arange(len(sex)) != row
+        lines = fit_lines(sex[rest], predicted[rest], true[rest])
+        months[row] = lines[sex[row]](predicted[row])
+    return months
+
+
+def _describe(exported: ExportedModel, labelled: Labelled, lines: list[Line]) -> dict[str, Any]:
+    sex, true, before = labelled.sex, labelled.true_months, labelled.predicted_months
+    after = leave_one_out(sex, before, true)
+    correction = {
+        "method": "linear by sex",
+        "prior_radiographs": PRIOR_RADIOGRAPHS,
+        **{name: dataclasses.asdict(line) for name, line in zip(SEX_NAMES, lines, strict=True)},
+    }
+    return {
+        "calibrated": {
+            "version": exported.folder.name,
+            "manifest_sha256": sha256_of(exported.folder / MANIFEST),
+        },
+        "radiographs": labelled.source
+        | {"n": {name: int(np.sum(sex == code)) for code, name in enumerate(SEX_NAMES)}},
+        "correction": correction,
+        "result": {
+            "interval": f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs",
+            "before": _judge(sex, before - true),
+            "after_leave_one_out": _judge(sex, after - true),
+            "gain_months": _gain(np.abs(before - true) - np.abs(after - true)),
+        },
+        "made_with": versions(),
+    }
+
+
+def _judge(sex: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
+    order = np.argsort(sex, kind="stable")
+    names = np.array([Sex(code).label for code in sex[order]])
+    return {
+        "overall": metrics.summarize(errors),
+        "by_sex": metrics.by_group(errors[order], names),
+    }
+
+
+def _gain(gains: np.ndarray) -> dict[str, float]:
+    """How much the MAE falls, with the interval over pairs: before and after, of each radiograph."""
+    draws = np.random.default_rng(0).integers(0, len(gains), (metrics.RESAMPLES, len(gains)))
+    tail = 100 * (1 - metrics.COVERAGE) / 2
+    low, high = np.percentile(gains[draws].mean(-1), [tail, 100 - tail])
+    return {"value": float(gains.mean()), "low": float(low), "high": float(high)}
+
+
+def _require_better(section: dict[str, Any]) -> None:
+    result = section["result"]
+    if result["gain_months"]["value"] > 0:
+        return
+    before, after = (
+        result[name]["overall"]["mae_months"]["value"] for name in ("before", "after_leave_one_out")
+    )
+    raise ModelRefusedError(
+        f"A calibration would not help: MAE {before:.2f} months as the model is, {after:.2f} recalibrated "
+        "(leave-one-out). Nothing was written. Use the model as it is, or give more radiographs."
+    )
+
+
+def _predict_split(
+    exported: ExportedModel, data: str, split: str, on_progress: Notify | None
+) -> Labelled:
+    notify = on_progress or (lambda stage, done, total: None)
+    radiographs = PreparedRadiographs.open(data)
+    radiographs.require_labels(split)
+    manifest = radiographs.manifest
+    if manifest.fingerprint != exported.fingerprint:
+        raise ModelRefusedError(
+            f"{exported.folder} prepares radiographs in another way (fingerprint "
+            f"{exported.fingerprint[:12]}) than {data} was prepared ({manifest.fingerprint[:12]}). Prepare "
+            "the data with the settings of the model's own data set: --scale and --preprocess."
+        )
+    columns: list[tuple[np.ndarray, ...]] = []
+    done, total = 0, radiographs.count(split)
+    notify("calibrate", 0, total)
+    for batch in radiographs.examples(split).batch(BATCH_SIZE).as_numpy_iterator():
+        names = [SEX_NAMES[code] for code in batch[record.SEX]]
+        predicted = exported.months_of_prepared(batch[record.IMAGE], names)
+        columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], predicted))
+        done += len(names)
+        notify("calibrate", done, total)
+    sex, true, predicted = (np.concatenate(column) for column in zip(*columns, strict=True))
+    source = {"plan": manifest.plan, "split": split}
+    return Labelled(sex, true.astype(np.float64), predicted.astype(np.float64), source)
+
+
+def _read_predictions(exported: ExportedModel, path: Path) -> Labelled:
+    """The rows that `predict` gave a bone age and that have a true one."""
+    _require_predictions_of(exported, path)
+    rows = []
+    with path.open(encoding="utf-8", newline="") as stream:
+        for number, row in enumerate(csv.DictReader(stream), start=2):
+            try:
+                if row["status"] != "ok" or not row["bone_age_months_true"]:
+                    continue
+                true, predicted = row["bone_age_months_true"], row["bone_age_months"]
+                rows.append((sex_from_label(row["sex"]), _true_months(true), float(predicted)))
+            except (KeyError, ValueError, TypeError) as error:
+                raise InputDataError(
+                    f"{path}, row {number}: expected a row of `bone-age-tf predict` with sex, "
+                    f"bone_age_months and bone_age_months_true in months ({error})."
+                ) from error
+    if not rows:
+        raise InputDataError(
+            f"{path}: no row has a bone_age_months_true. Predict with a table that has the bone ages: "
+            "--labels, --age-column."
+        )
+    sex, true, predicted = map(np.array, zip(*rows, strict=True))
+    return Labelled(sex, true, predicted, {"predictions_sha256": sha256_of(path)})
+
+
+def _true_months(text: str) -> float:
+    months = float(text)
+    if not 0 <= months <= record.MAX_BONE_AGE_MONTHS:
+        raise ValueError(f"bone_age_months_true {text} is not between 0 and 240 months")
+    return months
+
+
+def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
+    """Refuse predictions of another model, by the `run.json` that `predict` writes beside them."""
+    beside = path.with_name("run.json")
+    try:
+        made_by = json.loads(beside.read_text(encoding="utf-8"))["model"]["manifest_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputDataError(
+            f"{beside}: expected what `bone-age-tf predict` wrote beside {path.name}, to tell which model "
+            f"it is of ({type(error).__name__}: {error}). Give the file in its folder."
+        ) from error
+    if made_by != sha256_of(exported.folder / MANIFEST):
+        raise ModelRefusedError(
+            f"{path} holds predictions of another model than {exported.folder}. Predict with this one."
+        )
+
+
+def _correct(folder: Path, lines: list[Line]) -> None:
+    """Put the lines after those that the SavedModel in `folder` has. Its graph stays as it is."""
+    prefix = str(folder / "variables" / "variables")
+    reader = tf.train.load_checkpoint(prefix)
+    names = sorted(reader.get_variable_to_shape_map())
+    key = f"{CORRECTION}/.ATTRIBUTES/VARIABLE_VALUE"
+    if key not in names:
+        raise ModelRefusedError(
+            "The model was exported by an earlier version and cannot be calibrated. Export it again."
+        )
+    values = {name: reader.get_tensor(name) for name in names}
+    old = [Line(*row) for row in values[key].tolist()]
+    new = [line.after(first) for line, first in zip(lines, old, strict=True)]
+    values[key] = np.array([dataclasses.astuple(line) for line in new], np.float32)
+    tf.raw_ops.SaveV2(
+        prefix=prefix,
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=list(values.values()),
+    )
+    path = folder / "fingerprint.pb"
+    stored = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    index = tf.fingerprint([Path(f"{prefix}.index").read_bytes()])
+    stored.checkpoint_hash = int.from_bytes(index.numpy().tobytes(), "little")
+    path.write_bytes(stored.SerializeToString())

@@ -1,0 +1,103 @@
+"""Test-time augmentation: the views of a prepared radiograph over which answers are averaged."""
+
+import math
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+from keras import ops
+
+View = tuple[float, float, float, float, bool]
+"""Rotation in degrees, zoom, shift to the right and down as shares of the frame, mirrored."""
+
+_AS_IT_IS: View = (0.0, 1.0, 0.0, 0.0, False)
+_WARPS: tuple[View, ...] = (
+    _AS_IT_IS,
+    (4.0, 1.03, 0.01, 0.01, False),
+    (-4.0, 1.03, -0.01, -0.01, False),
+    (4.0, 0.97, -0.01, 0.01, False),
+    (-4.0, 0.97, 0.01, -0.01, False),
+)
+
+
+def _mirrored(views: Sequence[View]) -> tuple[View, ...]:
+    return tuple((*view[:4], True) for view in views)
+
+
+VIEWS: dict[str, tuple[View, ...]] = {
+    "none": (_AS_IT_IS,),
+    "mirror": (_AS_IT_IS, *_mirrored([_AS_IT_IS])),
+    "warps": _WARPS,
+    "warps_mirror": (*_WARPS, *_mirrored(_WARPS)),
+}
+"""By name; the first of each is the radiograph as it is."""
+
+
+def is_mirrored(name: str) -> bool:
+    """Whether mirrored radiographs are among the views."""
+    return any(view[4] for view in VIEWS[name])
+
+
+def transforms_of(views: Sequence[View], frame: tuple[int, int]) -> np.ndarray:
+    """Pixel of the view -> pixel of the radiograph, float32 [views, 8], about the frame's centre."""
+    height, width = frame
+    centre_x, centre_y = (width - 1) / 2, (height - 1) / 2
+    rows = []
+    for degrees, zoom, right, down, mirrored in views:
+        cos, sin = (f(math.radians(degrees)) / zoom for f in (math.cos, math.sin))
+        flip = -1.0 if mirrored else 1.0
+        x, y = flip * centre_x + right * width, centre_y + down * height
+        to_x = [cos * flip, -sin, centre_x - cos * x + sin * y]
+        to_y = [sin * flip, cos, centre_y - sin * x - cos * y]
+        rows.append([*to_x, *to_y, 0, 0])
+    return np.array(rows, np.float32)
+
+
+class MeanOverViews(keras.layers.Layer):
+    """A network's months, averaged over views of each radiograph, one view after the other.
+
+    Inputs `image` uint8 [N, height, width, 1] and `sex` int32 [N]; output float32 [N]. `told_sex`:
+    the sex that the network is told whatever `sex` says, for one that knows a single sex.
+    """
+
+    def __init__(
+        self, network: keras.Model, views: Sequence[View], *, told_sex: int | None, name: str
+    ) -> None:
+        super().__init__(name=name, dtype="float32", trainable=False)
+        self.network = network
+        self.told_sex = told_sex
+        frame = network.input["image"].shape[1:3]
+        self._transforms = transforms_of(views, frame)
+        self.built = True
+
+    def compute_output_spec(self, image, sex):
+        """float32 [N]."""
+        return keras.KerasTensor(sex.shape, "float32")
+
+    def call(self, image, sex):
+        """Months of each radiograph."""
+        if self.told_sex is not None:
+            sex = ops.full_like(sex, self.told_sex)
+        count = len(self._transforms)
+        if count == 1:
+            return self.network({"image": image, "sex": sex}, training=False)
+        transforms = ops.convert_to_tensor(self._transforms)
+        pixels = ops.cast(image, "float32")
+
+        def goes_on(number, total):
+            # The sum decides nothing; but by asking for it the loop finishes a view before the next,
+            # where TensorFlow would compute up to ten at once, each with memory of its own.
+            waited = ops.isnan(ops.sum(total))
+            return ops.cast(number, "float32") < ops.where(waited, count - 0.5, float(count))
+
+        def add(number, total):
+            seen = ops.image.affine_transform(
+                pixels, ops.take(transforms, number, axis=0), data_format="channels_last"
+            )
+            view = ops.cast(ops.round(seen), "uint8")
+            months = self.network({"image": view, "sex": sex}, training=False)
+            return number + 1, total + months
+
+        start = (ops.convert_to_tensor(0, "int32"), ops.zeros_like(sex, "float32"))
+        _, total = ops.while_loop(goes_on, add, start)
+        return total / count

@@ -1,0 +1,43 @@
+"""The network of Iglovikov et al. 2018 as the authors of ml-recipe-bone-age train it.
+
+Command: `bone-age-tf train --data prepared --run runs/m46 --recipe m46 --weights none`
+Theirs: the hand at scale 0.25 (500 x 375), Adam at 2e-5 with betas 0.5 and 0.999, batches of 8, 50
+epochs, mean absolute error, no sex. Ours: the error in standard deviations instead of 120 months, gamma
+0.8 to 1.25 instead of 0.8 to 1.2. Their checkpoint has 7.08 months on its own validation radiographs.
+Measured: not measured yet.
+"""
+
+from bone_age_tf.config import (
+    AugmentationConfig,
+    DataConfig,
+    ExperimentConfig,
+    ModelConfig,
+    TrainConfig,
+)
+
+CONFIG = ExperimentConfig(
+    recipe="m46",
+    data=DataConfig(region="hand"),
+    model=ModelConfig(
+        trunk="m46",
+        pooling="flatten",
+        sex_units=0,
+        head_layers=2,
+        head_units=2048,
+        activation="elu",
+        dropout=0.3,
+    ),
+    augmentation=AugmentationConfig(
+        rotation_degrees=5, shift=0.05, zoom=0.05, mirror=False, gamma=1.25, mask_sex=0
+    ),
+    train=TrainConfig(
+        epochs=50,
+        batch_size=8,
+        learning_rate=2e-5,
+        schedule="constant",
+        warmup_steps=0,
+        beta_1=0.5,
+        weight_decay=0,
+        ema_momentum=0,
+    ),
+)

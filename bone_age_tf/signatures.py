@@ -1,0 +1,178 @@
+"""The graph of an exported model: from the bytes of a file to months.
+
+| signature          | inputs                                            | outputs                              |
+|--------------------|---------------------------------------------------|--------------------------------------|
+| `serving_default`  | `image_bytes` string [N], `sex` string [N]        | `bone_age_months` float [N], `status`|
+| `predict_prepared` | `image` uint8 [N, height, width, 1], `sex`        | `bone_age_months` float [N]          |
+| `prepare`          | `image_bytes` string [N]                          | `image` uint8 [N, ...], `status`,    |
+|                    |                                                   | `prepared_to_original` float [N, 2, 3]|
+
+`image_bytes` are PNG or JPEG files, `sex` is `F`, `M` or `unknown`. `status` is `ok` or the reason
+why a picture is refused (`preprocessing/reasons.py`), and its `bone_age_months` is then -1. A file
+that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
+`refused (REASON): ...`. Stock TensorFlow operations only.
+
+With a sex classifier, `serving_default` and `predict_prepared` have one more output,
+`boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where refused.
+
+The variable `correction`, float32 [3, 2], holds an intercept in months and a slope for F, M and
+unknown that every bone age goes through; 0 and 1 until `calibrate` writes others.
+"""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf import record
+from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.exported_model import (
+    BOY_PROBABILITY,
+    PREDICT_PREPARED,
+    PREPARE,
+    PREPARED_TO_ORIGINAL,
+    REFUSED_MONTHS,
+    SERVING,
+    STATUS,
+)
+from bone_age_tf.preprocessing import localizer, pipeline
+from bone_age_tf.preprocessing.reasons import OK
+from bone_age_tf.radiograph import require
+from bone_age_tf.record import SEX_NAMES, Sex
+
+IMAGE_BYTES = "image_bytes"
+
+
+def write_saved_model(
+    model: keras.Model,
+    classifier: keras.Model | None,
+    config: PreprocessingConfig,
+    folder: Path,
+    *,
+    variables: str,
+) -> None:
+    """Write the SavedModel of networks that tell the months and, where there is one, the sex.
+
+    `variables` is `float32` or `float16`, `config` the preprocessing of the radiographs that they
+    were trained on.
+    """
+    files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
+    sexes = tf.TensorSpec([None], tf.string, name=record.SEX)
+    images = tf.TensorSpec([None, *config.frame, 1], tf.uint8, name=record.IMAGE)
+
+    # Not keras.export.ExportArchive: it writes every variable twice, 178 MB instead of 90 for
+    # InceptionV3 (Keras 3.15).
+    module = tf.Module()
+    module.correction = tf.Variable([[0.0, 1.0]] * len(SEX_NAMES), trainable=False)
+    networks = {"model": model}
+    if classifier is not None:
+        networks["classifier"] = classifier
+    if config.method == "registered":
+        networks["localizer"] = localizer.load(config.localizer).network
+    stored = {name: _Stored(network, variables) for name, network in networks.items()}
+    for name, kept in stored.items():
+        setattr(module, f"{name}_variables", kept.variables)
+
+    outputs = pipeline.Prepared(
+        tf.TensorSpec((*config.frame, 1), tf.uint8),
+        tf.TensorSpec((), tf.string),
+        tf.TensorSpec((2, 3), tf.float32),
+    )
+
+    def prepared(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        with stored["localizer"].scope() if "localizer" in stored else contextlib.nullcontext():
+            done = tf.map_fn(
+                lambda encoded: pipeline.prepare_radiograph(encoded, config),
+                image_bytes,
+                fn_output_signature=outputs,
+            )
+        return {
+            record.IMAGE: done.image,
+            STATUS: done.status,
+            PREPARED_TO_ORIGINAL: done.prepared_to_original,
+        }
+
+    def predicted(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs = {record.IMAGE: image, record.SEX: sex_codes(sex)}
+        line = tf.gather(tf.convert_to_tensor(module.correction), inputs[record.SEX])
+        answer = {record.BONE_AGE_MONTHS: line[:, 0] + line[:, 1] * stored["model"](inputs)}
+        if "classifier" in stored:
+            untold = tf.fill(tf.shape(sex), int(Sex.UNKNOWN))
+            answer[BOY_PROBABILITY] = stored["classifier"]({**inputs, record.SEX: untold})
+        return answer
+
+    prepare = tf.function(prepared, [files], autograph=False)
+    predict = tf.function(predicted, [images, sexes], autograph=False)
+
+    def serve(image_bytes: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
+        made = prepare(image_bytes)
+        usable = made[STATUS] == OK
+        answer = {
+            name: tf.where(usable, number, REFUSED_MONTHS)
+            for name, number in predict(made[record.IMAGE], sex).items()
+        }
+        return answer | {STATUS: made[STATUS]}
+
+    signatures = {
+        SERVING: tf.function(serve, [files, sexes], autograph=False),
+        PREDICT_PREPARED: predict,
+        PREPARE: prepare,
+    }
+    tf.saved_model.save(module, str(folder), signatures)
+
+
+class _Stored:
+    """A network that computes in float32 from variables as they are to be stored.
+
+    With `float16`, those of kernels and embeddings are; vectors (biases, batch statistics), which
+    are small and have wide ranges, stay float32.
+    """
+
+    def __init__(self, network: keras.Model, variables: str) -> None:
+        self._network = network
+        self._halves = {
+            number: _half(variable)
+            for number, variable in enumerate(network.variables)
+            if variables == "float16" and variable.dtype == "float32" and len(variable.shape) > 1
+        }
+        self.variables = [
+            self._halves.get(number, variable.value)
+            for number, variable in enumerate(network.variables)
+        ]
+
+    def scope(self) -> keras.StatelessScope:
+        """Within it, the network's own variables have the values of the stored ones."""
+        return keras.StatelessScope(
+            state_mapping=[
+                (self._network.variables[number], tf.cast(half, tf.float32))
+                for number, half in self._halves.items()
+            ]
+        )
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """One number for each radiograph, [N]."""
+        with self.scope():
+            return self._network(inputs, training=False)
+
+
+def _half(variable: keras.Variable) -> tf.Variable:
+    values = np.asarray(keras.ops.convert_to_numpy(variable))
+    if np.abs(values).max(initial=0) > np.finfo(np.float16).max:
+        raise ModelRefusedError(
+            f"The weights of {variable.path} are too large for float16. Say --variables float32."
+        )
+    return tf.Variable(values.astype(np.float16), trainable=False)
+
+
+def sex_codes(sex: tf.Tensor) -> tf.Tensor:
+    """string [N] of F, M, unknown -> int32 [N]; any other text fails the request."""
+    matches = sex[:, tf.newaxis] == tf.constant(SEX_NAMES)
+    known = require(
+        tf.reduce_all(tf.reduce_any(matches, axis=1)), "bad_sex", "sex must be F, M or unknown"
+    )
+    with tf.control_dependencies([known]):
+        return tf.argmax(matches, axis=1, output_type=tf.int32)
