@@ -1,0 +1,232 @@
+"""What each part of a recipe is worth: one change at a time, the same budget, one fold of real radiographs.
+
+    BONE_AGE_REAL_DATA=... python benchmarks/ablation.py --work FOLDER --weights inception.weights.h5 --only registered expectation
+
+Every variant trains on the folds 2 to 5 of 5 and is judged on the first by its last weights, so that no
+epoch is chosen on it. MAE in months with a bootstrap interval; the difference to the variant that it
+changes is paired, on the radiographs that both read. A finished variant is not trained again.
+"""
+
+import argparse
+import csv
+import dataclasses
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bone_age_tf import metrics, record
+from bone_age_tf.ensembles import told_sex
+from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.lines import fit_line, parts_of
+from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
+from bone_age_tf.models.views import VIEWS
+from bone_age_tf.record import Sex
+from bone_age_tf.runs import Run
+from bone_age_tf.selection import select
+
+FOLD = "1/5"
+PHANTOMS = 2400
+PHANTOM_EPOCHS = 4
+STRONG = ("augmentation.rotation_degrees=15", "augmentation.shift=0.08", "augmentation.zoom=0.12")
+REGRESSION = ("model.head=regression", "train.label_distribution=0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A training run, told as changes of the default recipe."""
+
+    against: str
+    """The variant that it is compared with."""
+    sets: tuple[str, ...] = ()
+    method: str = "registered"
+    scale: str = "0.1"
+    recipe: str = "default"
+    start: str = "imagenet"
+    """First weights: `imagenet` (the file of --weights), `none`, `phantom`."""
+
+
+VARIANTS = {
+    "letterbox": Variant("", (*REGRESSION, *STRONG, "augmentation.mirror=true"), "letterbox"),
+    "registered": Variant("letterbox", (*REGRESSION, *STRONG, "augmentation.mirror=true")),
+    "registered, not mirrored": Variant("registered", (*REGRESSION, *STRONG)),
+    "mild augmentation": Variant("registered, not mirrored", REGRESSION),
+    "expectation": Variant("mild augmentation", ("train.label_distribution=0",)),
+    "label distribution": Variant("expectation"),
+    "phantoms first": Variant("label distribution", start="phantom"),
+    "higher resolution": Variant("phantoms first", scale="0.15625", start="phantom"),
+    "no dropout": Variant("label distribution", ("model.dropout=0",)),
+    "sex never withheld": Variant("label distribution", ("augmentation.mask_sex=0",)),
+    "not told the sex": Variant(
+        "label distribution", ("model.sex_units=0", "augmentation.mask_sex=0")
+    ),
+    "age sampling 0.5": Variant("label distribution", ("train.age_sampling=0.5",)),
+    "carpal": Variant("label distribution", ("data.region=carpal",)),
+    "metacarpal": Variant("label distribution", ("data.region=metacarpal",)),
+    "girls only": Variant("label distribution", ("data.sex=F", "augmentation.mask_sex=0")),
+    "boys only": Variant("label distribution", ("data.sex=M", "augmentation.mask_sex=0")),
+    "first 9 million weights": Variant("label distribution", ("model.trunk=inception_v3_mixed7",)),
+    "trunk small": Variant("label distribution", ("model.trunk=small",), start="none"),
+}
+"""In the order of the story; the default recipe is `label distribution`."""
+
+
+def run(*arguments: object) -> None:
+    """One command of `bone-age-tf`, printed first."""
+    words = [str(word) for word in arguments]
+    print("$ bone-age-tf", *words, flush=True)
+    command = [sys.executable, "-m", "bone_age_tf", *words, "--quiet"]
+    code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL).returncode
+    if code not in (0, 4):
+        raise SystemExit(f"exit code {code}")
+
+
+def prepared(work: Path, method: str, scale: str) -> Path:
+    """The data set of real radiographs."""
+    data = work / f"data-{method}-{scale}"
+    if not (data / "manifest.json").exists():
+        source = Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age"
+        run("prepare", source, "--output", data, "--preprocess", method, "--scale", scale,
+            "--encoding", "raw", "--split", "train=1.0")  # fmt: skip
+    return data
+
+
+def phantom_run(work: Path, settings: list[str], weights: str) -> Path:
+    """A run on drawn hands with the same network."""
+    drawn, data, folder = work / "phantoms", work / "data-phantoms", work / "run-phantoms"
+    if not (data / "manifest.json").exists():
+        run("phantom", "--output", drawn, "--count", PHANTOMS, "--size", 480, "--style", "varied")
+        run("prepare", drawn, "--output", data, "--scale", "0.1", "--encoding", "raw",
+            "--split", "train=0.9,validation=0.1")  # fmt: skip
+    run("train", "--data", data, "--run", folder, "--weights", weights,
+        "--set", f"train.epochs={PHANTOM_EPOCHS}", *settings)  # fmt: skip
+    return folder
+
+
+def trained(work: Path, name: str, weights: str, epochs: int) -> tuple[Path, Path, float]:
+    """Run, data set and seconds of a variant."""
+    variant, folder = VARIANTS[name], work / name.replace(" ", "-").replace(",", "")
+    data = prepared(work, variant.method, variant.scale)
+    settings = [word for text in variant.sets for word in ("--set", text)]
+    start = {"imagenet": weights, "none": "none"}.get(variant.start) or str(
+        phantom_run(work, settings, weights)
+    )
+    before = time.monotonic()
+    run("train", "--data", data, "--run", folder, "--recipe", variant.recipe, "--weights", start,
+        "--fold", FOLD, "--set", f"train.epochs={epochs}", *settings)  # fmt: skip
+    return folder, data, time.monotonic() - before
+
+
+def answers(folder: Path, data: Path, tta: str = "none", told: int | None = None) -> dict:
+    """Identifier -> (sex, true, predicted months) of the fold, by the last weights."""
+    trained_run = Run.open(folder)
+    radiographs = PreparedRadiographs.open(data)
+    records = select(radiographs, trained_run.config.data).validation
+    assert records is not None
+    sex = told_sex(trained_run.config.data.sex) if told is None else told
+    member = Member(trained_run.load_model("last"), (1.0, 1.0, 1.0), sex)
+    network = build_ensemble_model([member], VIEWS[tta], intercept_months=0.0, slope=1.0)
+    found = {}
+    for batch in radiographs.examples_of(records).batch(32).as_numpy_iterator():
+        months = network.predict_on_batch({n: batch[n] for n in (record.IMAGE, record.SEX)})
+        columns = (batch[record.ID], batch[record.SEX], batch[record.BONE_AGE_MONTHS], months)
+        for identifier, code, true, predicted in zip(*columns, strict=True):
+            found[identifier.decode()] = (int(code), float(true), float(predicted))
+    return found
+
+
+def corrected(found: dict) -> dict:
+    """The same after a linear correction, each tenth by a line fitted on the others."""
+    sex, true, months = (np.array(column) for column in zip(*found.values(), strict=True))
+    parts, after = parts_of(len(true)), months.copy()
+    for part in range(parts.max() + 1):
+        line = fit_line(months[parts != part], true[parts != part])
+        after[parts == part] = line(months[parts == part])
+    return {
+        i: (int(s), float(t), float(p)) for i, s, t, p in zip(found, sex, true, after, strict=True)
+    }
+
+
+def cached(path: Path, make) -> dict:
+    """Predictions from a table, made where it is not there."""
+    if not path.exists():
+        rows = make()
+        with path.open("w", newline="") as stream:
+            csv.writer(stream).writerows((key, *value) for key, value in rows.items())
+    with path.open(newline="") as stream:
+        return {i: (int(s), float(t), float(p)) for i, s, t, p in csv.reader(stream)}
+
+
+def interval(errors: np.ndarray, sign: str = "") -> str:
+    """Mean [95 % bootstrap interval]."""
+    rng = np.random.default_rng(0)
+    means = errors[rng.integers(0, len(errors), (metrics.RESAMPLES, len(errors)))].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return f"{errors.mean():{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+
+
+def row(name: str, against: str, tables: dict[str, dict], minutes: str) -> str:
+    """A line of the table."""
+    mine, theirs = tables[name], tables.get(against, {})
+    error = {i: abs(p - t) for i, (_, t, p) in mine.items()}
+    signed = np.array([p - t for _, t, p in mine.values()])
+    _, true, predicted = np.array(list(mine.values())).T
+    slope = fit_line(true, predicted).slope
+    both = [i for i in mine if i in theirs]
+    change = np.array([error[i] - abs(theirs[i][2] - theirs[i][1]) for i in both])
+    by_sex = ", ".join(
+        f"{np.mean([error[i] for i in mine if mine[i][0] == code]):.2f}"
+        for code in (Sex.F, Sex.M)
+        if any(mine[i][0] == code for i in mine)
+    )
+    compared = f"{interval(change, '+')} v {against}" if both else ""
+    mae = interval(np.array(list(error.values())))
+    return (
+        f"| {name} | {len(mine)} | {mae} | {compared} | {by_sex} | {signed.mean():+.1f}, {slope:.2f} "
+        f"| {minutes} |"
+    )
+
+
+def main() -> None:
+    """Train what is asked for, judge all that is trained, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--weights", required=True)
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--only", nargs="*", default=list(VARIANTS), choices=list(VARIANTS))
+    chosen = parser.parse_args()
+    chosen.work.mkdir(parents=True, exist_ok=True)
+    for name in chosen.only:
+        table = chosen.work / f"{name}.csv"
+        if not table.exists():
+            folder, data, seconds = trained(chosen.work, name, chosen.weights, chosen.epochs)
+            cached(table, lambda f=folder, d=data: answers(f, d))
+            cached(
+                chosen.work / f"{name} + 5 views.csv",
+                lambda f=folder, d=data: answers(f, d, "warps"),
+            )
+            cached(chosen.work / f"{name}, sex unknown.csv",
+                   lambda f=folder, d=data: answers(f, d, told=int(Sex.UNKNOWN)))  # fmt: skip
+            (chosen.work / f"{name}.minutes").write_text(f"{seconds / 60:.0f}")
+    print("| variant | n | MAE, months | change | girls, boys | bias, slope | minutes |")
+    print("|---|---|---|---|---|---|---|")
+    tables: dict[str, dict] = {}
+    for name, variant in VARIANTS.items():
+        if not (chosen.work / f"{name}.minutes").exists():
+            continue
+        minutes = (chosen.work / f"{name}.minutes").read_text()
+        tables[name] = cached(chosen.work / f"{name}.csv", dict)
+        print(row(name, variant.against, tables, minutes))
+        for more in (f"{name} + 5 views", f"{name}, sex unknown"):
+            tables[more] = cached(chosen.work / f"{more}.csv", dict)
+            print(row(more, name, tables, ""))
+        straight = f"{name} + correction"
+        tables[straight] = corrected(tables[name])
+        print(row(straight, name, tables, ""))
+
+
+if __name__ == "__main__":
+    main()
