@@ -859,9 +859,10 @@ def calibrate(*, progress: console.ProgressDisplay, **options: Any) -> int:
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
 @click.option(
     "--model",
-    required=True,
+    default="saved_models/bone_age",
+    show_default=True,
     type=click.Path(exists=True, file_okay=False),
-    help="Exported model, as in saved_models/bone_age.",
+    help="Exported model: its highest version, or one version.",
 )
 @click.option(
     "--sex",
@@ -895,7 +896,7 @@ def predict(
 
     \b
     Examples:
-      bone-age-tf predict hand.png --model saved_models/bone_age --sex F --output predictions/1
+      bone-age-tf predict hand.png --sex F --output predictions/1
       bone-age-tf predict radiographs --model saved_models/bone_age --labels children.csv --output predictions/2
     """
     if options["sex"] is None and options["labels"] is None:
