@@ -159,7 +159,7 @@ def test_limits_hold_the_good_radiographs(
     examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(localizer_limits, "SPOILT_PICTURES", 12)
-    network = localizer.load("shipped")._network
+    network = localizer.load("shipped").network
     with pytest.raises(InputDataError, match="in 8 of 8 good radiographs; expected at least 30"):
         learn_limits(network, examples, examples, seed=0)
     monkeypatch.setattr(localizer_limits, "ENOUGH", 8)
@@ -175,7 +175,7 @@ def test_limits_hold_the_good_radiographs(
 
 
 def test_mining_accepts_hands_and_nothing_else(examples: list[Example]) -> None:
-    network = localizer.load("shipped")._network
+    network = localizer.load("shipped").network
     noise = np.random.default_rng(0).integers(0, 255, (SIDE, 260)).astype(np.uint8)
     bare = [Example(e.id, e.image, e.scale) for e in examples[:4]]
     found = mine(network, [*bare, Example("noise", noise, 1.0)], lambda done, total: None)
