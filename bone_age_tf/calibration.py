@@ -27,9 +27,10 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export import files_of, golden, new_version
 from bone_age_tf.exported_model import CORRECTION, ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.lines import Line, fit_line
+from bone_age_tf.lines import Line, fit_line, in_range
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
+from bone_age_tf.selection import has_learnt_from
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +114,7 @@ def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> n
     for row in range(len(sex)):
         rest = np.arange(len(sex)) != row
         lines = fit_lines(sex[rest], predicted[rest], true[rest])
-        months[row] = lines[sex[row]](predicted[row])
+        months[row] = in_range(lines[sex[row]](predicted[row]))
     return months
 
 
@@ -135,29 +136,18 @@ def _describe(exported: ExportedModel, labelled: Labelled, lines: list[Line]) ->
         "correction": correction,
         "result": {
             "interval": f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs",
-            "before": _judge(sex, before - true),
-            "after_leave_one_out": _judge(sex, after - true),
+            "before": metrics.summarize_by_sex(before - true, sex),
+            "after_leave_one_out": metrics.summarize_by_sex(after - true, sex),
             "gain_months": _gain(np.abs(before - true) - np.abs(after - true)),
         },
         "made_with": versions(),
     }
 
 
-def _judge(sex: np.ndarray, errors: np.ndarray) -> dict[str, Any]:
-    order = np.argsort(sex, kind="stable")
-    names = np.array([Sex(code).label for code in sex[order]])
-    return {
-        "overall": metrics.summarize(errors),
-        "by_sex": metrics.by_group(errors[order], names),
-    }
-
-
 def _gain(gains: np.ndarray) -> dict[str, float]:
     """How much the MAE falls, with the interval over pairs: before and after, of each radiograph."""
-    draws = np.random.default_rng(0).integers(0, len(gains), (metrics.RESAMPLES, len(gains)))
-    tail = 100 * (1 - metrics.COVERAGE) / 2
-    low, high = np.percentile(gains[draws].mean(-1), [tail, 100 - tail])
-    return {"value": float(gains.mean()), "low": float(low), "high": float(high)}
+    low, high = metrics.interval(gains[metrics.resamples(len(gains))].mean(-1))
+    return {"value": float(gains.mean()), "low": low, "high": high}
 
 
 def _require_better(section: dict[str, Any]) -> None:
@@ -185,6 +175,11 @@ def _predict_split(
             f"{exported.folder} prepares radiographs in another way (fingerprint "
             f"{exported.fingerprint[:12]}) than {data} was prepared ({manifest.fingerprint[:12]}). Prepare "
             "the data with the settings of the model's own data set: --scale and --preprocess."
+        )
+    if has_learnt_from(exported.manifest["data"], manifest.plan, split):
+        raise ModelRefusedError(
+            f"{exported.folder} has learnt from the split {split!r} of {data}: on these radiographs its errors "
+            "are too small. Expected radiographs that it does not know."
         )
     columns: list[tuple[np.ndarray, ...]] = []
     done, total = 0, radiographs.count(split)

@@ -107,6 +107,18 @@ def _without_tensorflow(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _folder(name: str, help: str) -> Callable[..., Any]:
+    """An option that names a folder that is there."""
+    return click.option(
+        name, required=True, type=click.Path(exists=True, file_okay=False), help=help
+    )
+
+
+def _new_folder(name: str, help: str) -> Callable[..., Any]:
+    """An option that names a folder to write into."""
+    return click.option(name, required=True, type=click.Path(file_okay=False), help=help)
+
+
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=RESEARCH_ONLY,
@@ -197,7 +209,7 @@ def demo(*, progress: console.ProgressDisplay, **options: Any) -> int:
 
 
 @commands.command()
-@click.option("--output", required=True, type=click.Path(file_okay=False), help="Folder to make.")
+@_new_folder("--output", "Folder to make.")
 @click.option("--count", required=True, type=int, help="Number of radiographs.")
 @click.option("--size", default=768, show_default=True, help="Pixels of the longer side.")
 @click.option("--seed", default=0, show_default=True, help="Decides everything.")
@@ -417,12 +429,7 @@ def _show_prepared(config: PrepareConfig, report: Any, *, dry_run: bool) -> int:
     type=click.Path(exists=True, file_okay=False),
     help="Data set that prepare made; for the recipe hand_localizer, folders of radiographs.",
 )
-@click.option(
-    "--run",
-    required=True,
-    type=click.Path(file_okay=False),
-    help="Run folder to make, or to go on with.",
-)
+@_new_folder("--run", "Run folder to make, or to go on with.")
 @click.option(
     "--recipe", default="default", show_default=True, help="Named experiment to start from."
 )
@@ -527,9 +534,7 @@ def _train_localizer(
 
 @commands.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
-@click.option(
-    "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
-)
+@_new_folder("--output", "Folder for the results.")
 @click.option(
     "--localizer", help="Folder of a hand localizer of your own. [the one that is shipped]"
 )
@@ -571,27 +576,15 @@ def localize(
 
 
 @commands.command()
-@click.option(
-    "--model",
-    required=True,
-    type=click.Path(exists=True, file_okay=False),
-    help="Run folder, ensemble folder or exported model.",
-)
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(exists=True, file_okay=False),
-    help="Data set that prepare made.",
-)
+@_folder("--model", "Run folder, ensemble folder or exported model.")
+@_folder("--data", "Data set that prepare made.")
 @click.option(
     "--split",
     default="test",
     show_default=True,
     help="Split to judge; fold: what a run of train --fold has not learnt from.",
 )
-@click.option(
-    "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
-)
+@_new_folder("--output", "Folder for the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of a table.")
 @_with_common_options
 def evaluate(*, progress: console.ProgressDisplay, as_json: bool, **options: Any) -> int:
@@ -655,18 +648,8 @@ def _evaluation_table(result: dict[str, Any]) -> str:
 
 
 @commands.command()
-@click.option(
-    "--run",
-    required=True,
-    type=click.Path(exists=True, file_okay=False),
-    help="Run or ensemble folder.",
-)
-@click.option(
-    "--output",
-    required=True,
-    type=click.Path(file_okay=False),
-    help="Model folder, as in saved_models/bone_age.",
-)
+@_folder("--run", "Run or ensemble folder.")
+@_new_folder("--output", "Model folder, as in saved_models/bone_age.")
 @click.option(
     "--version", type=click.IntRange(min=1), help="Version to write. [one above the highest]"
 )
@@ -711,18 +694,8 @@ def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
 
 @commands.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False))
-@click.option(
-    "--data",
-    required=True,
-    type=click.Path(exists=True, file_okay=False),
-    help="Data set that all runs were trained on.",
-)
-@click.option(
-    "--output",
-    required=True,
-    type=click.Path(file_okay=False),
-    help="Folder of the ensemble to make.",
-)
+@_folder("--data", "Data set that all runs were trained on.")
+@_new_folder("--output", "Folder of the ensemble to make.")
 @click.option(
     "--weights",
     type=click.Choice(["mean", "fitted"]),
@@ -797,12 +770,7 @@ def _mae(summary: dict[str, Any] | None) -> str:
 
 
 @commands.command()
-@click.option(
-    "--model",
-    required=True,
-    type=click.Path(exists=True, file_okay=False),
-    help="Exported model, as in saved_models/bone_age.",
-)
+@_folder("--model", "Exported model, as in saved_models/bone_age.")
 @click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False),
@@ -814,12 +782,7 @@ def _mae(summary: dict[str, Any] | None) -> str:
     type=click.Path(exists=True, dir_okay=False),
     help="Instead: predictions.csv of predict with this model, with true bone ages.",
 )
-@click.option(
-    "--output",
-    required=True,
-    type=click.Path(file_okay=False),
-    help="Model folder, as in saved_models/bone_age.",
-)
+@_new_folder("--output", "Model folder, as in saved_models/bone_age.")
 @click.option(
     "--version", type=click.IntRange(min=1), help="Version to write. [one above the highest]"
 )
@@ -877,9 +840,7 @@ def calibrate(*, progress: console.ProgressDisplay, **options: Any) -> int:
 @click.option("--id-column", help="Column of the identifier in --labels.")
 @click.option("--age-column", help="Column of the true bone age in --labels.")
 @click.option("--sex-column", help="Column of the sex in --labels.")
-@click.option(
-    "--output", required=True, type=click.Path(file_okay=False), help="Folder for the results."
-)
+@_new_folder("--output", "Folder for the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
 @_with_common_options
 def predict(

@@ -9,6 +9,7 @@ to it. (A member's epoch was chosen on its held-out radiographs; this little rem
 
 import csv
 import dataclasses
+import gc
 import logging
 import os
 import shutil
@@ -21,7 +22,7 @@ import numpy as np
 
 from bone_age_tf import config as configuration
 from bone_age_tf import metrics, record
-from bone_age_tf.config import DataConfig, ExperimentConfig, LoggingConfig
+from bone_age_tf.config import DataConfig, ExperimentConfig, LoggingConfig, TrainConfig
 from bone_age_tf.ensembles import (
     BEST,
     ENSEMBLE_FILE,
@@ -55,6 +56,18 @@ WEIGHTS = ("mean", "fitted")
 CORRECTIONS = ("linear", "none")
 FEWEST_TO_FIT = 20
 """Held-out radiographs that weights or a correction are fitted on, at least."""
+
+OF_THE_MACHINE = (
+    "accumulation_passes",
+    "cache",
+    "checkpoint_minutes",
+    "deterministic",
+    "normalization",
+    "precision",
+    "readers",
+    "steps_per_call",
+)
+"""Settings of training that follow the machine and make no other network."""
 
 Notify = Callable[[str, int, int], None]
 
@@ -118,13 +131,19 @@ def ensemble(
             "parts": PARTS,
             "interval": f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs",
             "families": {
-                name: _judge(judged, judged.predicted_months[:, column])
+                name: metrics.summarize_by_sex(
+                    judged.predicted_months[:, column] - judged.true_months, judged.sex
+                )
                 for column, name in enumerate(names)
             },
-            "before_correction": _judge(judged, before),
-            "after_correction": _judge(judged, after),
+            "before_correction": metrics.summarize_by_sex(before - judged.true_months, judged.sex),
+            "after_correction": metrics.summarize_by_sex(after - judged.true_months, judged.sex),
         },
-        "data": members[0].description["data"],
+        "data": {
+            **{name: members[0].description["data"][name] for name in ("plan", "splits")},
+            "fold": ", ".join(filter(None, (member.config.data.fold for member in members)))
+            or None,
+        },
         "preprocessing": configuration.to_dict(members[0].preprocessing.portable()),
         "fingerprint": members[0].fingerprint,
         "versions": versions(),
@@ -155,7 +174,11 @@ def _kind(config: ExperimentConfig) -> ExperimentConfig:
         recipe="",
         data=dataclasses.replace(config.data, fold=neutral.fold, sex=neutral.sex),
         model=dataclasses.replace(config.model, age_mean_months=None, age_sd_months=None),
-        train=dataclasses.replace(config.train, seed=0),
+        train=dataclasses.replace(
+            config.train,
+            seed=0,
+            **{name: getattr(TrainConfig(), name) for name in OF_THE_MACHINE},
+        ),
         logging=LoggingConfig(),
     )
 
@@ -207,6 +230,8 @@ def _predict(
             done += len(batch[record.SEX])
             notify("ensemble", done, total)
         months.append(np.concatenate(answers))
+        del network
+        gc.collect()  # a Keras model refers to itself: without this, all members stay in memory
     return months
 
 
@@ -224,16 +249,6 @@ def _held_out_records(member: Run, radiographs: PreparedRadiographs) -> Records:
             "validation. Train with --fold, or prepare the data with a validation split."
         )
     return records
-
-
-def _judge(held_out: HeldOut, predicted: np.ndarray) -> dict[str, Any]:
-    errors = predicted - held_out.true_months
-    sexes = np.array([Sex(code).label for code in held_out.sex])
-    order = np.argsort(held_out.sex, kind="stable")
-    return {
-        "overall": metrics.summarize(errors),
-        "by_sex": metrics.by_group(errors[order], sexes[order]),
-    }
 
 
 def _describe_member(name: str, member: Run, family: int, held_out: int) -> dict[str, Any]:

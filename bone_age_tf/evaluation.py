@@ -3,7 +3,7 @@
 import csv
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
 from bone_age_tf.record import SEX_NAMES, Sex
 from bone_age_tf.record_files import Records
-from bone_age_tf.runs import RUN_FILE, Run
-from bone_age_tf.selection import TRAINING_SPLIT, VALIDATION_SPLIT, select
+from bone_age_tf.runs import Run
+from bone_age_tf.selection import VALIDATION_SPLIT, has_learnt_from, select
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,9 @@ def evaluate(
         records = _fold_of(model, radiographs)
     else:
         radiographs.require_labels(split)
-        _warn_of_folds(model, split)
         records = radiographs.records(split)
-    answers_of, target, identity = _load(model, radiographs)
+    answers_of, target, identity, learnt = _load(model, radiographs)
+    _warn_of_learnt(model, learnt, radiographs.manifest.plan, split)
     if target == "sex":
         records = _of_known_sex(records, split)
     notify = on_progress or (lambda stage, done, total: None)
@@ -125,15 +125,18 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     return validation
 
 
-def _warn_of_folds(model: str, split: str) -> None:
-    """Warn where a run has learnt from the other folds of what it is judged on."""
-    if split not in (TRAINING_SPLIT, VALIDATION_SPLIT) or not (Path(model) / RUN_FILE).exists():
-        return
-    fold = Run.open(model).config.data.fold
-    if fold is not None:
+def _warn_of_learnt(model: str, data: Mapping[str, Any], plan: str, split: str) -> None:
+    """Warn where a model has learnt from what it is judged on; `data` is what it says of its own."""
+    if has_learnt_from(data, plan, split):
+        fold = data.get("fold")
+        advice = (
+            f" Say --split {FOLD_SPLIT} for the radiographs that a run has not seen."
+            if fold
+            else ""
+        )
         log.warning(
-            f"{model} was trained with --fold {fold}: it has learnt from most of the split {split!r}, so "
-            f"the errors are too small. Say --split {FOLD_SPLIT} for the radiographs it has not seen."
+            f"{model} was trained {f'with --fold {fold}' if fold else 'on this split'}: it has learnt from "
+            f"most or all of the split {split!r}, so the errors are too small.{advice}"
         )
 
 
@@ -147,8 +150,10 @@ def _of_known_sex(records: Records, split: str) -> Records:
     return known
 
 
-def _load(model: str, radiographs: PreparedRadiographs) -> tuple[AnswersOf, str, dict[str, str]]:
-    """The model as a function, its target, and what identifies it."""
+def _load(
+    model: str, radiographs: PreparedRadiographs
+) -> tuple[AnswersOf, str, dict[str, str], Mapping[str, Any]]:
+    """The model as a function, its target, what identifies it, and what it says of its own data."""
     if is_trained(model):
         run = open_trained(model)
         _require_same_preprocessing(model, run.fingerprint, radiographs)
@@ -160,7 +165,7 @@ def _load(model: str, radiographs: PreparedRadiographs) -> tuple[AnswersOf, str,
 
         kind = "run" if isinstance(run, Run) else "ensemble"
         identity = {"kind": kind, "weights_sha256": run.weights_sha256()}
-        return answers_of_run, run.target, identity
+        return answers_of_run, run.target, identity, run.description["data"]
     exported = ExportedModel.open(model)
     _require_same_preprocessing(model, exported.fingerprint, radiographs)
 
@@ -172,7 +177,7 @@ def _load(model: str, radiographs: PreparedRadiographs) -> tuple[AnswersOf, str,
         "weights_sha256": exported.manifest["weights_sha256"],
         "manifest_sha256": sha256_of(exported.folder / MANIFEST),
     }
-    return months_of_export, "bone_age", identity
+    return months_of_export, "bone_age", identity, exported.manifest["data"]
 
 
 def _require_same_preprocessing(

@@ -60,6 +60,7 @@ def export_saved_model(
     trained = open_trained(run)
     _require_target(trained, "bone_age")
     _require_preprocessing(trained)
+    _require_both_sexes(trained)
     classifier = None if sex_classifier is None else _open_classifier(sex_classifier, trained)
     metrics = _metrics(trained, evaluation)
     with new_version(output, version) as (aside, target):
@@ -116,6 +117,16 @@ def _require_preprocessing(trained: Run | Ensemble) -> None:
             f"{trained.folder} was trained with preprocessing {trained.fingerprint[:12]}; this version "
             f"makes {made[:12]}. Export it with the version of bone-age-tf that trained it "
             f"({trained.description['versions']['bone_age_tf']})."
+        )
+
+
+def _require_both_sexes(trained: Run | Ensemble) -> None:
+    """Refuse a run of one sex, which would answer for the other all the same."""
+    if isinstance(trained, Run) and trained.config.data.sex != "both":
+        sex = trained.config.data.sex
+        raise ModelRefusedError(
+            f"{trained.folder} was trained with data.sex={sex}: it knows no other sex. Put it together with a run "
+            "of the other one: bone-age-tf ensemble RUN RUN."
         )
 
 

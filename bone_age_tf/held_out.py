@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from bone_age_tf.errors import ModelRefusedError
-from bone_age_tf.lines import IDENTITY, Line, fit_line, parts_of
+from bone_age_tf.lines import IDENTITY, Line, fit_line, in_range, parts_of
 from bone_age_tf.record import Sex
 
 
@@ -70,7 +70,7 @@ def cross_validate(
         shares = fit_weights(others, weights)
         line = fit_correction(others.predicted_months @ shares, others.true_months, correction)
         before[out] = held_out.predicted_months[out] @ shares
-        after[out] = line(before[out])
+        after[out] = in_range(line(before[out]))
     return before, after
 
 

@@ -4,6 +4,8 @@ import dataclasses
 
 import numpy as np
 
+from bone_age_tf.record import MAX_BONE_AGE_MONTHS
+
 PARTS = 10
 """Parts of a cross-validation."""
 
@@ -26,6 +28,11 @@ class Line:
 
 
 IDENTITY = Line()
+
+
+def in_range(months: np.ndarray) -> np.ndarray:
+    """Bone ages that a straight line has left, moved back to 0 or 240 months."""
+    return np.clip(months, 0.0, MAX_BONE_AGE_MONTHS)
 
 
 def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None) -> Line:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bone_age_tf.record import Sex
+
 RESAMPLES = 2000
 COVERAGE = 0.95
 SMALLEST_SAMPLE = 2
@@ -38,10 +40,9 @@ def summarize(errors: np.ndarray, seed: int = 0) -> dict[str, object]:
     summary: dict[str, object] = {"n": len(errors)}
     if not len(errors):
         return summary
-    draws = np.random.default_rng(seed).integers(0, len(errors), (RESAMPLES, len(errors)))
-    tail = 100 * (1 - COVERAGE) / 2
+    drawn = errors[resamples(len(errors), seed)]
     for name, statistic in STATISTICS.items():
-        low, high = np.percentile(statistic(errors[draws]), [tail, 100 - tail])
+        low, high = interval(statistic(drawn))
         has_interval = len(errors) >= SMALLEST_SAMPLE
         summary[name] = {
             "value": float(statistic(errors)),
@@ -49,6 +50,25 @@ def summarize(errors: np.ndarray, seed: int = 0) -> dict[str, object]:
             "high": float(high) if has_interval else None,
         }
     return summary
+
+
+def resamples(n: int, seed: int = 0) -> np.ndarray:
+    """Rows of the bootstrap's resamples of `n` radiographs, int [RESAMPLES, n]."""
+    return np.random.default_rng(seed).integers(0, max(n, 1), (RESAMPLES, n))
+
+
+def interval(drawn: np.ndarray) -> tuple[float, float]:
+    """The ends of the interval from a statistic of each resample, [RESAMPLES]; NaN does not count."""
+    tail = 100 * (1 - COVERAGE) / 2
+    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def summarize_by_sex(errors: np.ndarray, sex: np.ndarray) -> dict[str, dict]:
+    """`summarize` of errors [n] over all (`overall`) and for each sex (`by_sex`; codes int [n])."""
+    order = np.argsort(sex, kind="stable")
+    names = np.array([Sex(code).label for code in sex[order]])
+    return {"overall": summarize(errors), "by_sex": by_group(errors[order], names)}
 
 
 def by_group(errors: np.ndarray, groups: np.ndarray) -> dict[str, dict[str, object]]:
@@ -99,15 +119,14 @@ def summarize_sex(
     None where a number does not exist; resamples of one sex alone do not count for the AUROC.
     """
     n = len(is_boy)
-    draws = np.random.default_rng(seed).integers(0, max(n, 1), (RESAMPLES, n))
-    tail = 100 * (1 - COVERAGE) / 2
+    draws = resamples(n, seed)
     summary: dict[str, object] = {"n": n}
     for statistic in (accuracy, auroc) if n else ():
         value = statistic(boy_probability, is_boy)
         low = high = None
         if n >= SMALLEST_SAMPLE and np.isfinite(value):
             drawn = [statistic(boy_probability[rows], is_boy[rows]) for rows in draws]
-            low, high = map(float, np.nanpercentile(drawn, [tail, 100 - tail]))
+            low, high = interval(np.array(drawn))
         found = {"value": value if np.isfinite(value) else None, "low": low, "high": high}
         summary[statistic.__name__] = found
     return summary

@@ -15,6 +15,8 @@ from bone_age_tf.models.bone_age_model import build_bone_age_model
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "bone-age-tf/run/1"
+LEARNT = "learnt.txt"
+"""sha256 of every raw file that the weights have learnt from, those of first weights included."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +59,12 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """The configuration as plain JSON types, for the manifest of an exported model."""
         return configuration.to_dict(self.config)
+
+    @property
+    def learnt(self) -> frozenset[str] | None:
+        """sha256 of the raw files that it has learnt from; None: it was not noted."""
+        path = self.folder / LEARNT
+        return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else None
 
     def require_weights(self, weights: str = "best") -> None:
         """Raises `ModelRefusedError` where no epoch is finished yet."""

@@ -8,6 +8,7 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -64,6 +65,28 @@ def select(
         for records, name in zip(parts, names, strict=False)
     ]
     return Selected(radiographs, parts[0], parts[1] if len(parts) > 1 else None)
+
+
+def has_learnt_from(data: Mapping[str, Any], plan: str, split: str) -> bool:
+    """Whether a model has learnt from a split, `data` being what its run or manifest says of its own.
+
+    By the split `validation` it was only judged, unless that went into the folds.
+    """
+    learnt = (TRAINING_SPLIT, VALIDATION_SPLIT) if data.get("fold") else (TRAINING_SPLIT,)
+    return data["plan"] == plan and split in learnt
+
+
+def files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[str]:
+    """sha256 of the raw files of these records, which they keep at every scale.
+
+    Empty where the data set was prepared before `splits.csv` named them.
+    """
+    path = radiographs.folder / SPLITS
+    if not path.is_file():
+        return frozenset()
+    with path.open(encoding="utf-8", newline="") as stream:
+        named = {row["id"]: row.get("sha256") or "" for row in csv.DictReader(stream)}
+    return frozenset(named.get(identifier, "") for identifier in records.ids) - {""}
 
 
 def _held_out(records: Records, groups: list[str], config: DataConfig) -> np.ndarray:

@@ -16,7 +16,8 @@ With a sex classifier, `serving_default` and `predict_prepared` have one more ou
 `boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where refused.
 
 The variable `correction`, float32 [3, 2], holds an intercept in months and a slope for F, M and
-unknown that every bone age goes through; 0 and 1 until `calibrate` writes others.
+unknown that every bone age goes through; 0 and 1 until `calibrate` writes others. No line leads
+out of 0 to 240 months.
 """
 
 import contextlib
@@ -99,7 +100,8 @@ def write_saved_model(
     def predicted(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs = {record.IMAGE: image, record.SEX: sex_codes(sex)}
         line = tf.gather(tf.convert_to_tensor(module.correction), inputs[record.SEX])
-        answer = {record.BONE_AGE_MONTHS: line[:, 0] + line[:, 1] * stored["model"](inputs)}
+        months = line[:, 0] + line[:, 1] * stored["model"](inputs)
+        answer = {record.BONE_AGE_MONTHS: tf.clip_by_value(months, 0.0, record.MAX_BONE_AGE_MONTHS)}
         if "classifier" in stored:
             untold = tf.fill(tf.shape(sex), int(Sex.UNKNOWN))
             answer[BOY_PROBABILITY] = stored["classifier"]({**inputs, record.SEX: untold})

@@ -196,6 +196,8 @@ def _plan_digest(
             for row in rows
         ],
     }
+    if any(row.label.group for row in rows):  # by these, folds are dealt
+        content["groups"] = [row.label.group for row in rows]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -86,11 +86,12 @@ def _place(shards: Sequence[Shard], work: Path, output: Path) -> None:
 def _write_splits(path: Path, rows: Sequence[CheckedRow], splits: dict[str, str]) -> None:
     with manifest.written_whole(path) as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", "sex", "bone_age_months", "split", "group"])
+        writer.writerow(["id", "sex", "bone_age_months", "split", "group", "sha256"])
         for row in sorted(rows, key=lambda row: row.id):
             age = row.label.bone_age_months
             text = "" if math.isnan(age) else f"{age:g}"
-            writer.writerow([row.id, row.label.sex.label, text, splits[row.id], row.label.group])
+            label = [row.id, row.label.sex.label, text, splits[row.id], row.label.group]
+            writer.writerow([*label, row.sha256])
 
 
 def _write_tfds_metadata(output: Path, config: PrepareConfig, shards: Sequence[Shard]) -> None:

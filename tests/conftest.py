@@ -119,15 +119,25 @@ def drawn_hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prepared(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn hands as a data set of 104 x 80 pixels. Read only."""
+    split = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    return _prepare(drawn_hands, tmp_path_factory.mktemp("prepared") / "data", split)
+
+
+@pytest.fixture(scope="session")
+def local(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another data set, all in one split, which the model of `exported` was not trained on. Read only."""
+    return _prepare(drawn_hands, tmp_path_factory.mktemp("local") / "data", {"train": 1.0})
+
+
+def _prepare(source: Path, output: Path, split: dict[str, float]) -> Path:
     from bone_age_tf.config import PrepareConfig, PreprocessingConfig
     from bone_age_tf.data_prep.prepare import prepare
 
-    output = tmp_path_factory.mktemp("prepared") / "data"
     config = PrepareConfig(
-        source=str(drawn_hands),
+        source=str(source),
         output=str(output),
         preprocessing=PreprocessingConfig(scale=0.05),
-        split={"train": 0.6, "validation": 0.2, "test": 0.2},
+        split=split,
         shards=2,
     )
     assert prepare(config).problems == ()

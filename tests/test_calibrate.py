@@ -174,20 +174,34 @@ def test_the_manifest_says_what_was_done(
 
 
 def test_a_split_calibrates_and_the_result_is_better_on_it(
-    exported: Path, prepared: Path, tmp_path: Path
+    exported: Path, local: Path, tmp_path: Path
 ) -> None:
     made = calibrate(
-        model=str(exported), data=str(prepared), split="train", output=str(tmp_path / "local")
+        model=str(exported), data=str(local), split="train", output=str(tmp_path / "local")
     )
     judged = [
-        evaluate(model=str(m), data=str(prepared), split="train", output=str(tmp_path / "judged"))
+        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "judged"))
         for m in (exported, made["folder"])
     ]
     mae = [one["overall"]["mae_months"]["value"] for one in judged]
     assert made["result"]["before"]["overall"]["mae_months"]["value"] == pytest.approx(mae[0])
     assert mae[1] < mae[0]
-    plan = PreparedRadiographs.open(prepared).manifest.plan
+    plan = PreparedRadiographs.open(local).manifest.plan
     assert made["radiographs"]["plan"] == plan
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_split_that_the_model_has_learnt_from_is_refused(
+    exported: Path, prepared: Path, tmp_path: Path, split: str
+) -> None:
+    model = shutil.copytree(exported, tmp_path / "model")
+    path = model / "1" / "manifest.json"
+    values = json.loads(path.read_text())
+    values["data"]["fold"] = "1/2" if split == "validation" else None
+    path.write_text(json.dumps(values))
+    with pytest.raises(ModelRefusedError, match=f"has learnt from the split '{split}'"):
+        calibrate(model=str(model), data=str(prepared), split=split, output=str(tmp_path / "local"))
+    assert not (tmp_path / "local").exists()
 
 
 def test_a_second_calibration_comes_after_the_first(

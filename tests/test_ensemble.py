@@ -106,9 +106,10 @@ def test_members_that_differ_in_data_and_seed_alone_are_a_family() -> None:
         ["data.region=hand"],
         ["train.epochs=3"],
         ["data.region=hand", "logging.wandb=true"],
+        ["data.fold=3/5", "train.readers=2", "train.cache=no", "train.normalization=synchronized"],
     ]
     names, families = families_of([override(base, change) for change in changes])
-    assert families == [0, 0, 1, 2, 1]
+    assert families == [0, 0, 1, 2, 1, 0]
     frame = "inception_v3 frame regression"
     assert names == [frame, "inception_v3 hand regression", f"{frame} 2"]
 

@@ -42,6 +42,7 @@ def workspace(
     prepared: Path,
     run: Path,
     exported: Path,
+    local: Path,
 ) -> Path:
     """The files that the examples name, in the current folder."""
     monkeypatch.chdir(tmp_path)
@@ -64,7 +65,7 @@ def workspace(
     shutil.copytree(prepared, "prepared")
     shutil.copytree(run, "runs/1")
     shutil.copytree(run, "runs/2")
-    shutil.copytree(prepared, "local")
+    shutil.copytree(local, "local")
     shutil.copytree(exported, "saved_models/small")
     _write_local_predictions(Path("predictions/local"), exported / "1")
     return tmp_path

@@ -401,3 +401,13 @@ def test_it_serves_in_a_process_without_keras(exported: Path, manifest: dict[str
     np.testing.assert_allclose(
         json.loads(done.stdout), manifest["golden"]["bone_age_months"], atol=0.01
     )
+
+
+def test_a_run_of_one_sex_is_not_exported_alone(run: Path, tmp_path: Path) -> None:
+    girls = shutil.copytree(run, tmp_path / "girls")
+    values = json.loads((girls / "run.json").read_text())
+    values["config"]["data"]["sex"] = "F"
+    (girls / "run.json").write_text(json.dumps(values))
+    with pytest.raises(ModelRefusedError, match=r"data\.sex=F: it knows no other sex.*ensemble"):
+        export_saved_model(run=str(girls), output=str(tmp_path / "models"))
+    assert not (tmp_path / "models").exists()

@@ -8,6 +8,7 @@ import numpy as np
 from keras import layers, ops
 
 from bone_age_tf.models.views import MeanOverViews, View
+from bone_age_tf.record import MAX_BONE_AGE_MONTHS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ def build_ensemble_model(
 ) -> keras.Model:
     """Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N]; output months float32 [N].
 
-    The members' means over the views, weighted by sex, then intercept + slope * months.
+    The members' means over the views, weighted by sex, then intercept + slope * months, within 0 and 240.
     """
     frame = members[0].network.input["image"].shape[1:3]
     image = layers.Input((*frame, 1), dtype="uint8", name="image")
@@ -60,4 +61,5 @@ class _Combined(layers.Layer):
         """Months, [N]."""
         shares = ops.take(ops.convert_to_tensor(self._table), sex, axis=0)
         intercept, slope = self._line
-        return intercept + slope * ops.sum(shares * ops.stack(answers, axis=1), axis=1)
+        months = intercept + slope * ops.sum(shares * ops.stack(answers, axis=1), axis=1)
+        return ops.clip(months, 0.0, MAX_BONE_AGE_MONTHS)

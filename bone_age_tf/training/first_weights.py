@@ -75,6 +75,24 @@ class FirstWeights:
                 + "\nGive the same --recipe and --set model... as there."
             )
 
+    def require_unseen(self, files: frozenset[str]) -> None:
+        """Raises `UsageError` where the run has learnt from any of these raw files (sha256), which are to
+        judge the new one."""
+        if self.run is None or not files:
+            return
+        learnt = self.run.learnt
+        if learnt is None:
+            raise UsageError(
+                f"--weights {self.text}: nothing says what that run has learnt from, so it may know the "
+                "radiographs that shall judge this one. Train it again with this version."
+            )
+        if files & learnt:
+            raise UsageError(
+                f"--weights {self.text}: that run has learnt from {len(files & learnt)} of the {len(files)} "
+                "radiographs that shall judge this one. Expected none: start from a run of the same --fold, "
+                "or of other data."
+            )
+
     def load(self, model: keras.Model, trunk: keras.Model) -> None:
         """Set the weights of the trunk, or of the whole model. Raises `UsageError` or
         `InputDataError` where they do not fit."""

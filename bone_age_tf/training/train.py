@@ -3,6 +3,7 @@
 | file                | what                                                                    |
 |---------------------|-------------------------------------------------------------------------|
 | `run.json`          | resolved configuration, data set and preprocessing, versions, result    |
+| `learnt.txt`        | sha256 of the raw files that it learns from, those of first weights too |
 | `history.csv`       | one row for each epoch, the same in every repetition of the run         |
 | `speed.csv`         | images/s, share of time spent waiting for data, seconds of each epoch   |
 | `best.weights.h5`   | averaged weights of the epoch with the lowest validation MAE (sex:      |
@@ -35,15 +36,15 @@ from bone_age_tf.input_pipeline import (
     TrainingBatches,
     ordered_slices,
 )
-from bone_age_tf.manifest import versions, write_json
+from bone_age_tf.manifest import versions, write_json, write_text
 from bone_age_tf.models.backbones import find_backbone
 from bone_age_tf.models.batch_normalization import synchronize_normalization
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing import localizer
 from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.record_files import RecordFiles
-from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
-from bone_age_tf.selection import VALIDATION_SPLIT, Selected, select
+from bone_age_tf.runs import LEARNT, RUN_FILE, RUN_SCHEMA
+from bone_age_tf.selection import VALIDATION_SPLIT, Selected, files_of, select
 from bone_age_tf.training import callbacks, checkpoint, loop, run_folder, strategy
 from bone_age_tf.training.first_weights import FirstWeights
 from bone_age_tf.training.objectives import Figure, objective_of
@@ -94,6 +95,8 @@ def train(
     if tells_sex:
         _require_both_sexes(selected)
     first.require_fit(config.model)
+    if selected.validation is not None:
+        first.require_unseen(files_of(selected.radiographs, selected.validation))
     objective_of(config)  # refuses settings that contradict each other
     run_folder.require_run_folder(folder)
     with devices.explained(), _held(folder, devices):
@@ -154,7 +157,7 @@ def _train(
     )
     logs = _callbacks(config, engine, selected, folder, description) if devices.is_chief else []
     if devices.is_chief:
-        _begin(folder, radiographs, description, fresh)
+        _begin(folder, selected, description, first, fresh)
     devices.agree([0], "the start")  # the others wait for the chief's folder
     progress = checkpoint.restore(folder, engine.variables) or checkpoint.Progress()
     devices.agree([progress.epoch, progress.step], "where to go on")
@@ -216,14 +219,22 @@ def _build(
 
 
 def _begin(
-    folder: Path, radiographs: PreparedRadiographs, description: dict[str, Any], fresh: bool
+    folder: Path,
+    selected: Selected,
+    description: dict[str, Any],
+    first: FirstWeights,
+    fresh: bool,
 ) -> None:
     """The folder of a run that begins; nothing can be refused any more."""
     if fresh:
         run_folder.clear(folder)
     if not (folder / RUN_FILE).exists():
         write_json(folder / RUN_FILE, description)  # first: by it the folder is known as a run
-    localizer.keep_beside(radiographs.manifest.preprocessing, folder)
+    files = files_of(selected.radiographs, selected.training)
+    if files and (first.run is None or first.run.learnt is not None):
+        learnt = files | ((first.run and first.run.learnt) or frozenset())
+        write_text(folder / LEARNT, "\n".join(sorted(learnt)) + "\n")
+    localizer.keep_beside(selected.radiographs.manifest.preprocessing, folder)
 
 
 def _callbacks(

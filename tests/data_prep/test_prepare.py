@@ -117,12 +117,30 @@ def test_splits_csv_says_where_every_record_is(raw: Path, tmp_path: Path) -> Non
     output = tmp_path / "out"
     report = _prepare(raw, output, split={"train": 0.75, "test": 0.25})
     lines = [line.split(",") for line in (output / "splits.csv").read_text().splitlines()]
-    assert lines[0] == ["id", "sex", "bone_age_months", "split", "group"]
+    assert lines[0] == ["id", "sex", "bone_age_months", "split", "group", "sha256"]
     for split in ("train", "test"):
         ids = set(_records(output, f"bone_age-{split}.tfrecord-*"))
         assert ids == {line[0] for line in lines[1:] if line[3] == split}
         assert len(ids) == report.splits[split]
     assert report.splits == {"train": 9, "test": 3}
+    for line in lines[1:]:
+        content = (raw / IMAGES / f"{line[0]}.png").read_bytes()
+        assert line[5] == hashlib.sha256(content).hexdigest()
+
+
+def test_patients_are_part_of_the_plan_for_folds_are_dealt_by_them(
+    raw: Path, tmp_path: Path
+) -> None:
+    lines = (raw / TABLE).read_text().splitlines()
+    names = ["patient", *(f"P{number // 2}" for number in range(len(lines) - 1))]
+    table = "\n".join(",".join(pair) for pair in zip(lines, names, strict=True))
+    (raw / TABLE).write_text(table + "\n")
+    split = {"train": 1.0}
+    _prepare(raw, tmp_path / "plain", split=split)
+    options = LabelOptions(group_column="patient")
+    _prepare(raw, tmp_path / "grouped", split=split, label_options=options)
+    plans = {load_data_set(tmp_path / name).plan for name in ("plain", "grouped")}
+    assert len(plans) == 2
 
 
 def test_manifest_holds_what_decides_the_content(raw: Path, tmp_path: Path) -> None:

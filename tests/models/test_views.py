@@ -125,3 +125,11 @@ def test_a_member_of_one_sex_is_always_told_it() -> None:
     model = build_ensemble_model([member], VIEWS["none"], intercept_months=0, slope=1)
     months = np.asarray(model({"image": hand(1).repeat(3, 0), "sex": np.arange(3)}))
     np.testing.assert_allclose(months, 100 + hand().mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("intercept", "end"), [(-900.0, 0.0), (900.0, 240.0)])
+def test_no_correction_leads_out_of_twenty_years(intercept: float, end: float) -> None:
+    member = Member(network(), (1.0, 1.0, 1.0))
+    model = build_ensemble_model([member], VIEWS["none"], intercept_months=intercept, slope=1)
+    answer = model.predict_on_batch({"image": hand(), "sex": np.zeros(1, np.int32)})
+    np.testing.assert_array_equal(answer, [end])

@@ -158,3 +158,28 @@ def test_a_folder_without_weights_or_run_is_refused(run: Path, tmp_path: Path) -
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="imagenet, none, a run folder.*which is not there"):
         FirstWeights.find(str(tmp_path / "none.weights.h5"))
+
+
+def test_a_run_that_knows_the_radiographs_for_judging_is_refused(
+    prepared: Path, tmp_path: Path
+) -> None:
+    first, same, other = (tmp_path / name for name in ("first", "same", "other"))
+    train(tiny("data.fold=1/2"), data=str(prepared), run=str(first), weights="none")
+    start(prepared, same, first, "data.fold=1/2")
+    with pytest.raises(
+        UsageError, match=r"has learnt from (\d+) of the \1 radiographs that shall judge"
+    ):
+        start(prepared, other, same, "data.fold=2/2")
+    assert not other.exists()
+    (same / "learnt.txt").unlink()
+    with pytest.raises(UsageError, match="nothing says what that run has learnt from"):
+        start(prepared, other, same, "data.fold=2/2")
+
+
+def test_what_the_first_weights_have_learnt_from_counts_as_learnt(
+    prepared: Path, tmp_path: Path
+) -> None:
+    both, girls = tmp_path / "both", tmp_path / "girls"
+    train(tiny("data.fold=1/2"), data=str(prepared), run=str(both), weights="none")
+    start(prepared, girls, both, "data.fold=1/2", "data.sex=F")
+    assert Run.open(girls).learnt == Run.open(both).learnt
