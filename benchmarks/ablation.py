@@ -122,12 +122,12 @@ def trained(work: Path, name: str, weights: str, epochs: int) -> tuple[Path, Pat
 
 def answers(folder: Path, data: Path, tta: str = "none", told: int | None = None) -> dict:
     """Identifier -> (sex, true, predicted months) of the fold, by the last weights."""
-    trained_run = Run.open(folder)
+    trained_run = Run.open(folder, "last")
     radiographs = PreparedRadiographs.open(data)
     records = select(radiographs, trained_run.config.data).validation
     assert records is not None
     sex = told_sex(trained_run.config.data.sex) if told is None else told
-    member = Member(trained_run.load_model("last"), (1.0, 1.0, 1.0), sex)
+    member = Member(trained_run.load_model(), (1.0, 1.0, 1.0), sex)
     network = build_ensemble_model([member], VIEWS[tta], intercept_months=0.0, slope=1.0)
     found = {}
     for batch in radiographs.examples_of(records).batch(32).as_numpy_iterator():

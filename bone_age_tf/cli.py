@@ -19,6 +19,7 @@ import click
 
 from bone_age_tf import __version__, console
 from bone_age_tf.config import (
+    EPOCHS,
     PHANTOM_STYLES,
     PREPROCESSING_METHODS,
     LabelOptions,
@@ -575,6 +576,15 @@ def localize(
     return 4 if report.refused else 0
 
 
+def _epoch(default: str | None) -> Callable[..., Any]:
+    return click.option(
+        "--epoch",
+        type=click.Choice(EPOCHS),
+        default=default,
+        help=f"Weights of a run: of its best epoch in validation, or of its last. [{default or 'best'}]",
+    )
+
+
 @commands.command()
 @_folder("--model", "Run folder, ensemble folder or exported model.")
 @_folder("--data", "Data set that prepare made.")
@@ -584,6 +594,7 @@ def localize(
     show_default=True,
     help="Split to judge; fold: what a run of train --fold has not learnt from.",
 )
+@_epoch(None)
 @_new_folder("--output", "Folder for the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of a table.")
 @_with_common_options
@@ -670,6 +681,7 @@ def _evaluation_table(result: dict[str, Any]) -> str:
     type=click.Path(exists=True, file_okay=False),
     help="Run of the recipe sex_classifier, to warn where the given sex looks wrong.",
 )
+@_epoch(None)
 @_with_common_options
 def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
     """Write a run's best model, or an ensemble, as one SavedModel: bytes of a file and sex in, months out.
@@ -715,8 +727,9 @@ def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
     type=click.Choice(["linear", "none"]),
     default="linear",
     show_default=True,
-    help="Stretch the answers, which lie too near to the mean.",
+    help="Stretch the answers, which lie too near to the mean; only where that helps.",
 )
+@_epoch("last")
 @_with_common_options
 def ensemble(*, progress: console.ProgressDisplay, **options: Any) -> int:
     """Folds, regions and seeds as one model, judged on the radiographs that its members did not learn.
@@ -747,17 +760,18 @@ def _ensemble_table(description: dict[str, Any]) -> str:
     weights = {family["name"]: f"{family['weight']:.2f}" for family in description["families"]}
     rows = [["MAE in months, held out", "weight", "all", "F", "M", "unknown"]]
     groups = {**result["families"], "ensemble": result["before_correction"]}
-    if line["method"] != "none":
+    if line["kept"]:
         groups["ensemble, corrected"] = result["after_correction"]
     for name, judged in groups.items():
         by_sex = [_mae(judged["by_sex"].get(sex)) for sex in ("F", "M", "unknown")]
         rows.append([name, weights.get(name, ""), _mae(judged["overall"]), *by_sex])
     held_out = description["held_out"]
+    none = "none" if line["method"] == "none" else "none, it would not help"
     corrected = f"{line['intercept_months']:+.2f} months + {line['slope']:.3f} x months"
     return (
         f"{console.table(rows)}\n[ ]: {result['interval']}; {held_out['radiographs']} radiographs "
         f"(of {held_out['of']}) that every family holds a prediction for\n"
-        f"correction: {'none' if line['method'] == 'none' else corrected}"
+        f"correction: {corrected if line['kept'] else none}"
     )
 
 

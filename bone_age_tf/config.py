@@ -22,6 +22,7 @@ OWN_LOCALIZER = "localizer"
 """Folder beside a data set's or run's manifest that holds a localizer other than the shipped one."""
 PHANTOM_STYLES = ("clean", "varied")
 SEX_CHOICES = ("both", "F", "M")
+EPOCHS = ("best", "last")
 TARGETS = ("bone_age", "sex")
 HEADS = ("regression", "expectation")
 POOLINGS = ("average", "flatten", "average_2x2_flatten")

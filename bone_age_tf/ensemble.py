@@ -1,10 +1,11 @@
 """Runs -> one model: folds, regions and seeds together, judged on what their members did not learn.
 
-Members that differ only in `data.fold`, `data.sex` and `train.seed` are a family. A family's
-held-out prediction of a radiograph is the mean over those members that did not learn from it and
-answer for its sex. Weights and correction are fitted on these predictions, and what is reported of
-them comes from a cross-validation in ten parts, so that no radiograph is judged by what was fitted
-to it. (A member's epoch was chosen on its held-out radiographs; this little remains.)
+Members that differ only in `data.fold` and `train.seed` are a family; those for girls and those
+for boys are one together, beside that of both sexes. A family's held-out prediction of a radiograph
+is the mean over those members that did not learn from it and answer for its sex. Weights and
+correction are fitted on these predictions, and what is reported of them comes from a
+cross-validation in ten parts, so that no radiograph is judged by what was fitted to it. Members
+answer with the weights of their last epoch: the best one was chosen on what they hold out.
 """
 
 import csv
@@ -22,9 +23,8 @@ import numpy as np
 
 from bone_age_tf import config as configuration
 from bone_age_tf import metrics, record
-from bone_age_tf.config import DataConfig, ExperimentConfig, LoggingConfig, TrainConfig
+from bone_age_tf.config import ExperimentConfig, LoggingConfig, TrainConfig
 from bone_age_tf.ensembles import (
-    BEST,
     ENSEMBLE_FILE,
     ENSEMBLE_SCHEMA,
     MEMBERS,
@@ -39,7 +39,7 @@ from bone_age_tf.held_out import (
     fit_weights,
 )
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.lines import PARTS
+from bone_age_tf.lines import IDENTITY, PARTS
 from bone_age_tf.manifest import versions, write_json, written_whole
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.views import VIEWS, is_mirrored
@@ -80,10 +80,12 @@ def ensemble(
     weights: str = "mean",
     tta: str = "none",
     correction: str = "linear",
+    epoch: str = "last",
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
     """Write the folder `output`, a model of all `runs`; returns `ensemble.json`.
 
+    The `correction` `linear` stays out where it does not help in the cross-validation.
     Raises `ModelRefusedError` where the runs do not go together or with the data set, `UsageError`
     where `output` exists, `InputDataError` where too few radiographs were held out.
     """
@@ -94,7 +96,7 @@ def ensemble(
     if target.exists():
         raise UsageError(f"--output {target} exists already. Choose another folder.")
     radiographs = PreparedRadiographs.open(data)
-    members = [Run.open(folder) for folder in runs]
+    members = [Run.open(folder, epoch) for folder in runs]
     _require_together(members, radiographs, tta)
     names, families = families_of([member.config for member in members])
     _require_both_sexes(members, names, families)
@@ -110,6 +112,10 @@ def ensemble(
     shares = fit_weights(judged, weights)
     line = fit_correction(judged.predicted_months @ shares, judged.true_months, correction)
     before, after = cross_validate(judged, weights, correction)
+    helps = _mae(after, judged) < _mae(before, judged)
+    if correction != "none" and not helps:
+        log.info("The linear correction does not help in the cross-validation: it is left out.")
+        line = IDENTITY
     description = {
         "schema": ENSEMBLE_SCHEMA,
         "members": [
@@ -125,7 +131,7 @@ def ensemble(
         "weights": weights,
         "tta": tta,
         "views": len(VIEWS[tta]),
-        "correction": {"method": correction, **dataclasses.asdict(line)},
+        "correction": {"method": correction, "kept": helps, **dataclasses.asdict(line)},
         "held_out": {"radiographs": len(judged.ids), "of": len(held_out.ids)},
         "result": {
             "parts": PARTS,
@@ -148,8 +154,12 @@ def ensemble(
         "fingerprint": members[0].fingerprint,
         "versions": versions(),
     }
-    _write(target, members, description, names, judged, after)
+    _write(target, members, description, names, judged, after if helps else before)
     return description
+
+
+def _mae(months: np.ndarray, held_out: HeldOut) -> float:
+    return float(np.abs(months - held_out.true_months).mean())
 
 
 def families_of(configs: Sequence[ExperimentConfig]) -> tuple[list[str], list[int]]:
@@ -168,11 +178,11 @@ def families_of(configs: Sequence[ExperimentConfig]) -> tuple[list[str], list[in
 
 def _kind(config: ExperimentConfig) -> ExperimentConfig:
     """The configuration without what members of a family may differ in."""
-    neutral = DataConfig()
+    sex = "both" if config.data.sex == "both" else "F"  # girls' and boys' together
     return dataclasses.replace(
         config,
         recipe="",
-        data=dataclasses.replace(config.data, fold=neutral.fold, sex=neutral.sex),
+        data=dataclasses.replace(config.data, fold=None, sex=sex),
         model=dataclasses.replace(config.model, age_mean_months=None, age_sd_months=None),
         train=dataclasses.replace(
             config.train,
@@ -185,6 +195,8 @@ def _kind(config: ExperimentConfig) -> ExperimentConfig:
 
 def _family_name(config: ExperimentConfig, taken: Sequence[str]) -> str:
     name = f"{config.model.trunk} {config.data.region} {config.model.head}"
+    if config.data.sex != "both":
+        name += " by sex"
     number = 1 + sum(other == name or other.startswith(f"{name} ") for other in taken)
     return name if number == 1 else f"{name} {number}"
 
@@ -257,6 +269,7 @@ def _describe_member(name: str, member: Run, family: int, held_out: int) -> dict
         "name": name,
         "run": member.folder.name,
         "family": family,
+        "epoch": member.epoch,
         "weights_sha256": member.weights_sha256(),
         "fold": config.data.fold,
         "sex": config.data.sex,
@@ -344,7 +357,7 @@ def _write(
         for number, member in enumerate(members, start=1):
             folder = aside / MEMBERS / str(number)
             folder.mkdir(parents=True)
-            shutil.copyfile(member.folder / BEST, folder / BEST)
+            shutil.copyfile(member.weights, folder / member.weights.name)
             write_json(folder / RUN_FILE, member.description)
         localizer.keep_beside(members[0].preprocessing, aside)
         _write_predictions(aside / "predictions.csv", names, held_out, months)

@@ -4,7 +4,7 @@
 |---------------------|----------------------------------------------------------------------------|
 | `ensemble.json`     | members, families, weights, views, correction, errors on what was held out |
 | `predictions.csv`   | the held-out predictions: of each family, and of the ensemble              |
-| `members/N/`        | `run.json` and `best.weights.h5` of each member                            |
+| `members/N/`        | `run.json` and the weights of each member                                  |
 | `localizer/`        | the localizer, where it is not the shipped one                             |
 """
 
@@ -30,7 +30,6 @@ from bone_age_tf.runs import Run
 ENSEMBLE_FILE = "ensemble.json"
 ENSEMBLE_SCHEMA = "bone-age-tf/ensemble/1"
 MEMBERS = "members"
-BEST = "best.weights.h5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,9 @@ class Ensemble:
             preprocessing = configuration.from_dict(PreprocessingConfig, values["preprocessing"])
             ensemble = cls(
                 folder=Path(folder),
-                members=tuple(Run.open(Path(folder) / MEMBERS / m["name"]) for m in entries),
+                members=tuple(
+                    Run.open(Path(folder) / MEMBERS / m["name"], m["epoch"]) for m in entries
+                ),
                 families=tuple(member["family"] for member in entries),
                 weights=tuple(family["weight"] for family in values["families"]),
                 tta=values["tta"],
@@ -80,10 +81,9 @@ class Ensemble:
                 f"{path}: not an ensemble of this version ({error})."
             ) from error
         for entry, member in zip(entries, ensemble.members, strict=True):
-            weights = member.folder / BEST
-            if not weights.is_file() or sha256_of(weights) != entry["weights_sha256"]:
+            if not member.weights.is_file() or member.weights_sha256() != entry["weights_sha256"]:
                 raise ModelRefusedError(
-                    f"{weights}: not the weights that the ensemble was made of. Make it again."
+                    f"{member.weights}: not the weights that the ensemble was made of. Make it again."
                 )
         return ensemble
 
@@ -122,11 +122,19 @@ def is_trained(folder: str | Path) -> bool:
     return any((Path(folder) / name).is_file() for name in ("run.json", ENSEMBLE_FILE))
 
 
-def open_trained(folder: str | Path) -> Run | Ensemble:
-    """A run or an ensemble. Raises `ModelRefusedError` where the folder is neither."""
-    if (Path(folder) / ENSEMBLE_FILE).is_file():
-        return Ensemble.open(folder)
-    return Run.open(folder)
+def open_trained(folder: str | Path, epoch: str | None = None) -> Run | Ensemble:
+    """A run, with the weights of its `best` or `last` epoch (None: best), or an ensemble.
+
+    Raises `ModelRefusedError` where the folder is neither, `UsageError` for an epoch of an ensemble.
+    """
+    if not (Path(folder) / ENSEMBLE_FILE).is_file():
+        return Run.open(folder, epoch or "best")
+    if epoch is not None:
+        raise UsageError(
+            f"--epoch {epoch}: {folder} is an ensemble, which holds one set of weights of each member. "
+            "Leave --epoch out, or say it to `bone-age-tf ensemble`."
+        )
+    return Ensemble.open(folder)
 
 
 def told_sex(sex: str) -> int | None:

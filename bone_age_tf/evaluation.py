@@ -62,10 +62,12 @@ def evaluate(
     data: str,
     output: str,
     split: str = "test",
+    epoch: str | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Judge a run folder or an exported model on a labelled split; returns `evaluation.json`.
 
+    `epoch` names the weights of a run: `best` (None) or `last`.
     A sex classifier is judged on the radiographs of known sex.
     The split `fold` is the fold that validated a run, which did not learn from it.
     Raises `ModelRefusedError` where the model was made for another preprocessing or has learnt from
@@ -78,7 +80,7 @@ def evaluate(
     else:
         radiographs.require_labels(split)
         records = radiographs.records(split)
-    answers_of, target, identity, learnt = _load(model, radiographs)
+    answers_of, target, identity, learnt = _load(model, epoch, radiographs)
     _warn_of_learnt(model, learnt, radiographs.manifest.plan, split)
     if target == "sex":
         records = _of_known_sex(records, split)
@@ -151,11 +153,11 @@ def _of_known_sex(records: Records, split: str) -> Records:
 
 
 def _load(
-    model: str, radiographs: PreparedRadiographs
+    model: str, epoch: str | None, radiographs: PreparedRadiographs
 ) -> tuple[AnswersOf, str, dict[str, str], Mapping[str, Any]]:
     """The model as a function, its target, what identifies it, and what it says of its own data."""
     if is_trained(model):
-        run = open_trained(model)
+        run = open_trained(model, epoch)
         _require_same_preprocessing(model, run.fingerprint, radiographs)
         network = run.load_model()
 
@@ -165,7 +167,13 @@ def _load(
 
         kind = "run" if isinstance(run, Run) else "ensemble"
         identity = {"kind": kind, "weights_sha256": run.weights_sha256()}
+        if isinstance(run, Run):
+            identity["epoch"] = run.epoch
         return answers_of_run, run.target, identity, run.description["data"]
+    if epoch is not None:
+        raise UsageError(
+            f"--epoch {epoch}: {model} is an exported model, which holds one set of weights. Leave --epoch out."
+        )
     exported = ExportedModel.open(model)
     _require_same_preprocessing(model, exported.fingerprint, radiographs)
 

@@ -45,11 +45,12 @@ def export_saved_model(
     evaluation: str | None = None,
     variables: str = "float32",
     sex_classifier: str | None = None,
+    epoch: str | None = None,
 ) -> Path:
     """Write `output/<version>/` and return it; version None: one above the highest there is.
 
     `run` is a run or an ensemble, `evaluation` an `evaluation.json` of it, to be carried in the
-    manifest. `variables` `float16` stores the weights in half the size; what is computed with them
+    manifest, `epoch` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
     stays float32. `sex_classifier` is a run that tells the sex, for a warning. Raises
     `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
     """
@@ -57,7 +58,7 @@ def export_saved_model(
         raise UsageError(
             f"--variables: expected one of {', '.join(VARIABLES)}. Received: {variables!r}."
         )
-    trained = open_trained(run)
+    trained = open_trained(run, epoch)
     _require_target(trained, "bone_age")
     _require_preprocessing(trained)
     _require_both_sexes(trained)
@@ -161,6 +162,7 @@ def _manifest(
         "fingerprint": run.fingerprint,
         "preprocessing": configuration.to_dict(run.preprocessing.portable()),
         "weights_sha256": run.weights_sha256(),
+        **({"epoch": run.epoch} if isinstance(run, Run) else {}),
         "config": run.settings,
         "data": run.description["data"],
         "trained_with": run.description["versions"],
@@ -196,8 +198,8 @@ def _metrics(run: Run | Ensemble, evaluation: str | None) -> dict[str, Any]:
         ) from error
     if weights != run.weights_sha256():
         raise ModelRefusedError(
-            f"{evaluation} judges other weights than the best ones of {run.folder}. "
-            "Evaluate this run, and give its evaluation.json."
+            f"{evaluation} judges other weights than those of {run.folder} that are exported. "
+            "Evaluate this run with the same --epoch, and give its evaluation.json."
         )
     return metrics | {"evaluation": {key: judged[key] for key in ("data", "interval", "overall")}}
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from bone_age_tf import config as configuration
-from bone_age_tf.config import ExperimentConfig, PreprocessingConfig
+from bone_age_tf.config import EPOCHS, ExperimentConfig, PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.manifest import sha256_of
 from bone_age_tf.models.bone_age_model import build_bone_age_model
@@ -29,10 +29,14 @@ class Run:
     fingerprint: str
     description: dict[str, Any]
     """All of `run.json`."""
+    epoch: str = "best"
+    """Whose weights are used: of the `best` epoch in validation, or of the `last`."""
 
     @classmethod
-    def open(cls, folder: str | Path) -> "Run":
+    def open(cls, folder: str | Path, epoch: str = "best") -> "Run":
         """Raises `ModelRefusedError` where the folder is not a run of this program."""
+        if epoch not in EPOCHS:
+            raise UsageError(f"--epoch: expected one of {', '.join(EPOCHS)}. Received: {epoch!r}.")
         path = Path(folder) / RUN_FILE
         if not path.is_file():
             raise ModelRefusedError(
@@ -48,7 +52,7 @@ class Run:
         except (ValueError, KeyError, TypeError, UsageError) as error:
             raise ModelRefusedError(f"{path}: not a run of this version ({error}).") from error
         preprocessing = preprocessing.resolved(Path(folder))
-        return cls(Path(folder), config, preprocessing, fingerprint, values)
+        return cls(Path(folder), config, preprocessing, fingerprint, values, epoch)
 
     @property
     def target(self) -> str:
@@ -66,30 +70,36 @@ class Run:
         path = self.folder / LEARNT
         return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else None
 
-    def require_weights(self, weights: str = "best") -> None:
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return self.folder / f"{self.epoch}.weights.h5"
+
+    def require_weights(self) -> None:
         """Raises `ModelRefusedError` where no epoch is finished yet."""
-        if not (self.folder / f"{weights}.weights.h5").is_file():
+        if not self.weights.is_file():
             raise ModelRefusedError(
-                f"{self.folder}: there are no {weights} weights yet. Train until an epoch is finished."
+                f"{self.folder}: there are no {self.epoch} weights yet. Train until an epoch is finished."
             )
 
-    def load_model(self, weights: str = "best") -> keras.Model:
-        """The model in float32 with its `best` or `last` weights.
+    def load_model(self) -> keras.Model:
+        """The model in float32 with its weights.
 
         Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N]; output float32 [N]: months, for the
         target `sex` the probability of a boy.
         """
-        self.require_weights(weights)
-        path = self.folder / f"{weights}.weights.h5"
+        self.require_weights()
         model = build_bone_age_model(
             self.config.model, self.preprocessing.frame, region=self.config.data.region
         )
         try:
-            model.load_weights(path)
+            model.load_weights(self.weights)
         except (ValueError, OSError, KeyError) as error:
-            raise ModelRefusedError(f"{path}: not the weights of this run ({error}).") from error
+            raise ModelRefusedError(
+                f"{self.weights}: not the weights of this run ({error})."
+            ) from error
         return model
 
-    def weights_sha256(self, weights: str = "best") -> str:
+    def weights_sha256(self) -> str:
         """Identifies the weights, in an evaluation and in an exported model."""
-        return sha256_of(self.folder / f"{weights}.weights.h5")
+        return sha256_of(self.weights)

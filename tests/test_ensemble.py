@@ -30,7 +30,7 @@ def make_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
     """A run folder like `run`'s with settings changed and random weights by `seed`."""
     base = tmp_path_factory.mktemp("runs")
 
-    def make(*assignments: str, seed: int = 0, **changes: Any) -> str:
+    def make(*assignments: str, seed: int = 0, spread: float = 3, **changes: Any) -> str:
         folder = base / str(len(list(base.iterdir())))
         folder.mkdir()
         description = json.loads((run / "run.json").read_text()) | changes
@@ -40,21 +40,21 @@ def make_run(run: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeRun:
         (folder / "run.json").write_text(json.dumps(description))
         keras.utils.set_random_seed(seed)
         made = Run.open(folder)
-        (folder / "best.weights.h5").touch()
-        model = _random_model(made)
-        model.save_weights(folder / "best.weights.h5")
+        model = _random_model(made, spread)
+        for epoch in ("best", "last"):
+            model.save_weights(folder / f"{epoch}.weights.h5")
         return str(folder)
 
     return make
 
 
-def _random_model(made: Run) -> keras.Model:
+def _random_model(made: Run, spread: float) -> keras.Model:
     from bone_age_tf.models.bone_age_model import build_bone_age_model
 
     model = build_bone_age_model(
         made.config.model, made.preprocessing.frame, region=made.config.data.region
     )
-    weights = [value * 3 for value in model.get_layer("score").get_weights()]
+    weights = [value * spread for value in model.get_layer("score").get_weights()]
     model.get_layer("score").set_weights(weights)  # so that members differ by months
     return model
 
@@ -102,16 +102,19 @@ def test_members_that_differ_in_data_and_seed_alone_are_a_family() -> None:
     base = ExperimentConfig()
     changes = [
         ["data.fold=1/5", "model.age_mean_months=120"],
-        ["data.fold=2/5", "train.seed=3", "data.sex=F", "model.age_mean_months=110"],
+        ["data.fold=2/5", "train.seed=3", "model.age_mean_months=110"],
         ["data.region=hand"],
         ["train.epochs=3"],
         ["data.region=hand", "logging.wandb=true"],
+        ["data.region=hand", "data.sex=M"],
+        ["data.region=hand", "data.sex=F", "data.fold=1/5"],
         ["data.fold=3/5", "train.readers=2", "train.cache=no", "train.normalization=synchronized"],
     ]
     names, families = families_of([override(base, change) for change in changes])
-    assert families == [0, 0, 1, 2, 1, 0]
+    assert families == [0, 0, 1, 2, 1, 3, 3, 0]
     frame = "inception_v3 frame regression"
-    assert names == [frame, "inception_v3 hand regression", f"{frame} 2"]
+    hand = "inception_v3 hand regression"
+    assert names == [frame, hand, f"{frame} 2", f"{hand} by sex"]
 
 
 def test_shares_add_up_for_every_sex() -> None:
@@ -142,14 +145,17 @@ def test_held_out_predictions_are_those_of_members_that_did_not_learn(
 
 
 def test_the_correction_is_fitted_on_what_was_held_out(
-    made: tuple[Path, dict[str, Any]],
+    make_run: MakeRun, prepared: Path, tmp_path: Path
 ) -> None:
-    folder, description = made
+    folders = [make_run(f"data.fold={n}/2", seed=n, spread=60) for n in (1, 2)]
+    folder = tmp_path / "spread"
+    description = ensemble(folders, data=str(prepared), output=str(folder))
     rows = read_predictions(folder)
     true = np.array([float(row["bone_age_months_true"]) for row in rows])
     names = [family["name"] for family in description["families"]]
     plain = np.mean([[float(row[name]) for row in rows] for name in names], axis=0)
     line = fit_line(plain, true)
+    assert description["correction"]["kept"]
     assert description["correction"]["slope"] == pytest.approx(line.slope, rel=0.01)
     result = description["result"]
     assert result["before_correction"]["overall"]["mae_months"]["value"] == pytest.approx(
@@ -160,6 +166,42 @@ def test_the_correction_is_fitted_on_what_was_held_out(
     assert judged["value"] == pytest.approx(np.abs(corrected - true).mean(), abs=0.01)
     assert judged["low"] < judged["value"] < judged["high"]
     assert judged["value"] > np.abs(line(plain) - true).mean()  # what was fitted to them flatters
+
+
+def test_a_correction_that_does_not_help_is_left_out(
+    made: tuple[Path, dict[str, Any]],
+) -> None:
+    """Random networks that all but agree: any slope fits chance."""
+    folder, description = made
+    line = {"method": "linear", "kept": False, "intercept_months": 0.0, "slope": 1.0}
+    assert description["correction"] == line
+    before, after = (
+        description["result"][f"{time}_correction"]["overall"]["mae_months"]["value"]
+        for time in ("before", "after")
+    )
+    assert after > before
+    written = [
+        abs(float(r["bone_age_months"]) - float(r["bone_age_months_true"]))
+        for r in read_predictions(folder)
+    ]
+    assert np.mean(written) == pytest.approx(before, abs=0.01)
+
+
+def test_the_epoch_is_the_last_or_the_best_of_each_member(
+    make_run: MakeRun, prepared: Path, tmp_path: Path
+) -> None:
+    folders = [make_run(f"data.fold={n}/2", seed=n) for n in (1, 2)]
+    for number, folder in enumerate(folders):
+        (Path(folder) / "best.weights.h5").write_bytes(
+            (Path(folders[1 - number]) / "last.weights.h5").read_bytes()
+        )
+    for epoch in ("best", "last"):
+        ensemble(folders, data=str(prepared), output=str(tmp_path / epoch), epoch=epoch)
+    best, last = (Ensemble.open(tmp_path / epoch).members for epoch in ("best", "last"))
+    assert [run.epoch for run in best] == ["best", "best"]
+    assert best[0].weights_sha256() == last[1].weights_sha256()
+    with pytest.raises(UsageError, match="--epoch last: .* is an ensemble"):
+        open_trained(tmp_path / "last", "last")
 
 
 def test_only_radiographs_that_every_family_holds_out_are_judged(
@@ -243,7 +285,12 @@ def test_one_run_gets_views_and_correction(
     made = ensemble(
         members[:1], data=str(prepared), output=str(alone), tta="warps", correction="none"
     )
-    assert made["correction"] == {"method": "none", "intercept_months": 0.0, "slope": 1.0}
+    assert made["correction"] == {
+        "method": "none",
+        "kept": False,
+        "intercept_months": 0.0,
+        "slope": 1.0,
+    }
     assert [family["weight"] for family in made["families"]] == [1.0]
     result = made["result"]
     assert result["before_correction"] == result["after_correction"]
@@ -311,8 +358,8 @@ def test_a_changed_folder_is_refused(
     if change == "description":
         (folder / "ensemble.json").write_text("{}")
     elif change == "weights":
-        shutil.copy(folder / "members/1/best.weights.h5", folder / "members/2/best.weights.h5")
+        shutil.copy(folder / "members/1/last.weights.h5", folder / "members/2/last.weights.h5")
     else:
-        (folder / "members/2/best.weights.h5").unlink()
+        (folder / "members/2/last.weights.h5").unlink()
     with pytest.raises(ModelRefusedError, match="not an ensemble|not the weights"):
         Ensemble.open(folder)

@@ -11,6 +11,7 @@ from bone_age_tf.config import DataConfig, override
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.manifest import sha256_of
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.runs import Run
 from bone_age_tf.selection import select
@@ -172,6 +173,18 @@ def test_a_fold_of_other_data_is_refused(fold_run: Path, prepared: Path, tmp_pat
 def test_a_folder_that_is_no_model_is_refused(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelRefusedError):
         evaluate(model=str(prepared), data=str(prepared), output=str(tmp_path / "output"))
+
+
+def test_the_last_epoch_is_judged_where_it_is_asked_for(
+    run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "best.weights.h5").unlink()
+    judged = evaluate(
+        model=str(copy), data=str(prepared), output=str(tmp_path / "output"), epoch="last"
+    )
+    assert judged["model"]["epoch"] == "last"
+    assert judged["model"]["weights_sha256"] == sha256_of(copy / "last.weights.h5")
 
 
 @pytest.mark.parametrize("weights", ["missing", "garbage"])

@@ -75,7 +75,7 @@ def test_a_mean_that_is_asked_for_is_taken(run: Path, prepared: Path, tmp_path: 
 
 def test_the_first_epoch_goes_on_from_there(run: Path, prepared: Path, tmp_path: Path) -> None:
     start(prepared, tmp_path / "run", run, "train.learning_rate=1e-9", "train.ema_momentum=0")
-    model, source = (Run.open(folder).load_model("best") for folder in (tmp_path / "run", run))
+    model, source = (Run.open(folder).load_model() for folder in (tmp_path / "run", run))
     for mine, theirs in zip(model.trainable_variables, source.trainable_variables, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
@@ -101,7 +101,7 @@ def test_stopped_and_resumed_is_bit_identical(run: Path, prepared: Path, tmp_pat
     with pytest.raises(InterruptedBySignalError):
         start(prepared, tmp_path / "run", run, on_progress=stop)
     start(prepared, tmp_path / "run", run)
-    models = [Run.open(tmp_path / name).load_model("last") for name in ("run", "whole")]
+    models = [Run.open(tmp_path / name, "last").load_model() for name in ("run", "whole")]
     for mine, theirs in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

@@ -58,7 +58,7 @@ def progress(folder: Path) -> dict[str, Any]:
 
 def trunk_and_head(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """What `last` has: every variable of the trunk, and the others that learn."""
-    model = Run.open(folder).load_model("last")
+    model = Run.open(folder, "last").load_model()
     trunk = model.get_layer("tiny")
     inside = {id(v) for v in trunk.variables}
     assert len(inside) == TRUNK_VARIABLES
@@ -244,7 +244,7 @@ def test_without_averaging_the_last_weights_are_the_variables(
     others: tuple[Path, History, list[tuple[int, int]]], run: Path
 ) -> None:
     folder, _, _ = others
-    model = Run.open(folder).load_model("last")
+    model = Run.open(folder, "last").load_model()
     weights = model.get_weights()
     kept = list(checkpoint(folder).values())
     floats = [value for value in kept if value.dtype == np.float32]
@@ -266,7 +266,7 @@ def test_the_first_layer_moves_by_its_rate(
     config = Run.open(folder).config
     keras.utils.set_random_seed(config.train.seed)
     model = build_bone_age_model(config.model, PreparedRadiographs.open(prepared).frame)
-    after = Run.open(folder).load_model("last")
+    after = Run.open(folder, "last").load_model()
 
     def moved(one: keras.layers.Layer, other: keras.layers.Layer) -> float:
         return float(np.abs(one.get_weights()[0] - other.get_weights()[0]).max())

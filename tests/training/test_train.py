@@ -154,7 +154,7 @@ def test_the_best_is_at_most_every_validation_mae(run: Path) -> None:
 def test_the_best_weights_have_the_best_validation_mae(run: Path, prepared: Path) -> None:
     (batch,) = PreparedRadiographs.open(prepared).examples("validation").batch(100)
     inputs = {"image": batch["image"], "sex": batch["sex"]}
-    months = Run.open(run).load_model("best")(inputs, training=False)
+    months = Run.open(run).load_model()(inputs, training=False)
     best = json.loads((run / "run.json").read_text())["result"]["best_validation_mae_months"]
     assert np.abs(months - batch["bone_age_months"]).mean() == pytest.approx(best, abs=1e-3)
 
@@ -345,7 +345,7 @@ def test_a_run_with_a_fold_is_of_that_fold_alone(prepared: Path, tmp_path: Path)
     examples = PreparedRadiographs.open(prepared).examples_of(selected.validation)
     (batch,) = examples.batch(100)
     inputs = {"image": batch["image"], "sex": batch["sex"]}
-    predicted = trained.load_model("last")(inputs, training=False)
+    predicted = trained.load_model()(inputs, training=False)
     (row,) = history(folder)
     mae = float(np.abs(predicted - batch["bone_age_months"]).mean())
     assert float(row["validation_mae_months"]) == pytest.approx(mae, abs=1e-3)
