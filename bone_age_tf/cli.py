@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from bone_age_tf import __version__, console
+from bone_age_tf import __version__, console, result_tables
 from bone_age_tf.config import (
     EPOCHS,
     PHANTOM_STYLES,
@@ -586,8 +586,16 @@ def _epoch(default: str | None) -> Callable[..., Any]:
 
 
 @commands.command()
-@_folder("--model", "Run folder, ensemble folder or exported model.")
-@_folder("--data", "Data set that prepare made.")
+@click.option(
+    "--model",
+    type=click.Path(exists=True, file_okay=False),
+    help="Run folder, ensemble folder or exported model.",
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False),
+    help="Data set that prepare made.",
+)
 @click.option(
     "--split",
     default="test",
@@ -595,67 +603,159 @@ def _epoch(default: str | None) -> Callable[..., Any]:
     help="Split to judge; fold: what a run of train --fold has not learnt from.",
 )
 @_epoch(None)
+@click.option(
+    "--predictions",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Instead of --model: a table of predictions that anyone made.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False),
+    help="With --predictions: a table with identifier, sex and bone age.",
+)
+@click.option("--prediction-column", multiple=True, help="Column of predicted months. Repeatable.")
+@click.option("--id-column", help="Column of the identifier in --labels and --predictions.")
+@click.option("--age-column", help="Column of the bone age in --labels.")
+@click.option("--sex-column", help="Column of the sex in --labels.")
+@click.option(
+    "--compare",
+    nargs=2,
+    type=click.Path(exists=True),
+    help="Instead of --model: two evaluation folders, or with --data two models.",
+)
 @_new_folder("--output", "Folder for the results.")
-@click.option("--json", "as_json", is_flag=True, help="Print evaluation.json instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON, not as a table.")
 @_with_common_options
-def evaluate(*, progress: console.ProgressDisplay, as_json: bool, **options: Any) -> int:
+def evaluate(
+    *,
+    progress: console.ProgressDisplay,
+    model: str | None,
+    predictions: str | None,
+    compare: tuple[str, str] | None,
+    **options: Any,
+) -> int:
     """Judge a model on a labelled split: errors in months, each with a bootstrap interval.
 
-    Of a sex classifier: accuracy and AUROC on the radiographs of known sex.
+    Of a sex classifier: accuracy and AUROC on the radiographs of known sex. Or judge the predictions in a
+    table, or compare two models on the same radiographs.
 
     \b
     Examples:
       bone-age-tf evaluate --model runs/1 --data prepared --output evaluations/1
       bone-age-tf evaluate --model saved_models/bone_age --data prepared --split validation --output evaluations/2
       bone-age-tf evaluate --model runs/fold2 --data prepared --split fold --output evaluations/fold2
+      bone-age-tf evaluate --predictions theirs.csv --labels truth.csv --output evaluations/theirs
+      bone-age-tf evaluate --compare evaluations/1 evaluations/2 --output evaluations/comparison
     """
+    if sum(map(bool, (model, predictions, compare))) != 1:
+        raise UsageError(
+            "evaluate needs one of --model with --data, --predictions with --labels, or --compare A B."
+        )
+    if compare:
+        return _compare(*compare, progress, **options)
+    if predictions:
+        return _evaluate_tables(predictions, **options)
+    return _evaluate_model(str(model), progress, **options)
+
+
+def _evaluate_model(
+    model: str,
+    progress: console.ProgressDisplay,
+    *,
+    data: str | None,
+    output: str,
+    split: str,
+    epoch: str | None,
+    as_json: bool,
+    **others: Any,
+) -> int:
     from bone_age_tf.evaluation import evaluate as run
 
+    _refuse_others("--model", others)
+    if data is None:
+        raise UsageError("evaluate --model needs the data set to judge it on: say --data.")
     with progress:
-        result = run(on_progress=progress, **options)
+        result = run(
+            model=model, data=data, output=output, split=split, epoch=epoch, on_progress=progress
+        )
     tells_sex = result["target"] == "sex"
-    table = _sex_table if tells_sex else _evaluation_table
+    table = result_tables.sex_table if tells_sex else result_tables.evaluation_table
     click.echo(json.dumps(result, indent=2) if as_json else table(result))
-    log.info(f"{RESEARCH_ONLY} Results: {options['output']}")
+    log.info(f"{RESEARCH_ONLY} Results: {output}")
     if tells_sex:
         log.info(
             "Next: bone-age-tf export --run RUN --output saved_models/bone_age --sex-classifier "
-            f"{options['model']}"
+            f"{model}"
         )
-    elif any(Path(options["model"], name).exists() for name in ("run.json", "ensemble.json")):
+    elif any(Path(model, name).exists() for name in ("run.json", "ensemble.json")):
         log.info(
-            f"Next: bone-age-tf export --run {options['model']} --output saved_models/bone_age "
-            f"--evaluation {options['output']}/evaluation.json"
+            f"Next: bone-age-tf export --run {model} --output saved_models/bone_age "
+            f"--evaluation {output}/evaluation.json"
         )
     return 0
 
 
-def _cell(summary: dict[str, Any], name: str, factor: float = 1, digits: int = 2) -> str:
-    """A statistic with its interval, where there are these."""
-    numbers = [summary[name][key] for key in ("value", "low", "high")]
-    if numbers[0] is None:
-        return ""
-    value, *interval = ("" if n is None else f"{n * factor:.{digits}f}" for n in numbers)
-    return f"{value} [{', '.join(interval)}]" if all(interval) else value
+def _refuse_others(flag: str, others: dict[str, Any]) -> None:
+    """Refuse options that say nothing in this way of judging."""
+    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]
+    if given:
+        raise UsageError(f"evaluate {flag} takes no {', '.join(given)}. Leave them out.")
 
 
-def _sex_table(result: dict[str, Any]) -> str:
-    rows = [["sex", "n", "accuracy %", "AUROC"]]
-    groups = {"overall": result["overall"], **result["by_age"], **result["by_age_band"]}
-    for name, summary in groups.items():
-        accuracy, auroc = _cell(summary, "accuracy", 100, 1), _cell(summary, "auroc", digits=3)
-        rows.append([name, str(summary["n"]), accuracy, auroc])
-    return f"{console.table(rows)}\n[ ]: {result['interval']}; split {result['data']['split']}"
+def _evaluate_tables(
+    predictions: str,
+    *,
+    labels: str | None,
+    output: str,
+    prediction_column: tuple[str, ...],
+    id_column: str | None,
+    age_column: str | None,
+    sex_column: str | None,
+    as_json: bool,
+    **others: Any,
+) -> int:
+    from bone_age_tf.table_evaluation import evaluate_tables
+
+    _refuse_others("--predictions", {name: others[name] for name in ("data", "epoch")})
+    if labels is None:
+        raise UsageError("evaluate --predictions needs the labels to judge them by: say --labels.")
+    judged = evaluate_tables(
+        predictions=predictions,
+        labels=labels,
+        output=output,
+        options=LabelOptions(id_column=id_column, age_column=age_column, sex_column=sex_column),
+        prediction_columns=prediction_column,
+    )
+    if as_json:
+        click.echo(json.dumps(judged.results, indent=2))
+    else:
+        for column, result in judged.results.items():
+            click.echo(f"{column}\n{result_tables.evaluation_table(result)}\n")
+        for comparison in judged.comparisons:
+            click.echo(result_tables.comparison_text(comparison))
+    log.info(f"{RESEARCH_ONLY} Results: {output}")
+    return 0
 
 
-def _evaluation_table(result: dict[str, Any]) -> str:
-    rows = [["months", "n", "MAE", "RMSE", "bias", "within 6 %", "within 12 %", "within 24 %"]]
-    groups = {"overall": result["overall"], **result["by_sex"], **result["by_age_band"]}
-    for name, summary in groups.items():
-        shares = [_cell(summary, f"within_{m}_months", 100, 0) for m in (6, 12, 24)]
-        errors = [_cell(summary, f"{m}_months") for m in ("mae", "rmse", "bias")]
-        rows.append([name, str(summary["n"]), *errors, *shares])
-    return f"{console.table(rows)}\n[ ]: {result['interval']}; split {result['data']['split']}"
+def _compare(
+    first: str,
+    second: str,
+    progress: console.ProgressDisplay,
+    *,
+    data: str | None,
+    split: str,
+    output: str,
+    as_json: bool,
+    **others: Any,
+) -> int:
+    from bone_age_tf.comparison import compare
+
+    _refuse_others("--compare", others)
+    with progress:
+        result = compare(first, second, output=output, data=data, split=split, on_progress=progress)
+    click.echo(json.dumps(result, indent=2) if as_json else result_tables.comparison_text(result))
+    log.info(f"{RESEARCH_ONLY} Results: {output}")
+    return 0
 
 
 @commands.command()
@@ -746,41 +846,13 @@ def ensemble(*, progress: console.ProgressDisplay, **options: Any) -> int:
 
     with progress:
         result = run(on_progress=progress, **options)
-    click.echo(_ensemble_table(result))
+    click.echo(result_tables.ensemble_table(result))
     output = options["output"]
     log.info(
         f"{RESEARCH_ONLY} Next: bone-age-tf evaluate --model {output} --data {options['data']} --output "
         f"evaluations/ensemble\nbone-age-tf export --run {output} --output saved_models/bone_age"
     )
     return 0
-
-
-def _ensemble_table(description: dict[str, Any]) -> str:
-    result, line = description["result"], description["correction"]
-    weights = {family["name"]: f"{family['weight']:.2f}" for family in description["families"]}
-    rows = [["MAE in months, held out", "weight", "all", "F", "M", "unknown"]]
-    groups = {**result["families"], "ensemble": result["before_correction"]}
-    if line["kept"]:
-        groups["ensemble, corrected"] = result["after_correction"]
-    for name, judged in groups.items():
-        by_sex = [_mae(judged["by_sex"].get(sex)) for sex in ("F", "M", "unknown")]
-        rows.append([name, weights.get(name, ""), _mae(judged["overall"]), *by_sex])
-    held_out = description["held_out"]
-    none = "none" if line["method"] == "none" else "none, it would not help"
-    corrected = f"{line['intercept_months']:+.2f} months + {line['slope']:.3f} x months"
-    return (
-        f"{console.table(rows)}\n[ ]: {result['interval']}; {held_out['radiographs']} radiographs "
-        f"(of {held_out['of']}) that every family holds a prediction for\n"
-        f"correction: {corrected if line['kept'] else none}"
-    )
-
-
-def _mae(summary: dict[str, Any] | None) -> str:
-    if summary is None:
-        return ""
-    mae = summary["mae_months"]
-    interval = "" if mae["low"] is None else f" [{mae['low']:.2f}, {mae['high']:.2f}]"
-    return f"{mae['value']:.2f}{interval}"
 
 
 @commands.command()
@@ -816,18 +888,7 @@ def calibrate(*, progress: console.ProgressDisplay, **options: Any) -> int:
 
     with progress:
         result = run(on_progress=progress, **options)
-    judged = result["result"]
-    rows = [["MAE in months", "n", "before", "after (leave-one-out)", "line"]]
-    names = {"all": "unknown", **{sex: sex for sex in judged["before"]["by_sex"]}}
-    for name, key in names.items():
-        before, after = (
-            judged[time]["overall"] if name == "all" else judged[time]["by_sex"][name]
-            for time in ("before", "after_leave_one_out")
-        )
-        line = result["correction"][key]
-        text = f"{line['intercept_months']:+.2f} months + {line['slope']:.3f} x months"
-        rows.append([name, str(before["n"]), _mae(before), _mae(after), text])
-    click.echo(f"{console.table(rows)}\n[ ]: {judged['interval']}\n{result['folder']}")
+    click.echo(f"{result_tables.calibration_table(result)}\n{result['folder']}")
     log.info(RESEARCH_ONLY)
     return 0
 
@@ -888,7 +949,7 @@ def predict(
             Path(options["output"], "predictions.jsonl").read_text(encoding="utf-8"), nl=False
         )
     else:
-        click.echo(_prediction_table(report))
+        click.echo(result_tables.prediction_table(report))
     if report.warnings:
         log.info(f"{report.warnings} with a warning: the given sex looks wrong.")
     log.info(
@@ -896,14 +957,3 @@ def predict(
         f"{RESEARCH_ONLY}"
     )
     return 4 if report.refused else 0
-
-
-def _prediction_table(report: Any) -> str:
-    rows = [["file", "sex", "months", "years + months", "status"]]
-    for row in report.first:
-        months = row.bone_age_months
-        years = "" if months is None else "{} + {}".format(*divmod(round(months), 12))
-        shown = "" if months is None else f"{months:.1f}"
-        rows.append([row.file, row.sex, shown, years, row.reason or row.warning or row.status])
-    more = report.predicted + report.refused - len(report.first)
-    return console.table(rows) + (f"\n... and {more} more" if more else "")

@@ -1,20 +1,19 @@
 """A model against labels, of a split or fold: `evaluation.json`, `predictions.csv`, `run.json`."""
 
-import csv
-import dataclasses
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bone_age_tf import metrics, record
+from bone_age_tf import record
 from bone_age_tf.ensembles import is_trained, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
-from bone_age_tf.exported_model import BOY_PROBABILITY, ExportedModel
+from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
+from bone_age_tf.judged import INTERVAL, Judged, sex_tables, tables, write_predictions
+from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.record import SEX_NAMES, Sex
 from bone_age_tf.record_files import Records
 from bone_age_tf.runs import Run
@@ -27,33 +26,9 @@ FOLD_SPLIT = "fold"
 EVALUATION_SCHEMA = "bone-age-tf/evaluation/1"
 BATCH_SIZE = 16
 
-AGE_LIMIT_MONTHS = 120
-"""Below this bone age, the sexes are harder to tell apart."""
-
 AnswersOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Prepared radiographs uint8 [N, height, width, 1] and sex int32 [N] -> months (or, of a sex
 classifier, the probability of a boy) [N]."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """The predictions for a split, in the order of the records."""
-
-    ids: Sequence[str]
-    sex: np.ndarray
-    true_months: np.ndarray
-    answers: np.ndarray
-    """Months, or the probability of a boy."""
-
-    @property
-    def errors(self) -> np.ndarray:
-        """Predicted minus true, months."""
-        return self.answers - self.true_months
-
-    @property
-    def is_boy(self) -> np.ndarray:
-        """bool [n], where every sex is known."""
-        return self.sex == Sex.M
 
 
 def evaluate(
@@ -92,12 +67,12 @@ def evaluate(
         "target": target,
         "data": {"plan": radiographs.manifest.plan, "split": split},
         "fingerprint": radiographs.manifest.fingerprint,
-        "interval": f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs",
-        **(_sex_tables(judged) if target == "sex" else _tables(judged)),
+        "interval": INTERVAL,
+        **(sex_tables(judged) if target == "sex" else tables(judged)),
     }
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_predictions(folder / "predictions.csv", judged, target)
+    write_predictions(folder, judged, target)
     write_json(folder / "evaluation.json", result)
     settings = {"model": Path(model).name, "data": Path(data).name, "split": split}
     write_json(folder / "run.json", {"command": "evaluate", **settings, "versions": versions()})
@@ -217,48 +192,3 @@ def _judge(
         notify("evaluate", len(ids), total)
     sex, true, answers = (np.concatenate(column) for column in zip(*columns, strict=True))
     return Judged(ids, sex, true.astype(np.float64), answers.astype(np.float64))
-
-
-def _tables(judged: Judged) -> dict[str, Any]:
-    """Every statistic overall, by sex, by age band, and by both."""
-    order = np.argsort(judged.true_months, kind="stable")
-    errors = judged.errors[order]
-    sexes = np.array([Sex(code).label for code in judged.sex[order]])
-    bands = np.array([metrics.age_band(age) for age in judged.true_months[order]])
-    both = np.array([f"{sex}, {band}" for sex, band in zip(sexes, bands, strict=True)])
-    return {
-        "overall": metrics.summarize(errors),
-        "by_sex": metrics.by_group(errors, sexes),
-        "by_age_band": metrics.by_group(errors, bands),
-        "by_sex_and_age_band": metrics.by_group(errors, both),
-    }
-
-
-def _sex_tables(judged: Judged) -> dict[str, Any]:
-    """Accuracy and AUROC overall, below and from ten years, and by age band."""
-    bands = np.array([metrics.age_band(age) for age in judged.true_months])
-    is_young = judged.true_months < AGE_LIMIT_MONTHS
-
-    def summaries(groups: dict[str, np.ndarray]) -> dict[str, Any]:
-        return {
-            name: metrics.summarize_sex(judged.answers[rows], judged.is_boy[rows])
-            for name, rows in groups.items()
-            if rows.any()
-        }
-
-    return {
-        **summaries({"overall": np.full(len(bands), True)}),
-        "by_age": summaries({"below 10 years": is_young, "10 years and above": ~is_young}),
-        "by_age_band": summaries({name: bands == name for name in metrics.AGE_BANDS}),
-    }
-
-
-def _write_predictions(path: Path, judged: Judged, target: str) -> None:
-    answer, digits = (BOY_PROBABILITY, 6) if target == "sex" else (record.BONE_AGE_MONTHS, 2)
-    with written_whole(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", "sex", "bone_age_months_true", answer])
-        for identifier, sex, true, value in zip(
-            judged.ids, judged.sex, judged.true_months, judged.answers, strict=True
-        ):
-            writer.writerow([identifier, Sex(sex).label, f"{true:g}", f"{value:.{digits}f}"])

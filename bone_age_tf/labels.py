@@ -202,7 +202,7 @@ def _age_unit_problems(labels: LabelTable, options: LabelOptions) -> Iterator[Pr
     if header == "" or options.age_unit is not None or "month" in header:
         return
     cells = [row.get(labels.age_column or "", "") for row in labels.table.rows.values()]
-    numbers = [number for number in map(_number, cells) if number is not None]
+    numbers = [number for number in map(number_in, cells) if number is not None]
     is_small = len(numbers) >= 3 and max(numbers) <= MAX_AGE_IN_YEARS
     if is_small or "year" in header:
         message = (
@@ -268,7 +268,7 @@ def _parse_age(cell: str, options: LabelOptions) -> float | str:
     if not cell:
         missing = f"the bone age is empty (or a formula without a stored result); {expected}"
         return math.nan if options.unlabelled else missing
-    number = _number(cell)
+    number = number_in(cell)
     if number is None:
         return f"the bone age {cell!r} is not a number; {expected}"
     months = number * 12 if options.age_unit == "years" else number
@@ -277,7 +277,7 @@ def _parse_age(cell: str, options: LabelOptions) -> float | str:
     return months
 
 
-def _number(cell: str) -> float | None:
+def number_in(cell: str) -> float | None:
     """The number in a cell, with point or comma; None where there is none, or NaN."""
     if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
         return None

@@ -10,6 +10,9 @@ RESAMPLES = 2000
 COVERAGE = 0.95
 SMALLEST_SAMPLE = 2
 
+LIMITS_OF_AGREEMENT_SD = 1.96
+"""Half the width of the limits of agreement, in standard deviations of the errors (Bland and Altman 1986)."""
+
 Statistic = Callable[[np.ndarray], np.ndarray]
 """Errors [..., n] (predicted - true, months) -> [...]."""
 
@@ -17,6 +20,12 @@ STATISTICS: dict[str, Statistic] = {
     "mae_months": lambda errors: np.abs(errors).mean(-1),
     "rmse_months": lambda errors: np.sqrt(np.square(errors).mean(-1)),
     "bias_months": lambda errors: errors.mean(-1),
+    "agreement_low_months": lambda errors: (
+        errors.mean(-1) - LIMITS_OF_AGREEMENT_SD * errors.std(-1)
+    ),
+    "agreement_high_months": lambda errors: (
+        errors.mean(-1) + LIMITS_OF_AGREEMENT_SD * errors.std(-1)
+    ),
     "within_6_months": lambda errors: (np.abs(errors) <= 6).mean(-1),
     "within_12_months": lambda errors: (np.abs(errors) <= 12).mean(-1),
     "within_24_months": lambda errors: (np.abs(errors) <= 24).mean(-1),
@@ -30,6 +39,16 @@ AGE_BANDS = {
     "16-20 years": (192.0, 241.0),
 }
 """Bands of the true bone age: lower end included, upper not."""
+
+STAGES = {
+    "infancy": (10, 14),
+    "toddlers": (24, 36),
+    "pre-puberty": (84, 108),
+    "early and mid puberty": (156, 168),
+    "late puberty": (180, 192),
+    "post-puberty": (241, 241),
+}
+"""Stages of maturation: below this bone age in months, for girls and boys (Gilsanz and Ratib 2005)."""
 
 
 def summarize(errors: np.ndarray, seed: int = 0) -> dict[str, object]:
@@ -82,6 +101,42 @@ def age_band(bone_age_months: float) -> str:
         if low <= bone_age_months < high:
             return name
     raise ValueError(f"bone age must be between 0 and 240 months, received {bone_age_months}")
+
+
+def stage(bone_age_months: float, sex: int) -> str | None:
+    """Name of the stage of maturation; None where the sex is unknown."""
+    if sex == Sex.UNKNOWN:
+        return None
+    column = 0 if sex == Sex.F else 1
+    return next(name for name, ends in STAGES.items() if bone_age_months < ends[column])
+
+
+def agreement(predicted: np.ndarray, true: np.ndarray, seed: int = 0) -> dict[str, object]:
+    """The straight line true = intercept + slope * predicted, [n] months each, with intervals.
+
+    Calibrated answers have the slope 1 and the intercept 0; a slope above 1: they lie too near to the
+    mean. None where all predictions are the same.
+    """
+    lines = _lines(predicted[None], true[None])[0]
+    summary: dict[str, object] = {"n": len(true)}
+    rows = resamples(len(true), seed)
+    drawn = _lines(predicted[rows], true[rows])
+    for column, name in enumerate(("calibration_slope", "calibration_intercept_months")):
+        low = high = None
+        if len(true) > SMALLEST_SAMPLE and np.isfinite(lines[column]):
+            low, high = interval(drawn[:, column])
+        value = float(lines[column]) if np.isfinite(lines[column]) else None
+        summary[name] = {"value": value, "low": low, "high": high}
+    return summary
+
+
+def _lines(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Slope and intercept of each row, [rows, n] -> [rows, 2]; NaN where predictions are the same."""
+    centre, target = predicted.mean(-1, keepdims=True), true.mean(-1, keepdims=True)
+    spread = np.square(predicted - centre).sum(-1)
+    together = ((predicted - centre) * (true - target)).sum(-1)
+    slope = np.divide(together, spread, out=np.full(len(spread), np.nan), where=spread > 1e-6)
+    return np.stack([slope, target[:, 0] - slope * centre[:, 0]], axis=1)
 
 
 # === The sex ===

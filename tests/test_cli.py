@@ -17,6 +17,7 @@ import pytest
 from conftest import draw_hand, write_kaggle_layout
 
 from bone_age_tf import __version__, cli
+from bone_age_tf.errors import UsageError
 
 COMMANDS = [
     "demo",
@@ -428,3 +429,26 @@ def test_every_step_names_the_next_one(shell: Shell, drawn_hands: Path, tmp_path
         assert outcome.code == 0, outcome.stderr
         assert outcome.stdout
         assert f"Next: {following}" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "needs one of --model"),
+        (["--model", "RUN", "--compare", "RUN", "RUN"], "needs one of --model"),
+        (["--model", "RUN"], "say --data"),
+        (["--model", "RUN", "--data", "RUN", "--id-column", "id"], "takes no --id-column"),
+        (["--predictions", "TABLE"], "say --labels"),
+        (["--predictions", "TABLE", "--labels", "TABLE", "--epoch", "last"], "takes no --epoch"),
+        (["--compare", "RUN", "RUN", "--labels", "TABLE"], "takes no --labels"),
+    ],
+)
+def test_evaluate_refuses_options_that_do_not_go_together(
+    arguments: list[str], message: str, run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    places = {"RUN": str(run), "TABLE": str(prepared / "splits.csv")}
+    words = [places.get(word, word) for word in arguments]
+    with pytest.raises(UsageError, match=message):
+        cli.commands.main(
+            ["evaluate", *words, "--output", str(tmp_path / "out")], standalone_mode=False
+        )

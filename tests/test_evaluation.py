@@ -68,7 +68,7 @@ def test_statistics_are_those_of_the_predictions(of_run: Path) -> None:
         assert summary["mae_months"]["value"] == pytest.approx(np.mean(mine), abs=0.01)
 
 
-@pytest.mark.parametrize("table", ["by_sex", "by_age_band", "by_sex_and_age_band"])
+@pytest.mark.parametrize("table", ["by_sex", "by_age_band", "by_sex_and_age_band", "by_stage"])
 def test_groups_add_up_to_all(table: str, of_run: Path) -> None:
     assert sum(summary["n"] for summary in read(of_run)[table].values()) == 8
 

@@ -68,6 +68,8 @@ def workspace(
     shutil.copytree(local, "local")
     shutil.copytree(exported, "saved_models/small")
     _write_local_predictions(Path("predictions/local"), exported / "1")
+    Path("truth.csv").write_text("id,sex,boneage\n1,F,100\n2,M,30\n3,F,180\n")
+    Path("theirs.csv").write_text("id,months\n1,104\n2,25\n3,181\n")
     return tmp_path
 
 
@@ -113,6 +115,10 @@ def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyP
         teach = "train --data prepared --run runs/fold2 --fold 2/5 --quiet"
         learning = shlex.split(f"{teach} {WITHOUT_DOWNLOAD}")
         assert cli.commands.main(learning, standalone_mode=False) == 0
+    if "--compare" in arguments:
+        for number in (1, 2):
+            judge = f"evaluate --predictions theirs.csv --labels truth.csv --output evaluations/{number} --quiet"
+            assert cli.commands.main(shlex.split(judge), standalone_mode=False) == 0
     if "evaluations/1/evaluation.json" in arguments:
         judge = "evaluate --model runs/1 --data prepared --output evaluations/1 --quiet"
         assert cli.commands.main(shlex.split(judge), standalone_mode=False) == 0

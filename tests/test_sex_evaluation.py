@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bone_age_tf import cli, metrics
+from bone_age_tf import metrics, result_tables
 from bone_age_tf.config import override
 from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.evaluation import evaluate
@@ -97,7 +97,7 @@ def test_unknown_sexes_are_left_out(
     assert {row["sex"] for row in rows} == {"M"}
     assert result["overall"]["n"] == len(rows) < 8
     assert result["overall"]["auroc"] == {"value": None, "low": None, "high": None}
-    overall = cli._sex_table(result).splitlines()[1].split()
+    overall = result_tables.sex_table(result).splitlines()[1].split()
     assert len(overall) == 5  # name, n, accuracy with two bounds, and no AUROC
 
 
