@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from bone_age_tf import metrics, result_tables
+from bone_age_tf import cli, metrics, result_tables
 from bone_age_tf.config import override
 from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.evaluation import evaluate
