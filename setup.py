@@ -13,6 +13,7 @@ TRACKERS = {
     "mlflow": ["mlflow-skinny>=3.1", "alembic>=1.10", "sqlalchemy>=2"],  # these two: sqlite:///
 }
 DEVELOPMENT = [
+    "crepes",
     "jsonschema",
     "pre-commit",
     "psutil",
@@ -20,6 +21,7 @@ DEVELOPMENT = [
     "pytest",
     "pyyaml",
     "ruff",
+    "scikit-learn",
 ]
 
 setup(

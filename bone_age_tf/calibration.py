@@ -1,4 +1,4 @@
-"""An exported model -> the same model, recalibrated for the radiographs of one place.
+"""An exported model -> the same model, recalibrated for the radiographs of one place, with intervals.
 
 Other devices, other children and other readers shift a model's answers by a nearly straight line. It
 is fitted for each sex on labelled radiographs of that place, about 100 in all: least squares of true
@@ -6,7 +6,10 @@ on predicted months over the radiographs of that sex and, together as heavy as `
 them, all radiographs on the line that fits both sexes. So a sex with few radiographs gets nearly the
 common line, one with many its own. Unknown sex gets the common line.
 
-The lines go into the model's variable `correction`, so that every signature answers with them.
+The lines stay out where they do not help radiographs that they were not fitted on (leave-one-out).
+Around the answers, intervals of the coverage asked for are fitted on the same radiographs
+(`intervals.py`), each of them judged by lines from which it was left out. Lines and intervals go into
+the model's variables `correction` and `intervals`, so that every signature answers with them.
 """
 
 import csv
@@ -23,11 +26,18 @@ import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
 from bone_age_tf import metrics, record
+from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export import files_of, golden, new_version
-from bone_age_tf.exported_model import CORRECTION, ExportedModel
+from bone_age_tf.exported_model import CORRECTION, INTERVALS, ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.lines import Line, fit_line, in_range
+from bone_age_tf.intervals import (
+    Intervals,
+    cross_validated_coverage,
+    fit_intervals,
+)
+from bone_age_tf.judged import INTERVAL
+from bone_age_tf.lines import IDENTITY, Line, fit_line, in_range
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
 from bone_age_tf.selection import has_learnt_from
@@ -61,15 +71,16 @@ def calibrate(
     data: str | None = None,
     split: str | None = None,
     predictions: str | None = None,
+    config: CalibrationConfig = CalibrationConfig(),  # noqa: B008 - frozen
     version: int | None = None,
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
-    """Write the next version of an exported model, recalibrated; returns its section of the manifest.
+    """Write the next version of an exported model; returns the section `calibration` of its manifest.
 
     The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
-    this model and true bone ages. Raises `InputDataError` where there are fewer than
-    `FEWEST_RADIOGRAPHS`, `ModelRefusedError` where the recalibrated model would not be better for
-    radiographs that it was not fitted on (leave-one-out).
+    this model and true bone ages.
+    Raises `InputDataError` where there are fewer than `FEWEST_RADIOGRAPHS`, or too few for the coverage,
+    `ModelRefusedError` where the model has learnt from them.
     """
     if (data is None) == (predictions is None) or (data is None) != (split is None):
         raise UsageError("calibrate needs either --data with --split, or --predictions.")
@@ -83,14 +94,13 @@ def calibrate(
             f"A calibration needs at least {FEWEST_RADIOGRAPHS} radiographs with a bone age, better 100. "
             f"Received {len(labelled.sex)}."
         )
-    lines = fit_lines(labelled.sex, labelled.predicted_months, labelled.true_months)
-    section = _describe(exported, labelled, lines)
-    _require_better(section)
+    section, lines, intervals = _fit(exported, labelled, config)
     with new_version(output, version) as (aside, target):
         shutil.copytree(exported.folder, aside)
-        _correct(aside, lines)
+        _store(aside, lines, intervals)
         manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
         manifest |= {"files": files_of(aside), "golden": golden(aside), "calibration": section}
+        manifest["intervals"] = section["intervals"]
         write_json(aside / MANIFEST, manifest)
     return section | {"folder": str(target)}
 
@@ -118,15 +128,26 @@ def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> n
     return months
 
 
-def _describe(exported: ExportedModel, labelled: Labelled, lines: list[Line]) -> dict[str, Any]:
+def _fit(
+    exported: ExportedModel, labelled: Labelled, config: CalibrationConfig
+) -> tuple[dict[str, Any], list[Line], Intervals]:
+    """The section of the manifest, and what it describes: lines for F, M and unknown, and intervals."""
     sex, true, before = labelled.sex, labelled.true_months, labelled.predicted_months
+    lines = fit_lines(sex, before, true)
     after = leave_one_out(sex, before, true)
+    gain = _gain(np.abs(before - true) - np.abs(after - true))
+    kept = config.correction == "linear" and gain["value"] > 0
+    if not kept:
+        lines = [IDENTITY] * len(SEX_NAMES)
+    answers = after if kept else before
+    intervals = fit_intervals(sex, answers, true, config.coverage)
     correction = {
-        "method": "linear by sex",
+        "method": "linear by sex" if config.correction == "linear" else "none",
+        "kept": kept,
         "prior_radiographs": PRIOR_RADIOGRAPHS,
         **{name: dataclasses.asdict(line) for name, line in zip(SEX_NAMES, lines, strict=True)},
     }
-    return {
+    section = {
         "calibrated": {
             "version": exported.folder.name,
             "manifest_sha256": sha256_of(exported.folder / MANIFEST),
@@ -134,33 +155,25 @@ def _describe(exported: ExportedModel, labelled: Labelled, lines: list[Line]) ->
         "radiographs": labelled.source
         | {"n": {name: int(np.sum(sex == code)) for code, name in enumerate(SEX_NAMES)}},
         "correction": correction,
+        "intervals": intervals.describe(),
         "result": {
-            "interval": f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs",
+            "interval": INTERVAL,
             "before": metrics.summarize_by_sex(before - true, sex),
             "after_leave_one_out": metrics.summarize_by_sex(after - true, sex),
-            "gain_months": _gain(np.abs(before - true) - np.abs(after - true)),
+            "gain_months": gain,
+            "coverage_cross_validated": cross_validated_coverage(
+                sex, answers, true, config.coverage
+            ),
         },
         "made_with": versions(),
     }
+    return section, lines, intervals
 
 
 def _gain(gains: np.ndarray) -> dict[str, float]:
     """How much the MAE falls, with the interval over pairs: before and after, of each radiograph."""
     low, high = metrics.interval(gains[metrics.resamples(len(gains))].mean(-1))
     return {"value": float(gains.mean()), "low": low, "high": high}
-
-
-def _require_better(section: dict[str, Any]) -> None:
-    result = section["result"]
-    if result["gain_months"]["value"] > 0:
-        return
-    before, after = (
-        result[name]["overall"]["mae_months"]["value"] for name in ("before", "after_leave_one_out")
-    )
-    raise ModelRefusedError(
-        f"A calibration would not help: MAE {before:.2f} months as the model is, {after:.2f} recalibrated "
-        "(leave-one-out). Nothing was written. Use the model as it is, or give more radiographs."
-    )
 
 
 def _predict_split(
@@ -243,13 +256,13 @@ def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
         )
 
 
-def _correct(folder: Path, lines: list[Line]) -> None:
-    """Put the lines after those that the SavedModel in `folder` has. Its graph stays as it is."""
+def _store(folder: Path, lines: list[Line], intervals: Intervals) -> None:
+    """Put the lines after those that the SavedModel in `folder` has, and the intervals. Its graph stays."""
     prefix = str(folder / "variables" / "variables")
     reader = tf.train.load_checkpoint(prefix)
     names = sorted(reader.get_variable_to_shape_map())
-    key = f"{CORRECTION}/.ATTRIBUTES/VARIABLE_VALUE"
-    if key not in names:
+    key, widths = (f"{name}/.ATTRIBUTES/VARIABLE_VALUE" for name in (CORRECTION, INTERVALS))
+    if not {key, widths} <= set(names):
         raise ModelRefusedError(
             "The model was exported by an earlier version and cannot be calibrated. Export it again."
         )
@@ -257,6 +270,7 @@ def _correct(folder: Path, lines: list[Line]) -> None:
     old = [Line(*row) for row in values[key].tolist()]
     new = [line.after(first) for line, first in zip(lines, old, strict=True)]
     values[key] = np.array([dataclasses.astuple(line) for line in new], np.float32)
+    values[widths] = intervals.half_widths.astype(np.float32)
     tf.raw_ops.SaveV2(
         prefix=prefix,
         tensor_names=names,

@@ -22,6 +22,7 @@ from bone_age_tf.config import (
     EPOCHS,
     PHANTOM_STYLES,
     PREPROCESSING_METHODS,
+    CalibrationConfig,
     LabelOptions,
     PhantomConfig,
     PrepareConfig,
@@ -872,12 +873,28 @@ def ensemble(*, progress: console.ProgressDisplay, **options: Any) -> int:
 @click.option(
     "--version", type=click.IntRange(min=1), help="Version to write. [one above the highest]"
 )
+@click.option(
+    "--coverage",
+    type=float,
+    default=0.9,
+    show_default=True,
+    help="Share of new radiographs whose bone age the interval shall hold.",
+)
+@click.option(
+    "--correction",
+    type=click.Choice(["linear", "none"]),
+    default="linear",
+    show_default=True,
+    help="A straight line for each sex, where that helps; or intervals alone.",
+)
 @_with_common_options
-def calibrate(*, progress: console.ProgressDisplay, **options: Any) -> int:
-    """Recalibrate an exported model for the radiographs of one place, for each sex, from about 100.
+def calibrate(
+    *, progress: console.ProgressDisplay, coverage: float, correction: str, **options: Any
+) -> int:
+    """Recalibrate an exported model for the radiographs of one place, from about 100, with intervals.
 
-    Writes a new version of the model, only where it is better on radiographs that it was not fitted on
-    (leave-one-out); otherwise nothing, with exit code 5.
+    Writes a new version of the model: a straight line for each sex, where it is better on radiographs
+    that it was not fitted on, and around the answers intervals of the coverage asked for.
 
     \b
     Examples:
@@ -886,8 +903,9 @@ def calibrate(*, progress: console.ProgressDisplay, **options: Any) -> int:
     """
     from bone_age_tf.calibration import calibrate as run
 
+    config = CalibrationConfig(coverage=coverage, correction=correction)
     with progress:
-        result = run(on_progress=progress, **options)
+        result = run(config=config, on_progress=progress, **options)
     click.echo(f"{result_tables.calibration_table(result)}\n{result['folder']}")
     log.info(RESEARCH_ONLY)
     return 0

@@ -473,6 +473,23 @@ class LocalizerConfig:
         _require(together < 1, "annotated_share + mined_share", "below 1", together)
 
 
+@dataclasses.dataclass(frozen=True)
+class CalibrationConfig:
+    """What `calibrate` adds to an exported model."""
+
+    coverage: float = 0.9
+    """Share of new radiographs whose label the interval shall hold."""
+    correction: str = "linear"
+    """`linear`: a straight line for each sex, where it helps; `none`: intervals alone."""
+
+    def __post_init__(self) -> None:
+        _require(0.5 <= self.coverage < 1, "coverage", "at least 0.5 and below 1", self.coverage)
+        known = ("linear", "none")
+        _require(
+            self.correction in known, "correction", f"one of {', '.join(known)}", self.correction
+        )
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """A configuration as plain JSON types."""
     return dataclasses.asdict(config)

@@ -18,16 +18,21 @@ from bone_age_tf import record
 from bone_age_tf.ensembles import Ensemble, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.exported_model import (
+    BONE_AGE_HIGH,
+    BONE_AGE_LOW,
     BOY_PROBABILITY,
     MODEL_SCHEMA,
     SERVING,
     STATUS,
 )
+from bone_age_tf.intervals import DEFAULT_COVERAGE, Intervals, fewest_for, fit_intervals
+from bone_age_tf.judged import PREDICTIONS, read_predictions
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
+from bone_age_tf.selection import has_learnt_from
 from bone_age_tf.signatures import write_saved_model
 
 log = logging.getLogger(__name__)
@@ -50,7 +55,8 @@ def export_saved_model(
     """Write `output/<version>/` and return it; version None: one above the highest there is.
 
     `run` is a run or an ensemble, `evaluation` an `evaluation.json` of it, to be carried in the
-    manifest, `epoch` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
+    manifest; from the `predictions.csv` beside it, or from what the members of an ensemble held out,
+    come the intervals around the answers, `epoch` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
     stays float32. `sex_classifier` is a run that tells the sex, for a warning. Raises
     `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
     """
@@ -64,6 +70,7 @@ def export_saved_model(
     _require_both_sexes(trained)
     classifier = None if sex_classifier is None else _open_classifier(sex_classifier, trained)
     metrics = _metrics(trained, evaluation)
+    intervals = _intervals(trained, evaluation)
     with new_version(output, version) as (aside, target):
         write_saved_model(
             trained.load_model(),
@@ -71,8 +78,11 @@ def export_saved_model(
             trained.preprocessing,
             aside,
             variables=variables,
+            intervals=intervals,
         )
-        write_json(aside / MANIFEST, _manifest(trained, classifier, metrics, variables, aside))
+        manifest = _manifest(trained, classifier, metrics, variables, aside)
+        manifest["intervals"] = None if intervals is None else intervals.describe()
+        write_json(aside / MANIFEST, manifest)
     return target
 
 
@@ -204,6 +214,26 @@ def _metrics(run: Run | Ensemble, evaluation: str | None) -> dict[str, Any]:
     return metrics | {"evaluation": {key: judged[key] for key in ("data", "interval", "overall")}}
 
 
+def _intervals(trained: Run | Ensemble, evaluation: str | None) -> Intervals | None:
+    """From predictions for radiographs that the model did not learn from; None where there are too few."""
+    if isinstance(trained, Ensemble):
+        held_out = read_predictions(trained.folder)
+    elif evaluation is None or not (Path(evaluation).parent / PREDICTIONS).is_file():
+        return _without_intervals("there is no evaluation with its predictions.csv")
+    else:
+        data = json.loads(Path(evaluation).read_text(encoding="utf-8"))["data"]
+        if has_learnt_from(trained.description["data"], data["plan"], data["split"]):
+            return _without_intervals(f"the model has learnt from the split {data['split']!r}")
+        held_out = read_predictions(Path(evaluation).parent)
+    if len(held_out) < fewest_for(DEFAULT_COVERAGE):
+        return _without_intervals(f"{len(held_out)} radiographs are too few")
+    return fit_intervals(held_out.sex, held_out.answers, held_out.true_months)
+
+
+def _without_intervals(why: str) -> None:
+    log.info(f"Without intervals: {why}. `bone-age-tf calibrate` adds them.")
+
+
 def golden(folder: Path) -> dict[str, Any]:
     """A drawn hand and what the exported model says about it, to tell that a copy still works."""
     picture = GOLDEN_HAND.read_bytes()
@@ -212,7 +242,11 @@ def golden(folder: Path) -> dict[str, Any]:
     statuses = [status.decode() for status in answer[STATUS].numpy()]
     if set(statuses) != {OK}:
         log.warning("The golden hand is refused (%s): this localizer is a poor one.", statuses[0])
-    numbers = [name for name in (record.BONE_AGE_MONTHS, BOY_PROBABILITY) if name in answer]
+    numbers = [
+        name
+        for name in (record.BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH, BOY_PROBABILITY)
+        if name in answer
+    ]
     return {
         "image_png_base64": base64.b64encode(picture).decode(),
         "sex": list(SEX_NAMES),

@@ -23,9 +23,14 @@ STATUS = "status"
 PREPARED_TO_ORIGINAL = "prepared_to_original"
 CORRECTION = "correction"
 """Variable of the SavedModel, float32 [3, 2]: intercept in months and slope for F, M and unknown."""
+INTERVALS = "intervals"
+"""Variable of the SavedModel, float32 [3, bands]: half-widths of the intervals in months, by sex and age
+band (`intervals.py`); -1 where there are none."""
+BONE_AGE_LOW = "bone_age_low_months"
+BONE_AGE_HIGH = "bone_age_high_months"
 BOY_PROBABILITY = "boy_probability"
 REFUSED_MONTHS = -1.0
-"""Bone age (and probability) of a refused radiograph: no number that could be taken for one."""
+"""Bone age, interval and probability where there are none: no number that could be taken for one."""
 
 ALLOWED_OPERATIONS = frozenset(
     [
@@ -180,6 +185,12 @@ class ExportedModel:
         """Fingerprint of the preprocessing inside."""
         return self.manifest["fingerprint"]
 
+    @property
+    def coverage(self) -> float | None:
+        """Coverage of the intervals of its answers; None where it has none."""
+        described = self.manifest.get("intervals")
+        return None if described is None else float(described["coverage"])
+
     def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
         """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""
         try:
@@ -198,7 +209,7 @@ class ExportedModel:
     def answers_of_prepared(
         self, images: np.ndarray, sexes: Sequence[str]
     ) -> dict[str, np.ndarray]:
-        """All outputs by name, each [N]: the months and, of some models, `boy_probability`."""
+        """All outputs by name, each [N]: the months, their interval and, of some, `boy_probability`."""
         answer = self.signatures[PREDICT_PREPARED](
             image=tf.constant(images), sex=tf.constant(list(sexes))
         )

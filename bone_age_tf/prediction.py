@@ -14,7 +14,7 @@ import numpy as np
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.exported_model import BOY_PROBABILITY, ExportedModel
+from bone_age_tf.exported_model import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY, ExportedModel
 from bone_age_tf.image_files import SourceFile, is_safe, radiographs_in
 from bone_age_tf.labels import HEADER_ROW, LabelRow, Problem, parse_table, read_table, summary
 from bone_age_tf.manifest import (
@@ -35,6 +35,8 @@ COLUMNS = (
     "id",
     "sex",
     "bone_age_months",
+    "bone_age_low_months",
+    "bone_age_high_months",
     "bone_age_months_true",
     "status",
     "reason",
@@ -55,6 +57,9 @@ class Prediction:
     id: str
     sex: str
     bone_age_months: float | None
+    bone_age_low_months: float | None
+    """Lower end of the interval; None for a refused radiograph and of a model without intervals."""
+    bone_age_high_months: float | None
     bone_age_months_true: float | None
     status: str
     """`ok` or `refused`."""
@@ -187,12 +192,17 @@ def _rows(
     """The rows of one batch: months for what could be prepared, the reason for the rest."""
     usable = [number for number, image in enumerate(prepared) if not isinstance(image, Refusal)]
     months: dict[int, float] = {}
+    low: dict[int, float] = {}
+    high: dict[int, float] = {}
     warnings: dict[int, str] = {}
     if usable:
         images = np.stack([prepared[number] for number in usable])
         told = [str(sexes[number]) for number in usable]
         answer = model.answers_of_prepared(images, told)
-        months = dict(zip(usable, answer[BONE_AGE_MONTHS].tolist(), strict=True))
+        months, low, high = (
+            dict(zip(usable, answer[name].tolist(), strict=True)) if name in answer else {}
+            for name in (BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH)
+        )
         if BOY_PROBABILITY in answer:
             warned = map(_warning, told, answer[BOY_PROBABILITY].tolist())
             warnings = dict(zip(usable, warned, strict=True))
@@ -205,6 +215,8 @@ def _rows(
             id=file.stem,
             sex="" if isinstance(sex, Refusal) else sex,
             bone_age_months=months.get(number),
+            bone_age_low_months=_end(low.get(number)),
+            bone_age_high_months=_end(high.get(number)),
             bone_age_months_true=None if math.isnan(true) else true,
             status=REFUSED if isinstance(outcome, Refusal) else OK,
             reason=f"{outcome.reason}: {outcome.explanation}"
@@ -212,6 +224,11 @@ def _rows(
             else "",
             warning=warnings.get(number, ""),
         )
+
+
+def _end(months: float | None) -> float | None:
+    """The end of an interval, where there is one."""
+    return None if months is None or months < 0 else months
 
 
 def _warning(sex: str, boy_probability: float) -> str:
@@ -249,6 +266,8 @@ def _cells(row: Prediction) -> list[str]:
         row.id,
         row.sex,
         text(row.bone_age_months),
+        text(row.bone_age_low_months),
+        text(row.bone_age_high_months),
         text(row.bone_age_months_true),
         row.status,
         row.reason,

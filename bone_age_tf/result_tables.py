@@ -88,7 +88,19 @@ def calibration_table(section: dict[str, Any]) -> str:
         )
         line = _line(section["correction"][key])
         rows.append([name, str(before["n"]), _mae(before), _mae(after), line])
-    return f"{console.table(rows)}\n[ ]: {judged['interval']}"
+    line = "" if section["correction"]["kept"] else "\nThe lines would not help and are left out."
+    intervals = section["intervals"]
+    widths = [["half-width in months, by predicted age", *intervals["by_predicted_age"]["F"]]]
+    for sex, bands in intervals["by_predicted_age"].items():
+        widths.append([sex, *(f"{cell['half_width_months']:.1f}" for cell in bands.values())])
+    held = judged["coverage_cross_validated"]
+    found = (
+        "" if held["held"] is None else f", in a cross-validation {_cell(held, 'held', 100, 0)} %"
+    )
+    return (
+        f"{console.table(rows)}\n[ ]: {judged['interval']}{line}\n\n{console.table(widths)}\n"
+        f"coverage {intervals['coverage']:.0%}{found}"
+    )
 
 
 def _line(line: dict[str, Any]) -> str:

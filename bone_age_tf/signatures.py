@@ -2,13 +2,16 @@
 
 | signature          | inputs                                            | outputs                              |
 |--------------------|---------------------------------------------------|--------------------------------------|
-| `serving_default`  | `image_bytes` string [N], `sex` string [N]        | `bone_age_months` float [N], `status`|
-| `predict_prepared` | `image` uint8 [N, height, width, 1], `sex`        | `bone_age_months` float [N]          |
+| `serving_default`  | `image_bytes` string [N], `sex` string [N]        | `bone_age_months` float [N],         |
+|                    |                                                   | `bone_age_low_months`,               |
+|                    |                                                   | `bone_age_high_months`, `status`     |
+| `predict_prepared` | `image` uint8 [N, height, width, 1], `sex`        | the same without `status`            |
 | `prepare`          | `image_bytes` string [N]                          | `image` uint8 [N, ...], `status`,    |
 |                    |                                                   | `prepared_to_original` float [N, 2, 3]|
 
 `image_bytes` are PNG or JPEG files, `sex` is `F`, `M` or `unknown`. `status` is `ok` or the reason
-why a picture is refused (`preprocessing/reasons.py`), and its `bone_age_months` is then -1. A file
+why a picture is refused (`preprocessing/reasons.py`), and all its months are then -1; so are the ends
+of the interval of a model without intervals. A file
 that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
 `refused (REASON): ...`. Stock TensorFlow operations only.
 
@@ -17,7 +20,7 @@ With a sex classifier, `serving_default` and `predict_prepared` have one more ou
 
 The variable `correction`, float32 [3, 2], holds an intercept in months and a slope for F, M and
 unknown that every bone age goes through; 0 and 1 until `calibrate` writes others. No line leads
-out of 0 to 240 months.
+out of 0 to 240 months. The variable `intervals` holds the half-widths of the intervals.
 """
 
 import contextlib
@@ -32,6 +35,8 @@ from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.exported_model import (
+    BONE_AGE_HIGH,
+    BONE_AGE_LOW,
     BOY_PROBABILITY,
     PREDICT_PREPARED,
     PREPARE,
@@ -40,12 +45,14 @@ from bone_age_tf.exported_model import (
     SERVING,
     STATUS,
 )
+from bone_age_tf.intervals import LIMITS_MONTHS, Intervals
 from bone_age_tf.preprocessing import localizer, pipeline
 from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.radiograph import require
 from bone_age_tf.record import SEX_NAMES, Sex
 
 IMAGE_BYTES = "image_bytes"
+NO_INTERVALS = np.full((len(SEX_NAMES), len(LIMITS_MONTHS) + 1), -1.0)
 
 
 def write_saved_model(
@@ -55,6 +62,7 @@ def write_saved_model(
     folder: Path,
     *,
     variables: str,
+    intervals: Intervals | None = None,
 ) -> None:
     """Write the SavedModel of networks that tell the months and, where there is one, the sex.
 
@@ -69,6 +77,8 @@ def write_saved_model(
     # InceptionV3 (Keras 3.15).
     module = tf.Module()
     module.correction = tf.Variable([[0.0, 1.0]] * len(SEX_NAMES), trainable=False)
+    half_widths = NO_INTERVALS if intervals is None else intervals.half_widths
+    module.intervals = tf.Variable(half_widths, trainable=False, dtype=tf.float32)
     networks = {"model": model}
     if classifier is not None:
         networks["classifier"] = classifier
@@ -98,10 +108,12 @@ def write_saved_model(
         }
 
     def predicted(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = {record.IMAGE: image, record.SEX: sex_codes(sex)}
-        line = tf.gather(tf.convert_to_tensor(module.correction), inputs[record.SEX])
-        months = line[:, 0] + line[:, 1] * stored["model"](inputs)
-        answer = {record.BONE_AGE_MONTHS: tf.clip_by_value(months, 0.0, record.MAX_BONE_AGE_MONTHS)}
+        codes = sex_codes(sex)
+        inputs = {record.IMAGE: image, record.SEX: codes}
+        line = tf.gather(tf.convert_to_tensor(module.correction), codes)
+        months = in_range(line[:, 0] + line[:, 1] * stored["model"](inputs))
+        low, high = interval(months, codes, tf.convert_to_tensor(module.intervals))
+        answer = {record.BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
         if "classifier" in stored:
             untold = tf.fill(tf.shape(sex), int(Sex.UNKNOWN))
             answer[BOY_PROBABILITY] = stored["classifier"]({**inputs, record.SEX: untold})
@@ -125,6 +137,26 @@ def write_saved_model(
         PREPARE: prepare,
     }
     tf.saved_model.save(module, str(folder), signatures)
+
+
+def in_range(months: tf.Tensor) -> tf.Tensor:
+    """Months within 0 and 240."""
+    return tf.clip_by_value(months, 0.0, record.MAX_BONE_AGE_MONTHS)
+
+
+def interval(
+    months: tf.Tensor, codes: tf.Tensor, half_widths: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Ends of the intervals, [N] each, within 0 and 240; -1 where `half_widths` [3, bands] is below 0."""
+    above = months[:, tf.newaxis] >= tf.constant(LIMITS_MONTHS, tf.float32)
+    band = tf.reduce_sum(tf.cast(above, tf.int32), axis=1)
+    width = tf.gather(tf.gather(half_widths, codes), band, batch_dims=1)
+    is_known = width >= 0
+    low, high = (
+        tf.where(is_known, in_range(end), REFUSED_MONTHS)
+        for end in (months - width, months + width)
+    )
+    return low, high
 
 
 class _Stored:

@@ -9,10 +9,12 @@ import pytest
 import tensorflow as tf
 
 from bone_age_tf.calibration import calibrate, fit_lines, leave_one_out
+from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.intervals import from_description
 from bone_age_tf.lines import fit_line
 from bone_age_tf.manifest import sha256_of
 
@@ -61,14 +63,19 @@ def write_predictions(exported: Path, tmp_path: Path) -> WritePredictions:
     return write
 
 
-def golden_months(model: ExportedModel, signature: str, prepared: Path) -> np.ndarray:
-    """F, M and unknown: months of the first test radiograph, or of the golden picture."""
-    sexes = tf.constant(["F", "M", "unknown"])
+def golden_answers(model: ExportedModel, signature: str, prepared: Path) -> list[np.ndarray]:
+    """Months, low and high for F, M and unknown of the first test radiograph, or the golden picture."""
+    names = ("bone_age_months", "bone_age_low_months", "bone_age_high_months")
     if signature == "serving_default":
-        return np.array(model.manifest["golden"]["bone_age_months"])
+        return [np.array(model.manifest["golden"][name]) for name in names]
+    sexes = tf.constant(["F", "M", "unknown"])
     image = next(iter(PreparedRadiographs.open(prepared).examples("test")))["image"]
     answer = model.signatures[signature](image=tf.stack([image] * 3), sex=sexes)
-    return answer["bone_age_months"].numpy()
+    return [answer[name].numpy() for name in names]
+
+
+def golden_months(model: ExportedModel, signature: str, prepared: Path) -> np.ndarray:
+    return golden_answers(model, signature, prepared)[0]
 
 
 def test_each_sex_gets_its_line() -> None:
@@ -123,7 +130,7 @@ def test_a_new_version_answers_on_the_lines(
     assert np.abs(np.array(expected) - months).min() > 1
 
 
-def test_only_the_correction_changes(
+def test_only_correction_and_intervals_change(
     exported: Path, tmp_path: Path, write_predictions: WritePredictions
 ) -> None:
     made = calibrate(
@@ -137,7 +144,7 @@ def test_only_the_correction_changes(
     changed = [
         name for name in names if np.any(readers[0].get_tensor(name) != readers[1].get_tensor(name))
     ]
-    assert changed == ["correction/.ATTRIBUTES/VARIABLE_VALUE"]
+    assert sorted(name.split("/")[0] for name in changed) == ["correction", "intervals"]
     fingerprints = [tf.saved_model.experimental.read_fingerprint(str(f)) for f in (old, new)]
     assert fingerprints[0].checkpoint_hash != fingerprints[1].checkpoint_hash
     assert fingerprints[0].graph_def_program_hash == fingerprints[1].graph_def_program_hash
@@ -170,6 +177,7 @@ def test_the_manifest_says_what_was_done(
         "calibration",
         "files",
         "golden",
+        "intervals",
     }
 
 
@@ -223,7 +231,7 @@ def test_a_second_calibration_comes_after_the_first(
     assert len({values[0] for values in months}) == 3
 
 
-def test_a_calibration_that_does_not_help_is_not_written(
+def test_lines_that_do_not_help_are_left_out(
     exported: Path, tmp_path: Path, write_predictions: WritePredictions
 ) -> None:
     def perfect(row: list[str]) -> list[str]:
@@ -231,9 +239,63 @@ def test_a_calibration_that_does_not_help_is_not_written(
         return [*row[:3], f"{float(row[2]) + wave:.2f}", "ok"]
 
     path = write_predictions(12, 12, change=perfect)
-    with pytest.raises(ModelRefusedError, match=r"would not help: MAE 5\.00 months"):
-        calibrate(model=str(exported), predictions=str(path), output=str(tmp_path / "local"))
+    made = calibrate(model=str(exported), predictions=str(path), output=str(tmp_path / "local"))
+    assert not made["correction"]["kept"]
+    assert made["correction"]["F"] == {"intercept_months": 0.0, "slope": 1.0}
+    assert made["result"]["gain_months"]["value"] < 0
+    months = [
+        ExportedModel.open(folder).manifest["golden"]["bone_age_months"]
+        for folder in (exported, made["folder"])
+    ]
+    assert months[0] == months[1]
+    width = made["intervals"]["by_predicted_age"]["F"]["8-12 years"]["half_width_months"]
+    assert width == pytest.approx(5, abs=0.011)
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "predict_prepared"])
+def test_answers_come_with_their_interval(
+    signature: str,
+    exported: Path,
+    prepared: Path,
+    tmp_path: Path,
+    write_predictions: WritePredictions,
+) -> None:
+    output = tmp_path / "local"
+    config = CalibrationConfig(coverage=0.8, correction="none")
+    made = calibrate(
+        model=str(exported),
+        predictions=str(write_predictions(200, 200)),
+        output=str(output),
+        config=config,
+    )
+    assert not made["correction"]["kept"]
+    before, after = ExportedModel.open(exported), ExportedModel.open(output)
+    assert (before.coverage, after.coverage) == (None, 0.8)
+    fitted = from_description(after.manifest["intervals"])
+    months, low, high = golden_answers(after, signature, prepared)
+    np.testing.assert_array_equal(months, golden_months(before, signature, prepared))
+    width = fitted.half_width(np.arange(3), months)
+    assert width.min() > 1
+    np.testing.assert_allclose(low, np.clip(months - width, 0, 240), rtol=1e-5)
+    np.testing.assert_allclose(high, np.clip(months + width, 0, 240), rtol=1e-5)
+    assert set(golden_answers(before, signature, prepared)[1]) == {-1}
+    held = made["result"]["coverage_cross_validated"]["held"]
+    assert held["value"] == pytest.approx(0.8, abs=0.06)
+
+
+def test_a_coverage_that_needs_more_radiographs_is_refused(
+    exported: Path, tmp_path: Path, write_predictions: WritePredictions
+) -> None:
+    with pytest.raises(InputDataError, match="99% coverage needs at least 99 radiographs"):
+        calibrate(
+            model=str(exported),
+            predictions=str(write_predictions(20, 20)),
+            output=str(tmp_path / "local"),
+            config=CalibrationConfig(coverage=0.99),
+        )
     assert not (tmp_path / "local").exists()
+    with pytest.raises(UsageError, match="coverage"):
+        CalibrationConfig(coverage=1.0)
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,13 @@ INPUTS = {
     "predict_prepared": {"image": ([None, *FRAME, 1], tf.uint8), "sex": ([None], tf.string)},
     "prepare": {"image_bytes": ([None], tf.string)},
 }
+MONTHS = {
+    name: (1, tf.float32)
+    for name in ("bone_age_months", "bone_age_low_months", "bone_age_high_months")
+}
 OUTPUTS = {
-    "serving_default": {"bone_age_months": (1, tf.float32), "status": (1, tf.string)},
-    "predict_prepared": {"bone_age_months": (1, tf.float32)},
+    "serving_default": {**MONTHS, "status": (1, tf.string)},
+    "predict_prepared": MONTHS,
     "prepare": {
         "image": (4, tf.uint8),
         "status": (1, tf.string),
