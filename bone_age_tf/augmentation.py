@@ -6,17 +6,37 @@ each radiograph. Equal numbers give equal results, whatever the batch.
 
 import math
 
+import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.config import AugmentationConfig
 from bone_age_tf.record import Sex
 
-NUMBERS = 7
-_ANGLE, _ZOOM, _MIRROR, _SHIFT_X, _SHIFT_Y, _GAMMA, _MASK_SEX = range(NUMBERS)
+NUMBERS = 11
+(
+    _ANGLE,
+    _ZOOM,
+    _MIRROR,
+    _SHIFT_X,
+    _SHIFT_Y,
+    _GAMMA,
+    _MASK_SEX,
+    _BLUR,
+    _NOISE,
+    _NOISE_ROW,
+    _NOISE_COLUMN,
+) = range(NUMBERS)
+_BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
+"""Kernel of the blur: a standard deviation of one pixel."""
+_NOISE_MARGIN = 64
+"""The noise of a radiograph is a window of one larger field, at one of this many places squared."""
 
 
 def augment(images: tf.Tensor, numbers: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
-    """uint8 [N, height, width, 1] -> the same shape: one warp and a gamma curve; 0 where nothing is."""
+    """uint8 [N, height, width, 1] -> the same shape: a warp, a gamma curve, blur and noise.
+
+    0 where nothing is, before and after.
+    """
     warped = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
         transforms=tf.cast(_inverse_affine(tf.shape(images), numbers, config), tf.float32),
@@ -25,7 +45,13 @@ def augment(images: tf.Tensor, numbers: tf.Tensor, config: AugmentationConfig) -
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    return tf.ensure_shape(_gamma(warped, numbers[:, _GAMMA], config.gamma), images.shape)
+    curved = _gamma(warped, numbers[:, _GAMMA], config.gamma)
+    if config.blur or config.noise:
+        values = _blurred(tf.cast(curved, tf.float32), numbers[:, _BLUR], config.blur)
+        values += _noise(tf.shape(images), numbers, config.noise)
+        levels = tf.cast(tf.round(tf.clip_by_value(values, 0, 255)), tf.uint8)
+        curved = tf.where(curved > 0, levels, tf.zeros_like(levels))
+    return tf.ensure_shape(curved, images.shape)
 
 
 def mask_sex(sex: tf.Tensor, numbers: tf.Tensor, share: float) -> tf.Tensor:
@@ -73,3 +99,28 @@ def _gamma(images: tf.Tensor, number: tf.Tensor, largest: float) -> tf.Tensor:
     first = 256 * tf.range(tf.shape(images)[0])  # where each radiograph's curve begins
     places = tf.cast(images, tf.int32) + first[:, tf.newaxis, tf.newaxis, tf.newaxis]
     return tf.gather(tf.reshape(curves, [-1]), places)
+
+
+def _blurred(values: tf.Tensor, number: tf.Tensor, largest: float) -> tf.Tensor:
+    """Mixed with a copy blurred by one pixel; every second radiograph stays as it is."""
+    height, width = tf.shape(values)[1], tf.shape(values)[2]
+    tall = tf.pad(values, [[0, 0], [2, 2], [0, 0], [0, 0]], "SYMMETRIC")
+    blurred = tf.add_n([k * tall[:, n : n + height] for n, k in enumerate(_BINOMIAL)])
+    wide = tf.pad(blurred, [[0, 0], [0, 0], [2, 2], [0, 0]], "SYMMETRIC")
+    blurred = tf.add_n([k * wide[:, :, n : n + width] for n, k in enumerate(_BINOMIAL)])
+    share = (tf.maximum(number, 0.0) * largest)[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    return values + share * (blurred - values)
+
+
+def _noise(shape: tf.Tensor, numbers: tf.Tensor, largest: float) -> tf.Tensor:
+    """Normal noise in grey levels, [N, height, width, 1]; none for every second radiograph."""
+    size = shape[1:3] + _NOISE_MARGIN
+    field = tf.random.stateless_normal(size, seed=[0, 0])
+    places = (numbers[:, _NOISE_ROW : _NOISE_COLUMN + 1] + 1) / 2 * _NOISE_MARGIN
+    row, column = tf.unstack(tf.cast(places, tf.int32), axis=1)
+    rows = row[:, tf.newaxis] + tf.range(shape[1])
+    columns = column[:, tf.newaxis] + tf.range(shape[2])
+    flat = rows[:, :, tf.newaxis] * size[1] + columns[:, tf.newaxis, :]
+    sd = tf.maximum(numbers[:, _NOISE], 0.0) * (255.0 * largest)
+    windows = tf.gather(tf.reshape(field, [-1]), flat)
+    return (sd[:, tf.newaxis, tf.newaxis] * windows)[..., tf.newaxis]

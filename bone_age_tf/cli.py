@@ -28,7 +28,7 @@ from bone_age_tf.config import (
     PrepareConfig,
     PreprocessingConfig,
 )
-from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, UsageError
+from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, ModelRefusedError, UsageError
 
 _ENVIRONMENT_ERRNOS = (
     errno.ENOSPC,
@@ -114,6 +114,17 @@ def _folder(name: str, help: str) -> Callable[..., Any]:
     return click.option(
         name, required=True, type=click.Path(exists=True, file_okay=False), help=help
     )
+
+
+def _exported_model(command: Callable[..., Any]) -> Callable[..., Any]:
+    """An option that names an exported model; by itself the shipped one."""
+    return click.option(
+        "--model",
+        default="saved_models/bone_age",
+        show_default=True,
+        type=click.Path(exists=True, file_okay=False),
+        help="Exported model: its highest version, or one version.",
+    )(command)
 
 
 def _new_folder(name: str, help: str) -> Callable[..., Any]:
@@ -696,6 +707,60 @@ def _evaluate_model(
     return 0
 
 
+@commands.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
+@_exported_model
+@click.option(
+    "--labels",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False),
+    help="Table with identifier, sex and bone age, joined by the file's stem.",
+)
+@click.option("--id-column", help="Column of the identifier in --labels.")
+@click.option("--age-column", help="Column of the bone age in --labels.")
+@click.option("--sex-column", help="Column of the sex in --labels.")
+@click.option("--limit", type=click.IntRange(min=1), help="Radiographs to take, drawn. [all]")
+@click.option("--seed", default=0, show_default=True, help="Decides the draw and the noise.")
+@click.option(
+    "--max-shift",
+    type=click.FloatRange(min=0),
+    help="Exit code 5 where a change raises the MAE by more than so many months.",
+)
+@_new_folder("--output", "Folder for the results.")
+@click.option("--json", "as_json", is_flag=True, help="Print stress.json instead of a table.")
+@_with_common_options
+def stress(
+    *,
+    progress: console.ProgressDisplay,
+    paths: tuple[str, ...],
+    max_shift: float | None,
+    as_json: bool,
+    id_column: str | None,
+    age_column: str | None,
+    sex_column: str | None,
+    **options: Any,
+) -> int:
+    """How far answers move when radiographs are rotated, mirrored, darker, blurred, coarser, noisier.
+
+    \b
+    Examples:
+      bone-age-tf stress radiographs --labels radiographs/labels.csv --output stress/1 --limit 50
+      bone-age-tf stress radiographs --labels radiographs/labels.csv --output stress/2 --max-shift 60
+    """
+    from bone_age_tf.stress import stress as run
+
+    columns = LabelOptions(id_column=id_column, age_column=age_column, sex_column=sex_column)
+    with progress:
+        result = run(paths, label_options=columns, on_progress=progress, **options)
+    click.echo(json.dumps(result, indent=2) if as_json else result_tables.stress_table(result))
+    log.info(f"{RESEARCH_ONLY} Results: {options['output']}")
+    largest = result["largest_shift_months"]
+    if max_shift is None or (largest is not None and largest <= max_shift):
+        return 0
+    log.error(f"The largest shift of the MAE is {largest} months, --max-shift is {max_shift:g}.")
+    return ModelRefusedError.exit_code
+
+
 def _refuse_others(flag: str, others: dict[str, Any]) -> None:
     """Refuse options that say nothing in this way of judging."""
     given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]
@@ -781,6 +846,11 @@ def _compare(
     "--sex-classifier",
     type=click.Path(exists=True, file_okay=False),
     help="Run of the recipe sex_classifier, to warn where the given sex looks wrong.",
+)
+@click.option(
+    "--held-out",
+    type=click.Path(exists=True, file_okay=False),
+    help="Ensemble of the folds of a run that was trained on everything, for correction and intervals.",
 )
 @_epoch(None)
 @_with_common_options
@@ -913,13 +983,7 @@ def calibrate(
 
 @commands.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
-@click.option(
-    "--model",
-    default="saved_models/bone_age",
-    show_default=True,
-    type=click.Path(exists=True, file_okay=False),
-    help="Exported model: its highest version, or one version.",
-)
+@_exported_model
 @click.option(
     "--sex",
     type=click.Choice(["F", "M", "unknown"]),
@@ -933,6 +997,12 @@ def calibrate(
 @click.option("--id-column", help="Column of the identifier in --labels.")
 @click.option("--age-column", help="Column of the true bone age in --labels.")
 @click.option("--sex-column", help="Column of the sex in --labels.")
+@click.option(
+    "--chronological-age-months",
+    type=click.FloatRange(0, 360),
+    help="Age of every child whose row in --labels has none: difference, SD score, verdict.",
+)
+@click.option("--chronological-age-column", help="Column of the age in months in --labels.")
 @_new_folder("--output", "Folder for the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
 @_with_common_options
@@ -944,6 +1014,7 @@ def predict(
     id_column: str | None,
     age_column: str | None,
     sex_column: str | None,
+    chronological_age_column: str | None,
     **options: Any,
 ) -> int:
     """Bone age of radiographs: PNG and JPEG files, folders of them, zips of them.
@@ -951,6 +1022,7 @@ def predict(
     \b
     Examples:
       bone-age-tf predict hand.png --sex F --output predictions/1
+      bone-age-tf predict hand.png --sex M --chronological-age-months 126 --output predictions/3
       bone-age-tf predict radiographs --model saved_models/bone_age --labels children.csv --output predictions/2
     """
     if options["sex"] is None and options["labels"] is None:
@@ -959,7 +1031,12 @@ def predict(
         )
     from bone_age_tf.prediction import predict as run
 
-    columns = LabelOptions(id_column=id_column, age_column=age_column, sex_column=sex_column)
+    columns = LabelOptions(
+        id_column=id_column,
+        age_column=age_column,
+        sex_column=sex_column,
+        chronological_age_column=chronological_age_column,
+    )
     with progress:
         report = run(paths, label_options=columns, on_progress=progress, **options)
     if as_json:
@@ -969,7 +1046,7 @@ def predict(
     else:
         click.echo(result_tables.prediction_table(report))
     if report.warnings:
-        log.info(f"{report.warnings} with a warning: the given sex looks wrong.")
+        log.info(f"{report.warnings} with a warning: sex_looks_wrong or infant (column `warning`).")
     log.info(
         f"{report.predicted} predicted, {report.refused} refused. All rows: {options['output']}/predictions.csv\n"
         f"{RESEARCH_ONLY}"

@@ -69,7 +69,7 @@ def compare_judged(first: Judged, second: Judged) -> dict[str, Any]:
     sexes = np.array([Sex(code).label for code in mine.sex])
     bands = np.array([metrics.age_band(age) for age in mine.true_months])
     change = after - before
-    overall = _difference(change)
+    overall = metrics.mean_with_interval(change)
     order = np.argsort(change, kind="stable")
     return {
         "n": len(mine),
@@ -110,14 +110,6 @@ def _in_common(first: Judged, second: Judged) -> tuple[Judged, Judged]:
     return mine, theirs
 
 
-def _difference(change: np.ndarray) -> dict[str, float | None]:
-    """Mean change of the absolute error, [n], with its paired interval."""
-    low = high = None
-    if len(change) >= metrics.SMALLEST_SAMPLE:
-        low, high = metrics.interval(change[metrics.resamples(len(change))].mean(-1))
-    return {"value": float(change.mean()), "low": low, "high": high}
-
-
 def _verdict(difference: dict[str, float | None]) -> str:
     """`first`, `second` (the better one), or `undecided` where the interval holds 0."""
     low, high = difference["low"], difference["high"]
@@ -130,7 +122,10 @@ def _by_group(
     change: np.ndarray, groups: np.ndarray, names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     there = [(name, groups == name) for name in names if (groups == name).any()]
-    return {name: {"n": int(rows.sum()), **_difference(change[rows])} for name, rows in there}
+    return {
+        name: {"n": int(rows.sum()), **metrics.mean_with_interval(change[rows])}
+        for name, rows in there
+    }
 
 
 def _listed(mine: Judged, theirs: Judged, rows: Sequence[int]) -> list[dict[str, Any]]:

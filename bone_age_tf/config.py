@@ -110,6 +110,8 @@ class LabelOptions:
     """`months` or `years`; None: months, and a table that is evidently in years is refused."""
     unlabelled: bool = False
     """The bone age may be missing: the data are only for prediction."""
+    chronological_age_column: str | None = None
+    """Column of the chronological age in months; read where `unlabelled`."""
 
     def __post_init__(self) -> None:
         _require(
@@ -296,12 +298,19 @@ class AugmentationConfig:
     """Mirror every second radiograph."""
     gamma: float = 1.33
     """Gamma between 1 / this and this."""
+    blur: float = 0.0
+    """Mix every second radiograph with a copy blurred by one pixel (SD), up to this share of it."""
+    noise: float = 0.0
+    """Add normal noise to every second radiograph, its SD up to this share of the range of grey."""
     mask_sex: float = 0.1
     """Share of the examples whose sex is shown as unknown, so that this state is learnt; 0 for a network
     that is not told the sex."""
 
     def __post_init__(self) -> None:
         _require(self.gamma >= 1, "augmentation.gamma", "at least 1", self.gamma)
+        for name in ("blur", "noise"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"augmentation.{name}", "between 0 and 1", value)
         _require(0 <= self.zoom < 1, "augmentation.zoom", "at least 0 and below 1", self.zoom)
         _require(0 <= self.mask_sex <= 1, "augmentation.mask_sex", "between 0 and 1", self.mask_sex)
 

@@ -112,6 +112,13 @@ class Ensemble:
             members, VIEWS[self.tta], intercept_months=line.intercept_months, slope=line.slope
         )
 
+    def answering_like(self, run: Run) -> keras.Model:
+        """One network alone, with the views and the correction of the ensemble."""
+        line, alone = self.correction, Member(run.load_model(), (1.0, 1.0, 1.0))
+        return build_ensemble_model(
+            [alone], VIEWS[self.tta], intercept_months=line.intercept_months, slope=line.slope
+        )
+
     def weights_sha256(self) -> str:
         """Identifies the ensemble: of `ensemble.json`, which holds those of the members."""
         return sha256_of(self.folder / ENSEMBLE_FILE)

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import record
+from bone_age_tf.ensemble import families_of
 from bone_age_tf.ensembles import Ensemble, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.exported_model import (
@@ -51,12 +52,14 @@ def export_saved_model(
     variables: str = "float32",
     sex_classifier: str | None = None,
     epoch: str | None = None,
+    held_out: str | None = None,
 ) -> Path:
     """Write `output/<version>/` and return it; version None: one above the highest there is.
 
     `run` is a run or an ensemble, `evaluation` an `evaluation.json` of it, to be carried in the
     manifest; from the `predictions.csv` beside it, or from what the members of an ensemble held out,
-    come the intervals around the answers, `epoch` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
+    come the intervals around the answers; from `held_out`, an ensemble of the folds of the same
+    settings, they come for a run that was trained on everything, with its views and its correction; `epoch` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
     stays float32. `sex_classifier` is a run that tells the sex, for a warning. Raises
     `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
     """
@@ -69,11 +72,14 @@ def export_saved_model(
     _require_preprocessing(trained)
     _require_both_sexes(trained)
     classifier = None if sex_classifier is None else _open_classifier(sex_classifier, trained)
+    folds = None if held_out is None else _open_folds(held_out, trained)
     metrics = _metrics(trained, evaluation)
-    intervals = _intervals(trained, evaluation)
+    if folds is not None:
+        metrics["cross_validation"] = _cross_validation(folds)
+    intervals = _intervals(folds or trained, evaluation)
     with new_version(output, version) as (aside, target):
         write_saved_model(
-            trained.load_model(),
+            trained.load_model() if folds is None else folds.answering_like(trained),
             None if classifier is None else classifier.load_model(),
             trained.preprocessing,
             aside,
@@ -150,6 +156,34 @@ def _open_classifier(folder: str, trained: Run | Ensemble) -> Run:
             f"{trained.folder} with {trained.fingerprint[:12]}. Train both on the same data set."
         )
     return classifier
+
+
+def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
+    """The ensemble whose members tell what `trained` is worth: its settings, on folds of its data."""
+    folds = Ensemble.open(folder)
+    if not isinstance(trained, Run):
+        raise UsageError(
+            f"--held-out {folder}: {trained.folder} is an ensemble, which has its own held-out predictions. "
+            "Leave --held-out out."
+        )
+    _, families = families_of([trained.config, *(member.config for member in folds.members)])
+    if set(families) != {0} or not all(member.config.data.fold for member in folds.members):
+        raise ModelRefusedError(
+            f"--held-out {folder}: expected runs of `train --fold I/K` with the settings of {trained.folder}. "
+            "Received runs with other settings, or without folds."
+        )
+    if folds.description["data"]["plan"] != trained.description["data"]["plan"]:
+        raise ModelRefusedError(
+            f"--held-out {folder}: its members were trained on another data set than {trained.folder}."
+        )
+    return folds
+
+
+def _cross_validation(folds: Ensemble) -> dict[str, Any]:
+    """What the held-out predictions of the folds say of a network of these settings."""
+    description = folds.description
+    names = ("members", "tta", "correction", "held_out", "result")
+    return {"ensemble_sha256": folds.weights_sha256(), **{n: description[n] for n in names}}
 
 
 def files_of(folder: Path) -> list[dict[str, Any]]:

@@ -130,7 +130,7 @@ def cross_validated_coverage(
         widths[out] = fitted.half_width(sex[out], predicted[out])
     return {
         "n": len(true),
-        "held": metrics.share(np.abs(predicted - true) <= widths),
+        "held": metrics.mean_with_interval(np.abs(predicted - true) <= widths),
         "half_width_months": float(widths.mean()),
     }
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from bone_age_tf.config import LabelOptions
+from bone_age_tf.errors import InputDataError
 from bone_age_tf.image_files import IMAGE_SUFFIXES, SourceFile
 from bone_age_tf.record import MAX_BONE_AGE_MONTHS, Sex
 from bone_age_tf.tables import Table, read_text_table
@@ -26,6 +27,7 @@ AGE_HEADERS = (
     "bone age",
     "bone_age",
 )
+CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
 SEX_HEADERS = ("male", "sex", "female", "gender")
 
 _MALE = {"m", "male", "boy"}
@@ -35,6 +37,7 @@ _TRUE = {"true", "1", "1.0"}
 _FALSE = {"false", "0", "0.0"}
 
 MAX_AGE_IN_YEARS = 21.0
+MAX_CHRONOLOGICAL_AGE_MONTHS = 360.0
 HEADER_ROW = 1
 """Row of a problem that makes the whole table unusable."""
 
@@ -66,6 +69,8 @@ class LabelRow:
     row: int
     group: str = ""
     split: str = ""
+    chronological_age_months: float = math.nan
+    """NaN where it was not asked for or is empty."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +81,7 @@ class LabelTable:
     id_column: str | None
     age_column: str | None
     sex_column: str | None
+    chronological_age_column: str | None
 
     @property
     def name(self) -> str:
@@ -103,6 +109,11 @@ def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
         id_column=_find(table.columns, options.id_column, ID_HEADERS),
         age_column=_find(table.columns, options.age_column, AGE_HEADERS),
         sex_column=_find(table.columns, options.sex_column, SEX_HEADERS),
+        chronological_age_column=_find(
+            table.columns, options.chronological_age_column, CHRONOLOGICAL_AGE_HEADERS
+        )
+        if options.unlabelled
+        else None,
     )
 
 
@@ -124,6 +135,20 @@ def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRo
     if HEADER_ROW in bad_rows:
         rows = []
     return [row for row in rows if row.row not in bad_rows], sorted(problems)
+
+
+def rows_by_id(
+    file: SourceFile, options: LabelOptions
+) -> tuple[dict[str, LabelRow], dict[str, Problem]]:
+    """The valid rows of a table by identifier, and the first problem of each of the others.
+
+    Raises `InputDataError` where the table as a whole cannot be used.
+    """
+    rows, problems = parse_table(read_table(file, options), options)
+    of_the_table = [problem for problem in problems if problem.row == HEADER_ROW]
+    if of_the_table:
+        raise InputDataError(f"The label table cannot be used.\n{summary(of_the_table)}")
+    return {row.id: row for row in rows}, {p.id: p for p in reversed(problems)}
 
 
 def parse_sex(header: str, cell: str) -> Sex | None:
@@ -181,6 +206,13 @@ def _missing_columns(labels: LabelTable, options: LabelOptions) -> Iterator[Prob
         ("identifier", "--id-column", labels.id_column, ID_HEADERS, True),
         ("bone age", "--age-column", labels.age_column, AGE_HEADERS, not options.unlabelled),
         ("sex", "--sex-column", labels.sex_column, SEX_HEADERS, True),
+        (
+            "chronological age",
+            "--chronological-age-column",
+            labels.chronological_age_column,
+            CHRONOLOGICAL_AGE_HEADERS,
+            False,
+        ),
         ("group", "--group-column", options.group_column, (), False),
         ("split", "--split-column", options.split_column, (), False),
     ]
@@ -253,13 +285,16 @@ def _parse_row(
     age = _parse_age(cells[labels.age_column or ""], options) if has_age else math.nan
     if isinstance(age, str):
         faults.append(("bad_age", age))
+    chronological = _parse_chronological_age(cells.get(labels.chronological_age_column or "", ""))
+    if isinstance(chronological, str):
+        faults.append(("bad_chronological_age", chronological))
     split = cells.get(options.split_column or "", "")
     if options.split_column in cells and not split.isidentifier():
         faults.append(("bad_split", f"the split {split!r} is not a name such as train or test"))
-    if faults or sex is None or isinstance(age, str):
+    if faults or sex is None or isinstance(age, str) or isinstance(chronological, str):
         return [Problem(labels.name, number, identifier, "", *fault) for fault in faults]
     group = cells.get(options.group_column or "", "")
-    return LabelRow(identifier, sex, age, labels.name, number, group, split)
+    return LabelRow(identifier, sex, age, labels.name, number, group, split, chronological)
 
 
 def _parse_age(cell: str, options: LabelOptions) -> float | str:
@@ -275,6 +310,17 @@ def _parse_age(cell: str, options: LabelOptions) -> float | str:
     if not 0 <= months <= MAX_BONE_AGE_MONTHS:
         return f"the bone age {cell!r} is outside the range; {expected}"
     return months
+
+
+def _parse_chronological_age(cell: str) -> float | str:
+    """Months, NaN where the cell is empty; or what is wrong."""
+    number = number_in(cell) if cell else math.nan
+    if number is None or number < 0 or number > MAX_CHRONOLOGICAL_AGE_MONTHS:
+        return (
+            f"the chronological age {cell!r} is not usable; expected months between 0 and "
+            f"{MAX_CHRONOLOGICAL_AGE_MONTHS:g}"
+        )
+    return number
 
 
 def number_in(cell: str) -> float | None:

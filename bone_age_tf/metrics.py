@@ -83,12 +83,12 @@ def interval(drawn: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def share(holds: np.ndarray, seed: int = 0) -> dict[str, float | None]:
-    """Share of True among radiographs, bool [n], n at least 1, with its interval."""
+def mean_with_interval(values: np.ndarray, seed: int = 0) -> dict[str, float | None]:
+    """Mean of numbers (or share of True) over radiographs, [n], n at least 1, with its interval."""
     low = high = None
-    if len(holds) >= SMALLEST_SAMPLE:
-        low, high = interval(holds[resamples(len(holds), seed)].mean(-1))
-    return {"value": float(holds.mean()), "low": low, "high": high}
+    if len(values) >= SMALLEST_SAMPLE:
+        low, high = interval(values[resamples(len(values), seed)].mean(-1))
+    return {"value": float(values.mean()), "low": low, "high": high}
 
 
 def summarize_by_sex(errors: np.ndarray, sex: np.ndarray) -> dict[str, dict]:

@@ -16,7 +16,8 @@ from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY, ExportedModel
 from bone_age_tf.image_files import SourceFile, is_safe, radiographs_in
-from bone_age_tf.labels import HEADER_ROW, LabelRow, Problem, parse_table, read_table, summary
+from bone_age_tf.intervals import DEFAULT_COVERAGE
+from bone_age_tf.labels import LabelRow, Problem, rows_by_id
 from bone_age_tf.manifest import (
     MANIFEST,
     sha256_of,
@@ -25,7 +26,8 @@ from bone_age_tf.manifest import (
     written_whole,
 )
 from bone_age_tf.radiograph import Refusal
-from bone_age_tf.record import BONE_AGE_MONTHS
+from bone_age_tf.record import BONE_AGE_MONTHS, sex_from_label
+from bone_age_tf.reference_standards import compare_with_age
 
 BATCH_SIZE = 16
 """Radiographs in one call of the network, and files prepared side by side."""
@@ -38,6 +40,11 @@ COLUMNS = (
     "bone_age_low_months",
     "bone_age_high_months",
     "bone_age_months_true",
+    "chronological_age_months",
+    "difference_months",
+    "sd_score",
+    "verdict",
+    "verdict_probability",
     "status",
     "reason",
     "warning",
@@ -45,6 +52,7 @@ COLUMNS = (
 SEX_LOOKS_WRONG = "sex_looks_wrong"
 SURE_OF_SEX = 0.95
 """Probability of the other sex above which the given one looks wrong; of models with a sex classifier."""
+INFANT = "infant"
 OK = "ok"
 REFUSED = "refused"
 
@@ -61,12 +69,20 @@ class Prediction:
     """Lower end of the interval; None for a refused radiograph and of a model without intervals."""
     bone_age_high_months: float | None
     bone_age_months_true: float | None
+    chronological_age_months: float | None
+    difference_months: float | None
+    """Bone age minus chronological age; this and the next as `reference_standards.py` defines them."""
+    sd_score: float | None
+    verdict: str
+    """Empty, or `delayed`, `average`, `advanced`."""
+    verdict_probability: float | None
     status: str
     """`ok` or `refused`."""
     reason: str
     """Empty, or a reason code with its explanation."""
     warning: str = ""
-    """Empty, or `sex_looks_wrong`. The bone age is that for the given sex all the same."""
+    """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same) and `infant`
+    (too young for a verdict to mean much), with a blank between."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,11 +105,13 @@ def predict(
     sex: str | None = None,
     labels: str | None = None,
     label_options: LabelOptions = LabelOptions(unlabelled=True),  # noqa: B008
+    chronological_age_months: float | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> PredictReport:
     """Predict files, folders and zips; every file is a row of `predictions.csv`.
 
-    The sex comes from the label table, and from `sex` where the table has no row or none is given.
+    Sex and chronological age come from the label table, and from `sex` and `chronological_age_months`
+    where the table has no row or no age.
     Memory does not grow with the number of files.
     """
     start = time.monotonic()
@@ -115,7 +133,8 @@ def predict(
     ):
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(COLUMNS)
-        for row in _predict_rows(exported, files, known, sex):
+        given = _Given(sex, chronological_age_months)
+        for row in _predict_rows(exported, files, known, given):
             writer.writerow(_cells(row))
             lines.write(json.dumps(dataclasses.asdict(row), allow_nan=False) + "\n")
             counts[row.status] += 1
@@ -144,6 +163,14 @@ def predict(
 
 
 @dataclasses.dataclass(frozen=True)
+class _Given:
+    """What holds for every radiograph of which the table does not say it."""
+
+    sex: str | None
+    chronological_age_months: float | None
+
+
+@dataclasses.dataclass(frozen=True)
 class _Labels:
     """Rows of a label table by identifier, and the problems of those that cannot be used."""
 
@@ -153,23 +180,16 @@ class _Labels:
 
 def _read_labels(path: str, options: LabelOptions) -> _Labels:
     options = dataclasses.replace(options, unlabelled=True)
-    table = read_table(SourceFile(Path(path).name, path), options)
-    rows, problems = parse_table(table, options)
-    of_the_table = [problem for problem in problems if problem.row == HEADER_ROW]
-    if of_the_table:
-        raise InputDataError(f"The label table cannot be used.\n{summary(of_the_table)}")
-    return _Labels(
-        {row.id: row for row in rows}, {problem.id: problem for problem in reversed(problems)}
-    )
+    return _Labels(*rows_by_id(SourceFile(Path(path).name, path), options))
 
 
 def _predict_rows(
-    model: ExportedModel, files: Sequence[SourceFile], labels: _Labels, sex: str | None
+    model: ExportedModel, files: Sequence[SourceFile], labels: _Labels, given: _Given
 ) -> Iterator[Prediction]:
     remaining = iter(files)
     with ThreadPoolExecutor() as pool:
         while batch := list(islice(remaining, BATCH_SIZE)):
-            sexes = [_sex_of(file, labels, sex) for file in batch]
+            sexes = [_sex_of(file, labels, given.sex) for file in batch]
             prepared = list(
                 pool.map(
                     lambda file, known: (
@@ -179,7 +199,10 @@ def _predict_rows(
                     sexes,
                 )
             )
-            yield from _rows(model, batch, sexes, prepared, labels)
+            yield from (
+                _compared(row, labels, given, model.coverage)
+                for row in _rows(model, batch, sexes, prepared, labels)
+            )
 
 
 def _rows(
@@ -218,12 +241,46 @@ def _rows(
             bone_age_low_months=_end(low.get(number)),
             bone_age_high_months=_end(high.get(number)),
             bone_age_months_true=None if math.isnan(true) else true,
+            chronological_age_months=None,
+            difference_months=None,
+            sd_score=None,
+            verdict="",
+            verdict_probability=None,
             status=REFUSED if isinstance(outcome, Refusal) else OK,
             reason=f"{outcome.reason}: {outcome.explanation}"
             if isinstance(outcome, Refusal)
             else "",
             warning=warnings.get(number, ""),
         )
+
+
+def _compared(
+    row: Prediction, labels: _Labels, given: _Given, coverage: float | None
+) -> Prediction:
+    """The row beside the chronological age, where there is one."""
+    label = labels.rows.get(row.id)
+    age = label.chronological_age_months if label else math.nan
+    age = given.chronological_age_months if math.isnan(age) else age
+    if age is None or row.bone_age_months is None:
+        return dataclasses.replace(row, chronological_age_months=age)
+    compared = compare_with_age(
+        row.bone_age_months,
+        age,
+        sex_from_label(row.sex),
+        low_months=row.bone_age_low_months,
+        high_months=row.bone_age_high_months,
+        coverage=coverage or DEFAULT_COVERAGE,
+    )
+    warnings = filter(None, [row.warning, INFANT if compared.is_infant else ""])
+    return dataclasses.replace(
+        row,
+        chronological_age_months=age,
+        difference_months=compared.difference_months,
+        sd_score=compared.sd_score,
+        verdict=compared.verdict or "",
+        verdict_probability=compared.verdict_probability,
+        warning=" ".join(warnings),
+    )
 
 
 def _end(months: float | None) -> float | None:
@@ -258,18 +315,12 @@ def _prepare(model: ExportedModel, file: SourceFile) -> np.ndarray | Refusal:
 
 
 def _cells(row: Prediction) -> list[str]:
-    def text(months: float | None) -> str:
-        return "" if months is None else f"{months:.2f}"
+    """The row in the order of `COLUMNS`."""
+    values = (getattr(row, name) for name in COLUMNS)
+    return [_text(value) for value in values]
 
-    return [
-        row.file,
-        row.id,
-        row.sex,
-        text(row.bone_age_months),
-        text(row.bone_age_low_months),
-        text(row.bone_age_high_months),
-        text(row.bone_age_months_true),
-        row.status,
-        row.reason,
-        row.warning,
-    ]
+
+def _text(value: str | float | None) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else f"{value:.2f}"

@@ -111,6 +111,24 @@ def _mae(summary: dict[str, Any] | None) -> str:
     return "" if summary is None else _cell(summary, "mae_months")
 
 
+def stress_table(result: dict[str, Any]) -> str:
+    """What each change does."""
+    rows = [["change", "n", "refused", "MAE shift", "mean change", "largest", "significant %"]]
+    for name, change in result["changes"].items():
+        cells = [str(change["n"]), str(change["refused"])]
+        if change["n"]:
+            cells += [_cell(change, f"{m}_months") for m in ("mae_shift", "mean_change")]
+            cells.append(f"{change['largest_change_months']:.1f}")
+            turned = change["significant_changes"]
+            cells.append("" if turned is None else _cell({"": turned}, "", 100, 0))
+        rows.append([name, *cells, *[""] * (6 - len(cells))])
+    n, refused = (result["radiographs"][name] for name in ("n", "refused_as_they_are"))
+    return (
+        f"{console.table(rows)}\nmonths; {n} radiographs, {refused} refused as they are; MAE of the others "
+        f"{_cell(result, 'mae_months')}\n[ ]: {result['interval']}"
+    )
+
+
 def prediction_table(report: Any) -> str:
     """The first predictions, and how many more there are."""
     rows = [["file", "sex", "months", "years + months", "status"]]

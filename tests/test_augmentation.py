@@ -154,3 +154,49 @@ def test_tf_data_gives_what_eager_gives() -> None:
     np.testing.assert_array_equal(np.concatenate(pictures), eager)
     masked = mask_sex(tf.constant(sex), tf.constant(numbers), 0.5)
     np.testing.assert_array_equal(np.concatenate(shown), masked)
+
+
+def test_every_second_radiograph_is_blurred_by_at_most_a_pixel() -> None:
+    dot = np.full((31, 31, 1), 40, np.uint8)
+    dot[15, 15] = 240
+    pictures = augmented(dot, DRAWS, dataclasses.replace(NOTHING, blur=1.0)).astype(int)
+    heights = pictures[:, 15, 15, 0]
+    assert 0.4 < np.mean(heights == 240) < 0.6
+    assert heights.min() == pytest.approx(40 + 200 * 0.375**2, abs=2)  # (6/16)^2 of the dot stays
+    assert np.abs(pictures.sum(axis=(1, 2, 3)) - dot.astype(int).sum()).max() < 15
+    assert (pictures[:, 12, 12] == 40).all()
+
+
+def test_noise_has_its_spread_and_is_another_each_time() -> None:
+    grey = np.full((64, 64, 1), 128, np.uint8)
+    config = dataclasses.replace(NOTHING, noise=0.1)
+    pictures = augmented(grey, DRAWS, config).astype(float) - 128
+    spread = pictures.std(axis=(1, 2, 3))
+    assert 0.4 < np.mean(spread == 0) < 0.6
+    assert 23 < spread.max() < 27
+    assert spread[spread > 0].mean() == pytest.approx(12.75, rel=0.1)
+    noisy = pictures[spread > 5]
+    assert abs(np.corrcoef(noisy[0].ravel(), noisy[1].ravel())[0, 1]) < 0.1
+    assert np.abs(noisy.mean(axis=(1, 2, 3))).max() < 2
+
+
+def test_background_stays_black() -> None:
+    config = dataclasses.replace(NOTHING, noise=0.5, blur=1.0)
+    for picture in augmented(IMAGE, 20, config):
+        assert (picture[IMAGE == 0] == 0).all()
+
+
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_blur_and_noise_do_not_depend_on_the_batch(size: int) -> None:
+    config = AugmentationConfig(noise=0.2, blur=1.0)
+    images, numbers = np.stack([IMAGE] * 16), draw(16)
+    together = augment(tf.constant(images), tf.constant(numbers), config).numpy()
+    parts = [
+        augment(
+            tf.constant(images[start : start + size]),
+            tf.constant(numbers[start : start + size]),
+            config,
+        ).numpy()
+        for start in range(0, 16, size)
+    ]
+    np.testing.assert_array_equal(together, np.concatenate(parts))

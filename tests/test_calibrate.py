@@ -182,14 +182,21 @@ def test_the_manifest_says_what_was_done(
 
 
 def test_a_split_calibrates_and_the_result_is_better_on_it(
-    exported: Path, local: Path, tmp_path: Path
+    exported: Path, local: Path, tmp_path: Path, write_predictions: WritePredictions
 ) -> None:
-    made = calibrate(
-        model=str(exported), data=str(local), split="train", output=str(tmp_path / "local")
-    )
+    def too_old(row: list[str]) -> list[str]:
+        return [*row[:3], f"{float(row[2]) + 60:.2f}", "ok"]
+
+    spoilt = calibrate(
+        model=str(exported),
+        predictions=str(write_predictions(change=too_old)),
+        output=str(tmp_path / "spoilt"),
+    )["folder"]
+    made = calibrate(model=spoilt, data=str(local), split="train", output=str(tmp_path / "local"))
+    assert made["correction"]["kept"]
     judged = [
         evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "judged"))
-        for m in (exported, made["folder"])
+        for m in (spoilt, made["folder"])
     ]
     mae = [one["overall"]["mae_months"]["value"] for one in judged]
     assert made["result"]["before"]["overall"]["mae_months"]["value"] == pytest.approx(mae[0])

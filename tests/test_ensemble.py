@@ -18,6 +18,7 @@ from bone_age_tf.evaluation import evaluate
 from bone_age_tf.export import export_saved_model
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.intervals import fit_intervals
 from bone_age_tf.lines import fit_line
 from bone_age_tf.runs import Run
 from bone_age_tf.selection import select
@@ -363,3 +364,73 @@ def test_a_changed_folder_is_refused(
         (folder / "members/2/last.weights.h5").unlink()
     with pytest.raises(ModelRefusedError, match="not an ensemble|not the weights"):
         Ensemble.open(folder)
+
+
+@pytest.fixture(scope="module")
+def folds(make_run: MakeRun, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An ensemble of two folds whose correction is kept. Read only."""
+    output = tmp_path_factory.mktemp("folds") / "2"
+    runs = [make_run(f"data.fold={n}/2", seed=n, spread=60) for n in (1, 2)]
+    ensemble(runs, data=str(prepared), output=str(output), tta="warps")
+    return output
+
+
+def test_a_run_is_exported_with_what_its_folds_held_out(
+    folds: Path, make_run: MakeRun, everyone: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    whole = make_run(seed=5)
+    exported = export_saved_model(
+        run=whole, output=str(tmp_path / "model"), held_out=str(folds), epoch="last"
+    )
+    model, opened = ExportedModel.open(exported), Ensemble.open(folds)
+    assert opened.description["correction"]["kept"]
+    network = opened.answering_like(Run.open(whole, "last"))
+    sex = everyone["sex"]
+    expected = network.predict_on_batch({"image": everyone["image"], "sex": sex})
+    received = model.answers_of_prepared(everyone["image"], ["FM"[code] for code in sex])
+    np.testing.assert_allclose(received["bone_age_months"], expected, atol=0.05)
+    fitted = fit_intervals(*_columns(read_predictions(folds)))
+    assert model.manifest["intervals"] == fitted.describe()
+    width = fitted.half_width(sex, received["bone_age_months"])
+    low = np.clip(received["bone_age_months"] - width, 0, 240)
+    np.testing.assert_allclose(received["bone_age_low_months"], low, atol=0.01)
+    section = model.manifest["metrics"]["cross_validation"]
+    assert section["result"] == opened.description["result"]
+    assert section["tta"] == "warps"
+
+
+def _columns(rows: list[dict[str, str]]) -> list[np.ndarray]:
+    """Sex codes, predicted and true months."""
+    sex = np.array(["FM".index(row["sex"]) for row in rows])
+    names = ("bone_age_months", "bone_age_months_true")
+    return [sex, *(np.array([float(row[name]) for row in rows]) for name in names)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "error", "message"),
+    [
+        (["train.learning_rate=0.5"], {}, ModelRefusedError, "with other settings"),
+        ([], {"data": {"plan": "other"}}, ModelRefusedError, "another data set"),
+    ],
+)
+def test_folds_of_something_else_are_refused(
+    settings: list[str],
+    changes: dict[str, Any],
+    error: type[BoneAgeError],
+    message: str,
+    folds: Path,
+    make_run: MakeRun,
+    tmp_path: Path,
+) -> None:
+    whole = make_run(*settings, **changes)
+    with pytest.raises(error, match=message):
+        export_saved_model(run=whole, output=str(tmp_path / "model"), held_out=str(folds))
+    with pytest.raises(UsageError, match="has its own held-out predictions"):
+        export_saved_model(run=str(folds), output=str(tmp_path / "model"), held_out=str(folds))
+    assert not list((tmp_path / "model").glob("*"))
+
+
+def test_an_ensemble_is_exported_with_intervals(folds: Path, tmp_path: Path) -> None:
+    exported = export_saved_model(run=str(folds), output=str(tmp_path / "model"))
+    fitted = fit_intervals(*_columns(read_predictions(folds)))
+    assert ExportedModel.open(exported).manifest["intervals"] == fitted.describe()

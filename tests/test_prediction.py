@@ -20,6 +20,8 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.manifest import FileEntry
 from bone_age_tf.prediction import COLUMNS, PredictReport, predict
+from bone_age_tf.record import Sex
+from bone_age_tf.reference_standards import compare_with_age
 
 Rows = dict[str, dict[str, str]]
 
@@ -229,6 +231,42 @@ def test_named_columns_are_used(hands: Path, predicted: Predicted) -> None:
 def test_a_table_without_a_needed_column_is_refused(hands: Path, predicted: Predicted) -> None:
     with pytest.raises(InputDataError, match="no column for the sex"):
         predicted(hands, labels=table(hands, "id,boneage", "a,60"))
+
+
+def test_chronological_ages_come_from_the_table_or_the_option(
+    hands: Path, predicted: Predicted
+) -> None:
+    labels = table(hands, "id,sex,chronological_age_months", "a,M,100", "b,F,", "c,unknown,20")
+    _, rows = predicted(hands, sex=None, labels=labels, chronological_age_months=230)
+    a, b, c = rows["a.png"], rows["b.jpg"], rows["deeper/c.JPEG"]
+    assert [row["chronological_age_months"] for row in (a, b, c)] == ["100.00", "230.00", "20.00"]
+    for row in (a, b, c):
+        months = float(row["bone_age_months"]) - float(row["chronological_age_months"])
+        assert float(row["difference_months"]) == pytest.approx(months, abs=0.011)
+    compared = compare_with_age(float(a["bone_age_months"]), 100, Sex.M)
+    assert float(a["sd_score"]) == pytest.approx(compared.sd_score, abs=0.006)
+    assert a["verdict"] == compared.verdict
+    assert a["verdict_probability"] == ""  # this model has no intervals
+    assert (b["sd_score"], b["verdict"]) == ("", "")  # a girl above the table's 192 months
+    assert (c["sd_score"], c["verdict"]) == ("", "")  # of unknown sex
+    assert [row["warning"] for row in (a, b, c)] == ["", "", "infant"]
+
+
+def test_without_chronological_ages_nothing_is_said_of_them(
+    hands: Path, predicted: Predicted
+) -> None:
+    _, rows = predicted(hands)
+    for name in ("chronological_age_months", "difference_months", "sd_score", "verdict"):
+        assert {row[name] for row in rows.values()} == {""}
+
+
+def test_a_bad_chronological_age_is_a_row_with_a_reason(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,sex,age", "a,M,ten", "b,F,120", "c,F,900")
+    options = LabelOptions(chronological_age_column="age")
+    report, rows = predicted(hands, labels=labels, label_options=options)
+    assert (report.predicted, report.refused) == (1, 2)
+    assert "the chronological age 'ten' is not usable" in rows["a.png"]["reason"]
+    assert rows["b.jpg"]["chronological_age_months"] == "120.00"
 
 
 def test_infants_in_a_table_of_months_are_predicted(hands: Path, predicted: Predicted) -> None:
