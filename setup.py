@@ -40,13 +40,14 @@ setup(
         "bone_age_tf.data_prep.sources",
     ],
     package_data={
-        "bone_age_tf": ["assets/*"],
+        "bone_age_tf": ["assets/*", "report/templates/*"],
         "bone_age_tf.data_prep.phantom": ["*.csv"],
     },
     install_requires=[
         "click>=8.1",
         "filelock>=3.12",
         "importlib_resources",  # tensorflow-datasets needs it and does not say so
+        "jinja2>=3.1",
         "keras>=3.13.2",
         "matplotlib>=3.8",
         "numpy>=2.0",

@@ -761,6 +761,34 @@ def stress(
     return ModelRefusedError.exit_code
 
 
+@commands.command()
+@click.argument("evaluation", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--stress",
+    type=click.Path(exists=True, file_okay=False),
+    help="Folder of bone-age-tf stress, for its table.",
+)
+@click.option(
+    "--output", required=True, type=click.Path(dir_okay=False), help="HTML file to write."
+)
+@_with_common_options
+def report(*, progress: console.ProgressDisplay, evaluation: str, **options: Any) -> int:
+    """An evaluation as one HTML file: figures, tables, the worst and best radiographs, fingerprints.
+
+    EVALUATION is a folder that evaluate made. The file needs no network and prints on A4.
+
+    \b
+    Examples:
+      bone-age-tf report evaluations/1 --output evaluations/1/report.html
+    """
+    del progress
+    from bone_age_tf.report.evaluation_report import write_evaluation_report
+
+    click.echo(str(write_evaluation_report(evaluation, **options)))
+    log.info(RESEARCH_ONLY)
+    return 0
+
+
 def _refuse_others(flag: str, others: dict[str, Any]) -> None:
     """Refuse options that say nothing in this way of judging."""
     given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]

@@ -1,18 +1,20 @@
 """A model against labels, of a split or fold: `evaluation.json`, `predictions.csv`, `run.json`."""
 
 import logging
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from bone_age_tf import record
 from bone_age_tf.ensembles import is_trained, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.exported_model import BONE_AGE_HIGH, BONE_AGE_LOW, ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.judged import INTERVAL, Judged, sex_tables, tables, write_predictions
+from bone_age_tf.judged import INTERVAL, Judged, best, sex_tables, tables, worst, write_predictions
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.record import SEX_NAMES, Sex
 from bone_age_tf.record_files import Records
@@ -23,12 +25,14 @@ log = logging.getLogger(__name__)
 
 FOLD_SPLIT = "fold"
 """Name, instead of a split's, of the fold that a run did not learn from."""
-EVALUATION_SCHEMA = "bone-age-tf/evaluation/1"
+EVALUATION_SCHEMA = "bone-age-tf/evaluation/2"
 BATCH_SIZE = 16
 
-AnswersOf = Callable[[np.ndarray, np.ndarray], np.ndarray]
+PICTURES = "pictures"
+
+AnswersOf = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 """Prepared radiographs uint8 [N, height, width, 1] and sex int32 [N] -> months (or, of a sex
-classifier, the probability of a boy) [N]."""
+classifier, the probability of a boy) [N]; of a model with intervals their ends, too, [N] each."""
 
 
 def evaluate(
@@ -56,7 +60,9 @@ def evaluate(
         radiographs.require_labels(split)
         records = radiographs.records(split)
     answers_of, target, identity, learnt = _load(model, epoch, radiographs)
-    _warn_of_learnt(model, learnt, radiographs.manifest.plan, split)
+    is_learnt = has_learnt_from(learnt, radiographs.manifest.plan, split)
+    if is_learnt:
+        _warn_of_learnt(model, learnt, split)
     if target == "sex":
         records = _of_known_sex(records, split)
     notify = on_progress or (lambda stage, done, total: None)
@@ -67,12 +73,15 @@ def evaluate(
         "target": target,
         "data": {"plan": radiographs.manifest.plan, "split": split},
         "fingerprint": radiographs.manifest.fingerprint,
+        "has_learnt_from_split": is_learnt,
         "interval": INTERVAL,
         **(sex_tables(judged) if target == "sex" else tables(judged)),
     }
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder, judged, target)
+    if target != "sex":
+        _draw(folder / PICTURES, judged, radiographs, records, result)
     write_json(folder / "evaluation.json", result)
     settings = {"model": Path(model).name, "data": Path(data).name, "split": split}
     write_json(folder / "run.json", {"command": "evaluate", **settings, "versions": versions()})
@@ -102,19 +111,16 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     return validation
 
 
-def _warn_of_learnt(model: str, data: Mapping[str, Any], plan: str, split: str) -> None:
-    """Warn where a model has learnt from what it is judged on; `data` is what it says of its own."""
-    if has_learnt_from(data, plan, split):
-        fold = data.get("fold")
-        advice = (
-            f" Say --split {FOLD_SPLIT} for the radiographs that a run has not seen."
-            if fold
-            else ""
-        )
-        log.warning(
-            f"{model} was trained {f'with --fold {fold}' if fold else 'on this split'}: it has learnt from "
-            f"most or all of the split {split!r}, so the errors are too small.{advice}"
-        )
+def _warn_of_learnt(model: str, data: Mapping[str, Any], split: str) -> None:
+    """Warn that a model has learnt from what it is judged on; `data` is what it says of its own."""
+    fold = data.get("fold")
+    advice = (
+        f" Say --split {FOLD_SPLIT} for the radiographs that a run has not seen." if fold else ""
+    )
+    log.warning(
+        f"{model} was trained {f'with --fold {fold}' if fold else 'on this split'}: it has learnt from "
+        f"most or all of the split {split!r}, so the errors are too small.{advice}"
+    )
 
 
 def _of_known_sex(records: Records, split: str) -> Records:
@@ -136,9 +142,9 @@ def _load(
         _require_same_preprocessing(model, run.fingerprint, radiographs)
         network = run.load_model()
 
-        def answers_of_run(images: np.ndarray, sex: np.ndarray) -> np.ndarray:
+        def answers_of_run(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
             inputs = {record.IMAGE: images, record.SEX: sex}
-            return network.predict_on_batch(inputs)
+            return [network.predict_on_batch(inputs)]
 
         kind = "run" if isinstance(run, Run) else "ensemble"
         identity = {"kind": kind, "weights_sha256": run.weights_sha256()}
@@ -152,8 +158,13 @@ def _load(
     exported = ExportedModel.open(model)
     _require_same_preprocessing(model, exported.fingerprint, radiographs)
 
-    def months_of_export(images: np.ndarray, sex: np.ndarray) -> np.ndarray:
-        return exported.months_of_prepared(images, [SEX_NAMES[code] for code in sex])
+    names = [record.BONE_AGE_MONTHS]
+    if exported.coverage is not None:
+        names += [BONE_AGE_LOW, BONE_AGE_HIGH]
+
+    def months_of_export(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
+        answers = exported.answers_of_prepared(images, [SEX_NAMES[code] for code in sex])
+        return [answers[name] for name in names]
 
     identity = {
         "kind": "export",
@@ -187,8 +198,30 @@ def _judge(
     notify("evaluate", 0, total)
     for batch in radiographs.examples_of(records).batch(BATCH_SIZE).as_numpy_iterator():
         answers = answers_of(batch[record.IMAGE], batch[record.SEX])
-        columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], answers))
+        columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], *answers))
         ids += [identifier.decode() for identifier in batch[record.ID]]
         notify("evaluate", len(ids), total)
-    sex, true, answers = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Judged(ids, sex, true.astype(np.float64), answers.astype(np.float64))
+    sex, *numbers = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Judged(ids, sex, *(column.astype(np.float64) for column in numbers))
+
+
+def _draw(
+    folder: Path,
+    judged: Judged,
+    radiographs: PreparedRadiographs,
+    records: Records,
+    result: dict[str, Any],
+) -> None:
+    """Write the prepared radiographs of the worst and the best, and name them in the result."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    is_shown = np.isin(np.arange(len(judged)), [*worst(judged), *best(judged)])
+    pictures = {
+        example[record.ID].decode(): example[record.IMAGE]
+        for example in radiographs.examples_of(records.chosen(is_shown)).as_numpy_iterator()
+    }
+    for kind in ("worst", "best"):
+        for number, entry in enumerate(result[kind], start=1):
+            name = f"{kind}-{number:02d}.png"
+            cv2.imwrite(str(folder / name), pictures[entry["id"]])
+            entry["picture"] = f"{PICTURES}/{name}"

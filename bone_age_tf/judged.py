@@ -1,7 +1,8 @@
 """Predictions beside labels, whoever made them, and the tables of their errors.
 
 `predictions.csv` has the columns `id`, `sex`, `bone_age_months_true` and `bone_age_months` (of a sex
-classifier: `boy_probability`).
+classifier: `boy_probability`); of a model with intervals `bone_age_low_months` and
+`bone_age_high_months` as well.
 """
 
 import csv
@@ -14,7 +15,7 @@ import numpy as np
 
 from bone_age_tf import metrics, record
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.exported_model import BOY_PROBABILITY
+from bone_age_tf.exported_model import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY
 from bone_age_tf.manifest import written_whole
 from bone_age_tf.record import Sex, sex_from_label
 
@@ -36,6 +37,9 @@ class Judged:
     true_months: np.ndarray
     answers: np.ndarray
     """Months, or the probability of a boy."""
+    low_months: np.ndarray | None = None
+    """Ends of the intervals; None: there are none."""
+    high_months: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,7 +58,15 @@ class Judged:
         """Those of these rows (a mask, or numbers)."""
         rows = np.arange(len(self))[rows]
         ids = [self.ids[int(row)] for row in rows]
-        return Judged(ids, self.sex[rows], self.true_months[rows], self.answers[rows])
+        ends = (None if end is None else end[rows] for end in (self.low_months, self.high_months))
+        return Judged(ids, self.sex[rows], self.true_months[rows], self.answers[rows], *ends)
+
+    @property
+    def is_held(self) -> np.ndarray | None:
+        """Whether the interval holds the label, bool [n]."""
+        if self.low_months is None or self.high_months is None:
+            return None
+        return (self.low_months <= self.true_months) & (self.true_months <= self.high_months)
 
 
 def tables(judged: Judged) -> dict[str, Any]:
@@ -79,21 +91,52 @@ def tables(judged: Judged) -> dict[str, Any]:
         "by_sex_and_age_band": metrics.by_group(errors, both),
         "by_stage": metrics.by_group(errors[known], stages[known]),
         "agreement": metrics.agreement(judged.answers, judged.true_months),
-        "worst": [
-            {
-                "id": judged.ids[row],
-                "sex": Sex(judged.sex[row]).label,
-                TRUE_MONTHS: float(judged.true_months[row]),
-                record.BONE_AGE_MONTHS: float(judged.answers[row]),
-            }
-            for row in map(int, worst(judged))
-        ],
+        "intervals": _coverage(sorted_by_age, sexes, bands),
+        "worst": [_listed(judged, row) for row in worst(judged)],
+        "best": [_listed(judged, row) for row in best(judged)],
     }
 
 
-def worst(judged: Judged, count: int = 20) -> np.ndarray:
+def _coverage(judged: Judged, sexes: np.ndarray, bands: np.ndarray) -> dict[str, Any] | None:
+    """How often the intervals hold the label, overall, by sex and by age band; None: there are none."""
+    if judged.is_held is None or judged.low_months is None or judged.high_months is None:
+        return None
+    held, width = judged.is_held, judged.high_months - judged.low_months
+
+    def summary(rows: np.ndarray) -> dict[str, Any]:
+        return {
+            "n": int(rows.sum()),
+            "held": metrics.mean_with_interval(held[rows]),
+            "mean_width_months": float(width[rows].mean()),
+        }
+
+    return {
+        "overall": summary(np.full(len(judged), True)),
+        "by_sex": {str(name): summary(sexes == name) for name in dict.fromkeys(sexes.tolist())},
+        "by_age_band": {
+            str(name): summary(bands == name) for name in dict.fromkeys(bands.tolist())
+        },
+    }
+
+
+def _listed(judged: Judged, row: int) -> dict[str, Any]:
+    return {
+        "id": judged.ids[row],
+        "sex": Sex(judged.sex[row]).label,
+        TRUE_MONTHS: float(judged.true_months[row]),
+        record.BONE_AGE_MONTHS: float(judged.answers[row]),
+    }
+
+
+def worst(judged: Judged, count: int = 20) -> list[int]:
     """Rows with the largest errors, the largest first."""
-    return np.argsort(-np.abs(judged.errors), kind="stable")[:count]
+    return np.argsort(-np.abs(judged.errors), kind="stable")[:count].tolist()
+
+
+def best(judged: Judged, count: int = 8) -> list[int]:
+    """Rows with the smallest errors, the smallest first; none that is among the worst."""
+    others = np.argsort(np.abs(judged.errors), kind="stable")[: max(0, len(judged) - 20)]
+    return others[:count].tolist()
 
 
 def sex_tables(judged: Judged) -> dict[str, Any]:
@@ -120,11 +163,15 @@ def write_predictions(folder: Path, judged: Judged, target: str) -> None:
     answer, digits = (BOY_PROBABILITY, 6) if target == "sex" else (record.BONE_AGE_MONTHS, 2)
     with written_whole(folder / PREDICTIONS) as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow([record.ID, record.SEX, TRUE_MONTHS, answer])
-        for identifier, sex, true, value in zip(
-            judged.ids, judged.sex, judged.true_months, judged.answers, strict=True
+        has_ends = judged.low_months is not None and judged.high_months is not None
+        ends = [judged.low_months, judged.high_months] if has_ends else []
+        names = [BONE_AGE_LOW, BONE_AGE_HIGH] if has_ends else []
+        writer.writerow([record.ID, record.SEX, TRUE_MONTHS, answer, *names])
+        for identifier, sex, true, *values in zip(
+            judged.ids, judged.sex, judged.true_months, judged.answers, *ends, strict=True
         ):
-            writer.writerow([identifier, Sex(sex).label, f"{true:g}", f"{value:.{digits}f}"])
+            numbers = [f"{value:.{digits}f}" for value in values]
+            writer.writerow([identifier, Sex(sex).label, f"{true:g}", *numbers])
 
 
 def read_predictions(folder: str | Path) -> Judged:
@@ -138,7 +185,9 @@ def read_predictions(folder: str | Path) -> Judged:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
-                numbers = [float(row[name]) for name in (TRUE_MONTHS, record.BONE_AGE_MONTHS)]
+                names = [TRUE_MONTHS, record.BONE_AGE_MONTHS]
+                names += [name for name in (BONE_AGE_LOW, BONE_AGE_HIGH) if name in row]
+                numbers = [float(row[name]) for name in names]
                 columns.append((row[record.ID], sex_from_label(row[record.SEX]), *numbers))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputDataError(

@@ -76,6 +76,7 @@ def evaluate_tables(
             "data": {"labels_sha256": sha256_of(Path(labels)), "split": Path(labels).name},
             "fingerprint": None,
             "left_out": left_out,
+            "has_learnt_from_split": None,
             "interval": INTERVAL,
             **tables(judged[column]),
         }

@@ -29,6 +29,8 @@ COMMANDS = [
     "export",
     "ensemble",
     "calibrate",
+    "stress",
+    "report",
     "predict",
 ]
 

@@ -47,7 +47,7 @@ def changed_data(prepared: Path, folder: Path, **changes: object) -> Path:
 
 def test_files_are_written(of_run: Path) -> None:
     names = {path.name for path in of_run.iterdir()}
-    assert names == {"evaluation.json", "predictions.csv", "run.json"}
+    assert names == {"evaluation.json", "predictions.csv", "run.json", "pictures"}
 
 
 def test_the_result_is_the_file(run: Path, prepared: Path, tmp_path: Path, of_run: Path) -> None:

@@ -1,6 +1,5 @@
 import csv
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -112,15 +111,11 @@ def test_bad_tables_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(
-    "BONE_AGE_REAL_DATA" not in os.environ, reason="BONE_AGE_REAL_DATA names no folder"
-)
-def test_published_predictions_have_their_published_errors(tmp_path: Path) -> None:
+def test_published_predictions_have_their_published_errors(real_data: Path, tmp_path: Path) -> None:
     """Two networks of one author on the challenge's 200 test radiographs: 4.46 and 5.00 months."""
-    real = Path(os.environ["BONE_AGE_REAL_DATA"])
     judged = evaluate_tables(
-        predictions=str(real / "rsna_test_published_predictions.csv"),
-        labels=str(real / "rsna_test_truth.csv"),
+        predictions=str(real_data / "rsna_test_published_predictions.csv"),
+        labels=str(real_data / "rsna_test_truth.csv"),
         output=str(tmp_path),
     )
     found = {

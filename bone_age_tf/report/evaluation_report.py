@@ -1,0 +1,97 @@
+"""An evaluation folder -> one page."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from bone_age_tf import metrics
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.evaluation import EVALUATION_SCHEMA
+from bone_age_tf.judged import read_predictions
+from bone_age_tf.report import figures
+from bone_age_tf.report.page import embedded, write_page
+from bone_age_tf.stress import CHANGES, STRESS_SCHEMA
+
+SEXES = {"F": "girls", "M": "boys", "unknown": "sex unknown"}
+
+
+def write_evaluation_report(evaluation: str, output: str, *, stress: str | None = None) -> Path:
+    """Write `output` from the folder that `evaluate` made, and that of `stress`, if given.
+
+    Raises `InputDataError` where a folder is something else, or of a sex classifier.
+    """
+    folder = Path(evaluation)
+    result = _read(folder / "evaluation.json", EVALUATION_SCHEMA)
+    if result["target"] != "bone_age":
+        raise InputDataError(
+            f"{folder} judges the {result['target']}. Expected an evaluation of a model of the bone age."
+        )
+    judged = read_predictions(folder)
+    stressed = None if stress is None else _read(Path(stress) / "stress.json", STRESS_SCHEMA)
+    for entry in (*result["worst"], *result["best"]):
+        picture = folder / entry.get("picture", "")
+        entry["source"] = embedded(picture) if picture.is_file() else None
+    path = Path(output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_page(
+        path,
+        "evaluation.html",
+        r=result,
+        name=_name(folder, result),
+        sexes=SEXES,
+        bands=list(metrics.AGE_BANDS),
+        stages=list(metrics.STAGES),
+        interval=_interval,
+        coverage=_coverage_rows(result),
+        stress=stressed,
+        changes=[] if stressed is None else [(name, stressed["changes"][name]) for name in CHANGES],
+        figures={
+            "scatter": Markup(figures.true_and_predicted(judged)),
+            "bland_altman": Markup(figures.bland_altman(judged)),
+            "error_by_age": Markup(figures.error_by_age(result)),
+            "within": Markup(figures.within(judged)),
+        },
+    )
+    return path
+
+
+def _read(path: Path, schema: str) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["schema"] != schema:
+            raise ValueError(f"schema {values['schema']!r}, expected {schema!r}")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputDataError(
+            f"{path}: expected what `bone-age-tf` wrote there ({type(error).__name__}: {error})."
+        ) from error
+    return values
+
+
+def _name(folder: Path, result: dict[str, Any]) -> str:
+    """What people call the model: its folder's name, or the column of predictions."""
+    if "column" in result["model"]:
+        return str(result["model"]["column"])
+    try:
+        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["model"])
+    except (OSError, ValueError, KeyError):
+        return folder.name
+
+
+def _interval(summary: dict[str, Any], factor: float = 1.0, digits: int = 2) -> str:
+    """The brackets alone; empty where there are none."""
+    if summary["low"] is None:
+        return ""
+    low, high = (f"{summary[name] * factor:.{digits}f}" for name in ("low", "high"))
+    return f"[{low}, {high}]".replace("-", "\N{MINUS SIGN}")
+
+
+def _coverage_rows(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    intervals = result.get("intervals")
+    if not intervals:
+        return []
+    names = {**SEXES, **{band: band for band in metrics.AGE_BANDS}}
+    groups = intervals["by_sex"] | intervals["by_age_band"]
+    rows = [(word, groups[name]) for name, word in names.items() if name in groups]
+    return [("all", intervals["overall"]), *rows]

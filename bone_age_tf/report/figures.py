@@ -1,0 +1,197 @@
+"""The figures of an evaluation, as SVG that stands in a page by itself.
+
+Text is drawn as outlines, so that a figure looks the same everywhere. Points are drawn as pixels where
+they are many, so that a page stays small.
+"""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bone_age_tf import metrics
+from bone_age_tf.judged import Judged
+from bone_age_tf.record import Sex
+
+INK, QUIET, GRID = "#1f2933", "#66737f", "#e3e8ec"
+COLOURS = {Sex.F: "#c2456b", Sex.M: "#1d7a8c", Sex.UNKNOWN: "#8d8d8d"}
+NAMES = {Sex.F: "girls", Sex.M: "boys", Sex.UNKNOWN: "sex unknown"}
+TALL, FLAT = (4.6, 4.2), (4.6, 3.1)
+"""Inches. All are equally wide, so that they are scaled alike."""
+MANY_POINTS = 400
+STYLE = {
+    "svg.fonttype": "path",
+    "svg.hashsalt": "bone-age-tf",
+    "font.size": 9,
+    "axes.edgecolor": QUIET,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
+    "text.color": INK,
+}
+
+
+def true_and_predicted(judged: Judged) -> str:
+    """Predicted against true bone age, in years, with the least-squares line."""
+
+    def draw(axes: Axes) -> None:
+        edge = np.array([0.0, 20.0])
+        axes.fill_between(edge, edge - 1, edge + 1, color="#f0f3f5", lw=0, zorder=0)
+        axes.plot(edge, edge, color=QUIET, lw=0.9, zorder=1)
+        _points(axes, judged, judged.true_months / 12, judged.answers / 12)
+        if np.ptp(judged.true_months) > 1:
+            slope, intercept = np.polyfit(judged.true_months, judged.answers, 1)
+            axes.plot(edge, slope * edge + intercept / 12, color=INK, lw=1, ls=(0, (4, 3)))
+        axes.set(xlim=(0, 20), ylim=(0, 20), aspect="equal")
+        axes.set_xticks(range(0, 21, 4))
+        axes.set_yticks(range(0, 21, 4))
+        axes.set(xlabel="true bone age, years", ylabel="predicted, years")
+        _legend(axes, judged)
+
+    return _svg(draw, TALL)
+
+
+def bland_altman(judged: Judged) -> str:
+    """Error against the mean of true and predicted bone age, with bias and limits of agreement."""
+
+    def draw(axes: Axes) -> None:
+        middle = (judged.true_months + judged.answers) / 24
+        _points(axes, judged, middle, judged.errors)
+        summary = metrics.summarize(judged.errors)
+        for name, word in (
+            ("agreement_high_months", "+1.96 SD"),
+            ("bias_months", "bias"),
+            ("agreement_low_months", "\N{MINUS SIGN}1.96 SD"),
+        ):
+            value = _value(summary, name)
+            axes.axhline(value, color=INK, lw=0.9, ls="-" if name == "bias_months" else (0, (4, 3)))
+            axes.annotate(
+                f"{word}\n{_signed(value)}",
+                (1.01, value),
+                xycoords=("axes fraction", "data"),
+                va="center",
+                fontsize=8,
+            )
+        limit = max(30.0, float(np.abs(judged.errors).max()) * 1.08)
+        axes.set(xlim=(0, 20), ylim=(-limit, limit))
+        axes.set_xticks(range(0, 21, 4))
+        axes.set(
+            xlabel="mean of true and predicted, years",
+            ylabel="predicted \N{MINUS SIGN} true, months",
+        )
+
+    return _svg(draw, TALL)
+
+
+def error_by_age(result: dict[str, Any]) -> str:
+    """MAE with its interval by band of the true bone age, for girls and boys."""
+    bands = list(metrics.AGE_BANDS)
+    groups = result["by_sex_and_age_band"]
+
+    def draw(axes: Axes) -> None:
+        highest = 0.0
+        for sex in Sex:
+            shift = {Sex.F: -0.15, Sex.M: 0.15, Sex.UNKNOWN: 0.0}[sex]
+            for place, band in enumerate(bands):
+                summary = groups.get(f"{sex.label}, {band}")
+                if summary is None:
+                    continue
+                mae = summary["mae_months"]
+                if mae["low"] is not None:
+                    ends = [mae["low"], mae["high"]]
+                    axes.plot([place + shift] * 2, ends, color=COLOURS[sex], lw=2, alpha=0.45)
+                axes.plot(place + shift, mae["value"], "o", color=COLOURS[sex], ms=5)
+                axes.annotate(
+                    f"{summary['n']}",
+                    (place + shift, 0),
+                    xytext=(0, 3),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=7,
+                    color=COLOURS[sex],
+                )
+                highest = max(highest, mae["value"], mae["high"] or 0)
+        overall = _value(result["overall"], "mae_months")
+        axes.axhline(overall, color=INK, lw=0.9, ls=(0, (4, 3)))
+        axes.set_xticks(range(len(bands)), [band.replace(" years", "") for band in bands])
+        axes.set(xlim=(-0.5, len(bands) - 0.5), ylim=(0, highest * 1.1 + 1))
+        axes.set(xlabel="true bone age, years (below: number of radiographs)", ylabel="MAE, months")
+
+    return _svg(draw, FLAT)
+
+
+def within(judged: Judged) -> str:
+    """Share of radiographs whose error is at most so many months."""
+
+    def draw(axes: Axes) -> None:
+        errors = np.sort(np.abs(judged.errors))
+        share = np.arange(1, len(errors) + 1) / len(errors) * 100
+        end = max(36.0, float(errors[-1]))
+        axes.step([0, *errors, end], [0, *share, 100], where="post", color=INK, lw=1.3)
+        for months in (6, 12, 24):
+            held = float((errors <= months).mean() * 100)
+            axes.plot([months, months, 0], [0, held, held], color=GRID, lw=1, zorder=0)
+            axes.annotate(
+                f"{held:.0f} %",
+                (months, held),
+                xytext=(4, -10),
+                textcoords="offset points",
+                fontsize=8,
+            )
+        axes.set(xlim=(0, min(end, 60)), ylim=(0, 101))
+        axes.set_xticks(range(0, int(min(end, 60)) + 1, 6))
+        axes.set(xlabel="absolute error of at most, months", ylabel="radiographs, %")
+
+    return _svg(draw, FLAT)
+
+
+def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
+    """A figure of `size` inches, as an `<svg>` element that fits the width that it gets."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=size, dpi=150, layout="constrained")
+        axes = figure.add_subplot()
+        axes.grid(color=GRID, lw=0.6)
+        axes.set_axisbelow(True)
+        draw(axes)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
+    text = stream.getvalue()
+    return text[text.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
+
+
+def _points(axes: Axes, judged: Judged, x: np.ndarray, y: np.ndarray) -> None:
+    many = len(judged) > MANY_POINTS
+    for sex in Sex:
+        rows = judged.sex == sex
+        if rows.any():
+            axes.scatter(
+                x[rows],
+                y[rows],
+                s=6 if many else 13,
+                color=COLOURS[sex],
+                alpha=0.45 if many else 0.65,
+                lw=0,
+                label=f"{NAMES[sex]} ({rows.sum()})",
+                rasterized=many,
+                zorder=3,
+            )
+
+
+def _legend(axes: Axes, judged: Judged) -> None:
+    if len(judged):
+        axes.legend(loc="upper left", frameon=False, handletextpad=0.1, fontsize=8)
+
+
+def _value(summary: dict[str, Any], name: str) -> float:
+    return float(summary[name]["value"])
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,69 @@
+"""From a template and its values to one HTML file that holds all it shows."""
+
+import base64
+import functools
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bone_age_tf import __version__
+from bone_age_tf.manifest import written_whole
+
+TEMPLATES = Path(__file__).parent / "templates"
+RESEARCH_ONLY = "For research and education. Not a medical device."
+
+
+def write_page(path: Path, template: str, **values: Any) -> None:
+    """Render a template of `report/templates` into a file, whole or not at all."""
+    text = (
+        _environment()
+        .get_template(template)
+        .render(version=__version__, research_only=RESEARCH_ONLY, **values)
+    )
+    with written_whole(path) as stream:
+        stream.write(text)
+
+
+def embedded(path: Path) -> str:
+    """A PNG file as the address of an `<img>`."""
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["years"] = years
+    environment.filters["estimate"] = estimate
+    environment.filters["signed"] = signed
+    return environment
+
+
+def years(months: float) -> str:
+    """Months as years and months: `10 y 3 m`."""
+    whole, rest = divmod(round(months), 12)
+    return f"{whole} y {rest} m"
+
+
+def signed(number: float, digits: int = 1) -> str:
+    """With its sign: `+1.2`, `−0.4`."""
+    return f"{number:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def estimate(summary: dict[str, Any] | None, digits: int = 2, factor: float = 1.0) -> str:
+    """A number with its interval: `8.76 [7.72, 9.84]`; a dash where there is none."""
+    if summary is None or summary["value"] is None:
+        return "\N{EN DASH}"
+    value, low, high = (
+        None if summary[name] is None else summary[name] * factor
+        for name in ("value", "low", "high")
+    )
+    shown = f"{value:.{digits}f}"
+    text = shown if low is None else f"{shown} [{low:.{digits}f}, {high:.{digits}f}]"
+    return text.replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,190 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.evaluation import EVALUATION_SCHEMA, evaluate
+from bone_age_tf.judged import Judged, tables, write_predictions
+from bone_age_tf.manifest import write_json
+from bone_age_tf.report.evaluation_report import write_evaluation_report
+from bone_age_tf.report.page import estimate, signed, years
+from bone_age_tf.stress import CHANGES, STRESS_SCHEMA
+
+
+class Page(HTMLParser):
+    """Elements and text of a page; fails where elements are not closed in order."""
+
+    VOID = frozenset(["meta", "img", "br", "link", "hr", "input"])
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> Path:
+    """An evaluation folder of so many drawn numbers, with pictures and intervals."""
+    random = np.random.default_rng(count)
+    true = random.uniform(3, 225, count).round()
+    answers = np.clip(true + random.normal(0, 9, count), 0, 240)
+    judged = Judged(
+        [f"{identifier}{n}" for n in range(count)],
+        random.integers(0, 3, count),
+        true,
+        answers,
+        np.clip(answers - 15, 0, 240),
+        np.clip(answers + 15, 0, 240),
+    )
+    (folder / "pictures").mkdir(parents=True)
+    result = {
+        "schema": EVALUATION_SCHEMA,
+        "model": {"kind": "run", "weights_sha256": "0" * 64, "epoch": "best"},
+        "target": "bone_age",
+        "data": {"plan": "1" * 64, "split": "test"},
+        "fingerprint": "2" * 64,
+        "has_learnt_from_split": False,
+        "interval": "95% bootstrap",
+        **tables(judged),
+    }
+    for kind in ("worst", "best"):
+        for number, entry in enumerate(result[kind]):
+            entry["picture"] = f"pictures/{kind}-{number}.png"
+            cv2.imwrite(str(folder / entry["picture"]), np.full((13, 10), 90, np.uint8))
+    write_predictions(folder, judged, "bone_age")
+    write_json(folder / "evaluation.json", result)
+    write_json(folder / "run.json", {"command": "evaluate", "model": "1"})
+    return folder
+
+
+def read(path: Path) -> Page:
+    return Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 40, 2000])
+def test_a_page_holds_all_it_shows(count: int, tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "evaluation", count)
+    path = write_evaluation_report(str(folder), str(tmp_path / "deep/report.html"))
+    text = path.read_text(encoding="utf-8")
+    page = Page(text)
+    assert len(page.named("svg")) == 4
+    shown = min(count, 20) + min(8, max(0, count - 20))
+    sources = [image["src"] or "" for image in page.named("img") if "alt" in image]
+    assert len(sources) == shown
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    addresses = re.findall(r"""(?:src|href)=["']?([^"'\s>]+)|url\(([^)]+)\)""", text)
+    for address in filter(None, (part for pair in addresses for part in pair)):
+        assert address.startswith(("data:", "#")), address  # nothing comes from elsewhere
+    assert page.named("script") == page.named("link") == []
+    assert len(text) < 3_000_000
+    assert page.text.count("Not a medical device") == 1
+    assert ("Only" in page.text) == (count < 100)
+
+
+def test_the_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "evaluation", 300)
+    page = read(write_evaluation_report(str(folder), str(tmp_path / "report.html")))
+    result = json.loads((folder / "evaluation.json").read_text())
+    assert estimate(result["overall"]["mae_months"]) in page.text
+    for name in ("by_sex", "by_age_band", "by_stage"):
+        for summary in result[name].values():
+            assert estimate(summary["rmse_months"]) in page.text
+    held = result["intervals"]["by_age_band"]["8-12 years"]
+    assert estimate(held["held"], 0, 100) in page.text
+    bands = [
+        page.text.index(band) for band in ("0-4 years", "4-8 years", "8-12 years", "12-16 years")
+    ]
+    assert bands == sorted(bands)
+    for entry in result["worst"]:
+        assert entry["id"] in page.text
+        assert years(entry["bone_age_months"]) in page.text
+
+
+def test_names_are_text_not_html(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "evaluation", 3, identifier="<script>alert(1)</script>")
+    page = read(write_evaluation_report(str(folder), str(tmp_path / "report.html")))
+    assert page.named("script") == []
+    assert "<script>alert(1)</script>0" in page.text
+
+
+def test_an_evaluation_of_a_run_becomes_a_page(run: Path, prepared: Path, tmp_path: Path) -> None:
+    evaluate(model=str(run), data=str(prepared), split="train", output=str(tmp_path / "judged"))
+    page = read(write_evaluation_report(str(tmp_path / "judged"), str(tmp_path / "r.html")))
+    assert len(page.named("img")) >= 20
+    assert "has learnt from most or all of these radiographs" in page.text
+
+
+def test_stress_is_shown_from_the_weakest_on(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "evaluation", 30)
+    number = {"value": 0.5, "low": -1.0, "high": 2.0}
+    change = {
+        "n": 9,
+        "refused": 1,
+        "mae_shift_months": number,
+        "mean_change_months": number,
+        "largest_change_months": 7.0,
+        "significant_changes": None,
+    }
+    (tmp_path / "stress").mkdir()
+    written = {
+        "schema": STRESS_SCHEMA,
+        "radiographs": {"n": 10, "refused_as_they_are": 0},
+        "mae_months": number,
+        "changes": dict.fromkeys(CHANGES, change),
+    }
+    write_json(tmp_path / "stress/stress.json", written)
+    output = str(tmp_path / "r.html")
+    page = read(write_evaluation_report(str(folder), output, stress=str(tmp_path / "stress")))
+    places = [page.text.index(f"{name}") for name in ("blur 1 px", "blur 2 px", "blur 4 px")]
+    assert places == sorted(places)
+    assert page.text.count("0.50 [\N{MINUS SIGN}1.00, 2.00]") >= 2 * len(CHANGES)
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "evaluation", 5)
+    with pytest.raises(InputDataError, match=r"stress\.json: expected"):
+        write_evaluation_report(str(folder), str(tmp_path / "r.html"), stress=str(folder))
+    values = json.loads((folder / "evaluation.json").read_text())
+    write_json(folder / "evaluation.json", values | {"target": "sex"})
+    with pytest.raises(InputDataError, match="judges the sex"):
+        write_evaluation_report(str(folder), str(tmp_path / "r.html"))
+    write_json(folder / "evaluation.json", values | {"schema": "bone-age-tf/evaluation/1"})
+    with pytest.raises(InputDataError, match="expected 'bone-age-tf/evaluation/2'"):
+        write_evaluation_report(str(folder), str(tmp_path / "r.html"))
+    assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("months", "text"), [(0, "0 y 0 m"), (11.6, "1 y 0 m"), (123, "10 y 3 m"), (239.4, "19 y 11 m")]
+)
+def test_months_are_told_as_years(months: float, text: str) -> None:
+    assert years(months) == text
+
+
+def test_signs_are_typographic() -> None:
+    assert (signed(1.25), signed(-0.4)) == ("+1.2", "\N{MINUS SIGN}0.4")
+    assert estimate({"value": None, "low": None, "high": None}) == "\N{EN DASH}"
