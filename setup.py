@@ -22,6 +22,7 @@ DEVELOPMENT = [
     "pyyaml",
     "ruff",
     "scikit-learn",
+    "tf-keras-vis",
 ]
 
 setup(

@@ -789,6 +789,51 @@ def report(*, progress: console.ProgressDisplay, evaluation: str, **options: Any
     return 0
 
 
+@commands.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
+@_exported_model
+@click.option(
+    "--sex",
+    type=click.Choice(["F", "M", "unknown"]),
+    help="Sex of every file without a row in --labels.",
+)
+@click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Table with identifier and sex, joined by the file's stem.",
+)
+@click.option("--id-column", help="Column of the identifier in --labels.")
+@click.option("--sex-column", help="Column of the sex in --labels.")
+@_new_folder("--output", "Folder for the results.")
+@_with_common_options
+def explain(
+    *,
+    progress: console.ProgressDisplay,
+    paths: tuple[str, ...],
+    id_column: str | None,
+    sex_column: str | None,
+    **options: Any,
+) -> int:
+    """Where a model looks, and what each group of bones does to its answer.
+
+    \b
+    Examples:
+      bone-age-tf explain hand.png --sex F --output explained/1
+    """
+    if options["sex"] is None and options["labels"] is None:
+        raise UsageError(
+            "explain needs the sex: say --sex F, M or unknown, or give a table with --labels."
+        )
+    from bone_age_tf.explanation import explain as run
+
+    columns = LabelOptions(id_column=id_column, sex_column=sex_column)
+    with progress:
+        counts = run(paths, label_options=columns, on_progress=progress, **options)
+    click.echo(f"{counts['explained']} explained, {counts['refused']} refused")
+    log.info(f"{RESEARCH_ONLY} Look: {options['output']}/pictures")
+    return 4 if counts["refused"] else 0
+
+
 def _refuse_others(flag: str, others: dict[str, Any]) -> None:
     """Refuse options that say nothing in this way of judging."""
     given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]

@@ -28,6 +28,7 @@ from bone_age_tf.exported_model import (
 )
 from bone_age_tf.intervals import DEFAULT_COVERAGE, Intervals, fewest_for, fit_intervals
 from bone_age_tf.judged import PREDICTIONS, read_predictions
+from bone_age_tf.lines import IDENTITY
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.reasons import OK
@@ -77,14 +78,20 @@ def export_saved_model(
     if folds is not None:
         metrics["cross_validation"] = _cross_validation(folds)
     intervals = _intervals(folds or trained, evaluation)
+    model = network = trained.load_model()
+    line = IDENTITY
+    if folds is not None:
+        model, line = folds.answering_like(network), folds.correction
     with new_version(output, version) as (aside, target):
         write_saved_model(
-            trained.load_model() if folds is None else folds.answering_like(trained),
+            model,
             None if classifier is None else classifier.load_model(),
             trained.preprocessing,
             aside,
             variables=variables,
             intervals=intervals,
+            line=line,
+            explained=isinstance(trained, Run) and model is network,
         )
         manifest = _manifest(trained, classifier, metrics, variables, aside)
         manifest["intervals"] = None if intervals is None else intervals.describe()

@@ -19,6 +19,9 @@ MODEL_SCHEMA = "bone-age-tf/model/1"
 SERVING = "serving_default"
 PREDICT_PREPARED = "predict_prepared"
 PREPARE = "prepare"
+EXPLAIN = "explain"
+HEAT = "heat"
+FEATURES = "features"
 STATUS = "status"
 PREPARED_TO_ORIGINAL = "prepared_to_original"
 CORRECTION = "correction"
@@ -43,10 +46,13 @@ ALLOWED_OPERATIONS = frozenset(
         "Assert",
         "AssignVariableOp",
         "AvgPool",
+        "AvgPoolGrad",
         "BiasAdd",
+        "BiasAddGrad",
         "BroadcastTo",
         "Cast",
         "Ceil",
+        "ConcatOffset",
         "ConcatV2",
         "Const",
         "Conv2D",
@@ -57,7 +63,9 @@ ALLOWED_OPERATIONS = frozenset(
         "DenseBincount",
         "DepthwiseConv2dNative",
         "DisableCopyOnRead",
+        "DynamicStitch",
         "Elu",
+        "EluGrad",
         "EnsureShape",
         "Equal",
         "Erfc",
@@ -108,6 +116,7 @@ ALLOWED_OPERATIONS = frozenset(
         "RealDiv",
         "Relu",
         "Relu6",
+        "ReluGrad",
         "Reshape",
         "RestoreV2",
         "Round",
@@ -118,9 +127,11 @@ ALLOWED_OPERATIONS = frozenset(
         "Select",
         "SelectV2",
         "Shape",
+        "ShapeN",
         "ShardedFilename",
         "Sigmoid",
         "Size",
+        "Slice",
         "Softmax",
         "Sqrt",
         "Square",

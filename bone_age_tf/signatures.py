@@ -8,12 +8,19 @@
 | `predict_prepared` | `image` uint8 [N, height, width, 1], `sex`        | the same without `status`            |
 | `prepare`          | `image_bytes` string [N]                          | `image` uint8 [N, ...], `status`,    |
 |                    |                                                   | `prepared_to_original` float [N, 2, 3]|
+| `explain`          | as `predict_prepared`                             | `heat` float [N, h, w], `features`   |
+|                    |                                                   | float [N, c]                         |
 
 `image_bytes` are PNG or JPEG files, `sex` is `F`, `M` or `unknown`. `status` is `ok` or the reason
 why a picture is refused (`preprocessing/reasons.py`), and all its months are then -1; so are the ends
 of the interval of a model without intervals. A file
 that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
 `refused (REASON): ...`. Stock TensorFlow operations only.
+
+`explain`, of a run alone, not of an ensemble: `heat` is Grad-CAM for a regression (Selvaraju et al.
+2017), in months: the trunk's feature maps, each times the mean gradient of the months to it, summed;
+a cell is so many of h x w equal parts of the region that the network sees. `features` are the feature
+maps' means.
 
 With a sex classifier, `serving_default` and `predict_prepared` have one more output,
 `boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where refused.
@@ -24,6 +31,7 @@ out of 0 to 240 months. The variable `intervals` holds the half-widths of the in
 """
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,6 +46,9 @@ from bone_age_tf.exported_model import (
     BONE_AGE_HIGH,
     BONE_AGE_LOW,
     BOY_PROBABILITY,
+    EXPLAIN,
+    FEATURES,
+    HEAT,
     PREDICT_PREPARED,
     PREPARE,
     PREPARED_TO_ORIGINAL,
@@ -46,6 +57,8 @@ from bone_age_tf.exported_model import (
     STATUS,
 )
 from bone_age_tf.intervals import LIMITS_MONTHS, Intervals
+from bone_age_tf.lines import IDENTITY, Line
+from bone_age_tf.models.parts import split
 from bone_age_tf.preprocessing import localizer, pipeline
 from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.radiograph import require
@@ -63,11 +76,14 @@ def write_saved_model(
     *,
     variables: str,
     intervals: Intervals | None = None,
+    line: Line = IDENTITY,
+    explained: bool = False,
 ) -> None:
     """Write the SavedModel of networks that tell the months and, where there is one, the sex.
 
     `variables` is `float32` or `float16`, `config` the preprocessing of the radiographs that they
-    were trained on.
+    were trained on, `line` the correction of all sexes. With
+    `explained`, `model` is one network, and the signature `explain` is written.
     """
     files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
     sexes = tf.TensorSpec([None], tf.string, name=record.SEX)
@@ -76,7 +92,8 @@ def write_saved_model(
     # Not keras.export.ExportArchive: it writes every variable twice, 178 MB instead of 90 for
     # InceptionV3 (Keras 3.15).
     module = tf.Module()
-    module.correction = tf.Variable([[0.0, 1.0]] * len(SEX_NAMES), trainable=False)
+    lines = [dataclasses.astuple(line)] * len(SEX_NAMES)
+    module.correction = tf.Variable(lines, trainable=False, dtype=tf.float32)
     half_widths = NO_INTERVALS if intervals is None else intervals.half_widths
     module.intervals = tf.Variable(half_widths, trainable=False, dtype=tf.float32)
     networks = {"model": model}
@@ -107,11 +124,14 @@ def write_saved_model(
             PREPARED_TO_ORIGINAL: done.prepared_to_original,
         }
 
+    parts = _Parts(model, stored["model"], images) if explained else None
+    months_of = stored["model"] if parts is None else parts
+
     def predicted(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
         codes = sex_codes(sex)
         inputs = {record.IMAGE: image, record.SEX: codes}
         line = tf.gather(tf.convert_to_tensor(module.correction), codes)
-        months = in_range(line[:, 0] + line[:, 1] * stored["model"](inputs))
+        months = in_range(line[:, 0] + line[:, 1] * months_of(inputs))
         low, high = interval(months, codes, tf.convert_to_tensor(module.intervals))
         answer = {record.BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
         if "classifier" in stored:
@@ -136,6 +156,8 @@ def write_saved_model(
         PREDICT_PREPARED: predict,
         PREPARE: prepare,
     }
+    if parts is not None:
+        signatures[EXPLAIN] = tf.function(parts.explain, [images, sexes], autograph=False)
     tf.saved_model.save(module, str(folder), signatures)
 
 
@@ -191,6 +213,42 @@ class _Stored:
         """One number for each radiograph, [N]."""
         with self.scope():
             return self._network(inputs, training=False)
+
+
+class _Parts:
+    """A network as trunk and head. One graph of the trunk, most of what is written, serves both uses."""
+
+    def __init__(self, network: keras.Model, stored: _Stored, images: tf.TensorSpec) -> None:
+        self._stored = stored
+        self._trunk, self._head = split(network)
+        codes = tf.TensorSpec([None], tf.int32)
+        self._maps = tf.function(self._look, [images, codes], autograph=False)
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Months, [N]."""
+        maps = self._maps(inputs[record.IMAGE], inputs[record.SEX])
+        with self._stored.scope():
+            return self._head([maps, inputs[record.SEX]], training=False)
+
+    def explain(self, image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The outputs of the signature `explain`."""
+        codes = sex_codes(sex)
+        maps = self._maps(image, codes)
+        with (
+            self._stored.scope(),
+            tf.GradientTape(watch_accessed_variables=False) as tape,
+        ):
+            tape.watch(maps)
+            months = self._head([maps, codes], training=False)
+        slopes = tf.reduce_mean(tape.gradient(months, maps), axis=(1, 2), keepdims=True)
+        return {
+            HEAT: tf.reduce_sum(slopes * maps, axis=-1),
+            FEATURES: tf.reduce_mean(maps, axis=(1, 2)),
+        }
+
+    def _look(self, image: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+        with self._stored.scope():
+            return self._trunk({record.IMAGE: image, record.SEX: codes}, training=False)
 
 
 def _half(variable: keras.Variable) -> tf.Variable:

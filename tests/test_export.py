@@ -61,6 +61,7 @@ INPUTS = {
     "serving_default": {"image_bytes": ([None], tf.string), "sex": ([None], tf.string)},
     "predict_prepared": {"image": ([None, *FRAME, 1], tf.uint8), "sex": ([None], tf.string)},
     "prepare": {"image_bytes": ([None], tf.string)},
+    "explain": {"image": ([None, *FRAME, 1], tf.uint8), "sex": ([None], tf.string)},
 }
 MONTHS = {
     name: (1, tf.float32)
@@ -74,6 +75,7 @@ OUTPUTS = {
         "status": (1, tf.string),
         "prepared_to_original": (3, tf.float32),
     },
+    "explain": {"heat": (3, tf.float32), "features": (2, tf.float32)},
 }
 
 
