@@ -1,6 +1,6 @@
 """What each part of a recipe is worth: one change at a time, the same budget, one fold of real radiographs.
 
-    BONE_AGE_REAL_DATA=... python benchmarks/ablation.py --work FOLDER --weights inception.weights.h5 --only registered expectation
+    BONE_AGE_REAL_DATA=... python benchmarks/ablation.py --work FOLDER --weights inception.weights.h5 --only registered default
 
 Every variant trains on the folds 2 to 5 of 5 and is judged on the first by its last weights, so that no
 epoch is chosen on it. MAE in months with a bootstrap interval; the difference to the variant that it
@@ -31,8 +31,10 @@ from bone_age_tf.selection import select
 FOLD = "1/5"
 PHANTOMS = 2400
 PHANTOM_EPOCHS = 4
-STRONG = ("augmentation.rotation_degrees=15", "augmentation.shift=0.08", "augmentation.zoom=0.12")
-REGRESSION = ("model.head=regression", "train.label_distribution=0")
+MILD = ("augmentation.rotation_degrees=8", "augmentation.shift=0.04", "augmentation.zoom=0.06")
+CLEAN = ("augmentation.blur=0", "augmentation.noise=0")
+REGRESSION = ("model.head=regression", "train.label_distribution=0", *CLEAN)
+MIRROR = "augmentation.mirror=true"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,32 +48,33 @@ class Variant:
     scale: str = "0.1"
     recipe: str = "default"
     start: str = "imagenet"
-    """First weights: `imagenet` (the file of --weights), `none`, `phantom`."""
+    """First weights: `imagenet` (the file of --weights), `none`, `phantom`, or the name of a variant."""
 
 
 VARIANTS = {
-    "letterbox": Variant("", (*REGRESSION, *STRONG, "augmentation.mirror=true"), "letterbox"),
-    "registered": Variant("letterbox", (*REGRESSION, *STRONG, "augmentation.mirror=true")),
-    "registered, not mirrored": Variant("registered", (*REGRESSION, *STRONG)),
-    "mild augmentation": Variant("registered, not mirrored", REGRESSION),
-    "expectation": Variant("mild augmentation", ("train.label_distribution=0",)),
-    "label distribution": Variant("expectation"),
-    "phantoms first": Variant("label distribution", start="phantom"),
-    "higher resolution": Variant("phantoms first", scale="0.15625", start="phantom"),
-    "no dropout": Variant("label distribution", ("model.dropout=0",)),
-    "sex never withheld": Variant("label distribution", ("augmentation.mask_sex=0",)),
-    "not told the sex": Variant(
-        "label distribution", ("model.sex_units=0", "augmentation.mask_sex=0")
+    "letterbox": Variant("", (*REGRESSION, MIRROR), "letterbox"),
+    "registered": Variant("letterbox", (*REGRESSION, MIRROR)),
+    "not mirrored": Variant("registered", REGRESSION),
+    "expectation": Variant("not mirrored", ("train.label_distribution=0", *CLEAN)),
+    "label distribution": Variant("expectation", CLEAN),
+    "default": Variant("label distribution"),
+    "mild augmentation": Variant("label distribution", (*MILD, *CLEAN)),
+    "phantoms first": Variant("default", start="phantom"),
+    "high resolution": Variant(
+        "default", scale="0.15625", recipe="high_resolution", start="default"
     ),
-    "age sampling 0.5": Variant("label distribution", ("train.age_sampling=0.5",)),
-    "carpal": Variant("label distribution", ("data.region=carpal",)),
-    "metacarpal": Variant("label distribution", ("data.region=metacarpal",)),
-    "girls only": Variant("label distribution", ("data.sex=F", "augmentation.mask_sex=0")),
-    "boys only": Variant("label distribution", ("data.sex=M", "augmentation.mask_sex=0")),
-    "first 9 million weights": Variant("label distribution", ("model.trunk=inception_v3_mixed7",)),
-    "trunk small": Variant("label distribution", ("model.trunk=small",), start="none"),
+    "no dropout": Variant("default", ("model.dropout=0",)),
+    "sex never withheld": Variant("default", ("augmentation.mask_sex=0",)),
+    "not told the sex": Variant("default", ("model.sex_units=0", "augmentation.mask_sex=0")),
+    "age sampling 0.5": Variant("default", ("train.age_sampling=0.5",)),
+    "carpal": Variant("default", ("data.region=carpal",)),
+    "metacarpal": Variant("default", ("data.region=metacarpal",)),
+    "girls only": Variant("default", ("data.sex=F", "augmentation.mask_sex=0")),
+    "boys only": Variant("default", ("data.sex=M", "augmentation.mask_sex=0")),
+    "first 9 million weights": Variant("default", ("model.trunk=inception_v3_mixed7",)),
+    "trunk small": Variant("default", ("model.trunk=small",), start="none"),
 }
-"""In the order of the story; the default recipe is `label distribution`."""
+"""In the order of the story."""
 
 
 def run(*arguments: object) -> None:
@@ -111,12 +114,16 @@ def trained(work: Path, name: str, weights: str, epochs: int) -> tuple[Path, Pat
     variant, folder = VARIANTS[name], work / name.replace(" ", "-").replace(",", "")
     data = prepared(work, variant.method, variant.scale)
     settings = [word for text in variant.sets for word in ("--set", text)]
-    start = {"imagenet": weights, "none": "none"}.get(variant.start) or str(
-        phantom_run(work, settings, weights)
-    )
     before = time.monotonic()
+    if variant.start == "phantom":
+        start = str(phantom_run(work, settings, weights))
+    elif variant.start in VARIANTS:
+        start = str(trained(work, variant.start, weights, epochs)[0])
+    else:
+        start = {"imagenet": weights, "none": "none"}[variant.start]
+    length = [] if variant.recipe == "high_resolution" else ["--set", f"train.epochs={epochs}"]
     run("train", "--data", data, "--run", folder, "--recipe", variant.recipe, "--weights", start,
-        "--fold", FOLD, "--set", f"train.epochs={epochs}", *settings)  # fmt: skip
+        "--fold", FOLD, *length, *settings)  # fmt: skip
     return folder, data, time.monotonic() - before
 
 

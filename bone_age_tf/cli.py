@@ -1076,6 +1076,12 @@ def calibrate(
     help="Age of every child whose row in --labels has none: difference, SD score, verdict.",
 )
 @click.option("--chronological-age-column", help="Column of the age in months in --labels.")
+@click.option(
+    "--report",
+    "with_report",
+    is_flag=True,
+    help="An HTML page for each radiograph, with explanation; some seconds each.",
+)
 @_new_folder("--output", "Folder for the results.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
 @_with_common_options
@@ -1084,6 +1090,7 @@ def predict(
     progress: console.ProgressDisplay,
     paths: tuple[str, ...],
     as_json: bool,
+    with_report: bool,
     id_column: str | None,
     age_column: str | None,
     sex_column: str | None,
@@ -1095,7 +1102,7 @@ def predict(
     \b
     Examples:
       bone-age-tf predict hand.png --sex F --output predictions/1
-      bone-age-tf predict hand.png --sex M --chronological-age-months 126 --output predictions/3
+      bone-age-tf predict hand.png --sex M --chronological-age-months 126 --report --output predictions/3
       bone-age-tf predict radiographs --model saved_models/bone_age --labels children.csv --output predictions/2
     """
     if options["sex"] is None and options["labels"] is None:
@@ -1112,6 +1119,8 @@ def predict(
     )
     with progress:
         report = run(paths, label_options=columns, on_progress=progress, **options)
+        if with_report:
+            _write_reports(paths, options, progress)
     if as_json:
         click.echo(
             Path(options["output"], "predictions.jsonl").read_text(encoding="utf-8"), nl=False
@@ -1125,3 +1134,14 @@ def predict(
         f"{RESEARCH_ONLY}"
     )
     return 4 if report.refused else 0
+
+
+def _write_reports(
+    paths: tuple[str, ...], options: dict[str, Any], progress: console.ProgressDisplay
+) -> None:
+    from bone_age_tf.report.patient_report import write_patient_reports
+
+    folder = write_patient_reports(
+        paths, model=options["model"], predictions=options["output"], on_progress=progress
+    )
+    log.info(f"Look: {folder}")

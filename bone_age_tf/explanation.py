@@ -84,7 +84,7 @@ class Explanation:
     occlusion: np.ndarray
     """By how many months the answer falls where this place is blurred, float [height, width]."""
     zones: Mapping[str, float]
-    """Zone -> by how many months the answer falls without its bones."""
+    """Zone -> by how many months the answer falls without its bones; none where no frame is registered."""
     features: np.ndarray | None
     """Means of the trunk's feature maps, float [c]."""
 
@@ -108,9 +108,13 @@ def explain_prepared(
         bone_age_months=months,
         heat=heat,
         occlusion=occlusion(answers, image, months),
-        zones=without_zones(answers, image, months),
+        zones=without_zones(answers, image, months) if _is_registered(model) else {},
         features=features,
     )
+
+
+def _is_registered(model: ExportedModel) -> bool:
+    return model.manifest["preprocessing"]["method"] == "registered"
 
 
 def _look_inside(
@@ -199,6 +203,11 @@ def _falls(
 # === Pictures ===
 
 
+def safe_name(stem: str) -> str:
+    """An identifier as a part of a file's name."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem)[:80]
+
+
 def over(picture: np.ndarray, values: np.ndarray, largest: float) -> np.ndarray:
     """Colours over a grey picture [height, width]: red where `values` > 0, blue below, uint8 [.., 3].
 
@@ -258,7 +267,7 @@ def explain(
     Raises `UsageError` where the model's frame is not registered, so that zones mean nothing there.
     """
     exported = ExportedModel.open(model)
-    if exported.manifest["preprocessing"]["method"] != "registered":
+    if not _is_registered(exported):
         raise UsageError(
             f"{model} answers for radiographs that are not registered; where their bones are is not known. "
             "Expected a model for data prepared with --preprocess registered."
@@ -280,7 +289,7 @@ def explain(
             told = rows[file.stem].sex.label if file.stem in rows else sex
             cells, picture = _explain_file(exported, file, told)
             if picture is not None:
-                cells["picture"] = f"pictures/{number:04d}-{file.stem}.png"
+                cells["picture"] = f"pictures/{number:04d}-{safe_name(file.stem)}.png"
                 cv2.imwrite(str(folder / cells["picture"]), picture)
             counts["refused" if cells["reason"] else "explained"] += 1
             values = [cells.get(name, "") for name in ("sex", "bone_age_months", *ZONES, "picture")]

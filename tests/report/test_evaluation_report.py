@@ -1,11 +1,11 @@
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from page_reader import Page
 
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation import EVALUATION_SCHEMA, evaluate
@@ -14,37 +14,6 @@ from bone_age_tf.manifest import write_json
 from bone_age_tf.report.evaluation_report import write_evaluation_report
 from bone_age_tf.report.page import estimate, signed, years
 from bone_age_tf.stress import CHANGES, STRESS_SCHEMA
-
-
-class Page(HTMLParser):
-    """Elements and text of a page; fails where elements are not closed in order."""
-
-    VOID = frozenset(["meta", "img", "br", "link", "hr", "input"])
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self._open: list[str] = []
-        self.feed(text)
-        assert self._open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-    def named(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> Path:

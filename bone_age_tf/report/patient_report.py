@@ -1,0 +1,140 @@
+"""What `predict` said of each radiograph, as one page each: for the person who has to judge it."""
+
+import base64
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.explanation import (
+    Explanation,
+    explain_prepared,
+    grey_levels,
+    on_original,
+    over,
+    prepare_with_matrix,
+    safe_name,
+)
+from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.image_files import SourceFile, radiographs_in
+from bone_age_tf.prediction import INFANT, OK, SEX_LOOKS_WRONG
+from bone_age_tf.radiograph import Refusal
+from bone_age_tf.record import sex_from_label
+from bone_age_tf.reference_standards import CONVENTION, LIMIT_SD, sd_at
+from bone_age_tf.report.page import write_page
+
+REPORTS = "reports"
+SEXES = {"F": "girl", "M": "boy", "unknown": "sex unknown", "": "sex unknown"}
+WARNINGS = {
+    SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex that was given; check it.",
+    INFANT: "Below two years, 2 SD are about as much as the error of a reading: a verdict means little here.",
+}
+OUTLINE = (80, 220, 80)
+LONGEST = 900
+"""Pixels of the longer side of the radiograph in a page."""
+
+Notify = Callable[[str, int, int], None]
+
+
+def write_patient_reports(
+    paths: Sequence[str], *, model: str, predictions: str, on_progress: Notify | None = None
+) -> Path:
+    """A page in `predictions/reports` for each row of `predictions.jsonl`; returns that folder.
+
+    `paths` and `model` are those that `predict` had. Raises `InputDataError` where the rows are of other
+    files.
+    """
+    exported = ExportedModel.open(model)
+    folder = Path(predictions)
+    made_with = json.loads((folder / "run.json").read_text(encoding="utf-8"))["model"]
+    files = [file for path in paths for file in radiographs_in(path)]
+    lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    if len(lines) != len(files):
+        raise InputDataError(
+            f"{folder} holds {len(lines)} predictions for {len(files)} files. Expected those of the same paths."
+        )
+    notify = on_progress or (lambda stage, done, total: None)
+    notify("report", 0, len(files))
+    (folder / REPORTS).mkdir(exist_ok=True)
+    for number, (file, line) in enumerate(zip(files, lines, strict=True), start=1):
+        row = json.loads(line)
+        values = _values(exported, file, row) if row["status"] == OK else {"pictures": []}
+        write_page(
+            folder / REPORTS / f"{number:04d}-{safe_name(file.stem)}.html",
+            "patient.html",
+            row=SimpleNamespace(**row),
+            sex=SEXES[row["sex"]],
+            reason=row["reason"].partition(": ")[2] or row["reason"],
+            warnings=[WARNINGS[name] for name in row["warning"].split()],
+            coverage=exported.coverage,
+            convention=CONVENTION,
+            band=_band(row),
+            model=made_with,
+            **{"zones": [], "largest": 1.0, **values},
+        )
+        notify("report", number, len(files))
+    return folder / REPORTS
+
+
+def _values(model: ExportedModel, file: SourceFile, row: dict[str, Any]) -> dict[str, Any]:
+    """Pictures and zones of a radiograph that was read."""
+    encoded = file.read()
+    made = prepare_with_matrix(model, encoded)
+    assert not isinstance(made, Refusal)
+    explanation = explain_prepared(model, *made, row["sex"])
+    zones = list(explanation.zones.items())
+    return {
+        "pictures": _pictures(explanation, grey_levels(encoded)),
+        "zones": zones,
+        "largest": max([1.0, *(abs(fall) for _, fall in zones)]),
+    }
+
+
+def _pictures(explanation: Explanation, original: np.ndarray) -> list[dict[str, str]]:
+    scale = min(1.0, LONGEST / max(original.shape))
+    size = [round(length * scale) for length in original.shape[::-1]]
+    small = cv2.resize(original, size, interpolation=cv2.INTER_AREA)
+    matrix = explanation.prepared_to_original * scale
+    matrix[:, 2] += (scale - 1) / 2  # a pixel's centre, not its corner
+    prepared = explanation.prepared
+    hand = on_original((prepared > 0).astype(np.float32), matrix, small.shape)
+    outlined = np.repeat(small[..., None], 3, axis=2)
+    outlines, _ = cv2.findContours(
+        (hand > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    cv2.drawContours(outlined, outlines, -1, OUTLINE, 2, cv2.LINE_AA)
+    pictures = [_picture("The radiograph.", "Green: the part that the model saw.", outlined)]
+    if explanation.heat is not None:
+        heat = np.where(prepared > 0, np.maximum(explanation.heat, 0), 0)
+        largest = float(np.percentile(heat[prepared > 0], 99)) if (prepared > 0).any() else 1.0
+        warped = on_original(heat, matrix, small.shape)
+        text = "Where the network's features raise the estimate (Grad-CAM)."
+        pictures.append(_picture("Where it looks.", text, over(small, warped, largest)))
+    falls = np.where(prepared > 0, explanation.occlusion, 0)
+    shown = over(prepared, falls, max(float(np.abs(falls).max()), 1.0))
+    large = cv2.resize(shown, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    text = "Prepared for the network. Red: this place makes it older; blue: younger."
+    pictures.append(_picture("What counts.", text, large))
+    return pictures
+
+
+def _picture(name: str, text: str, pixels: np.ndarray) -> dict[str, str]:
+    encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+    source = f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
+    return {"name": name, "text": text, "source": source}
+
+
+def _band(row: dict[str, Any]) -> tuple[float, float] | None:
+    """2 SD around the chronological age, within 0 and 240 months."""
+    age = row["chronological_age_months"]
+    if age is None or not row["sex"]:
+        return None
+    sd = sd_at(age, sex_from_label(row["sex"]))
+    if sd is None:
+        return None
+    return max(0.0, age - LIMIT_SD * sd), min(240.0, age + LIMIT_SD * sd)

@@ -1,0 +1,106 @@
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from conftest import draw_hand
+from page_reader import Page
+
+from bone_age_tf.calibration import calibrate
+from bone_age_tf.config import CalibrationConfig
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.explanation import ZONES
+from bone_age_tf.prediction import predict
+from bone_age_tf.report.page import years
+from bone_age_tf.report.patient_report import write_patient_reports
+
+
+@pytest.fixture(scope="module")
+def with_intervals(exported: Path, local: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    output = tmp_path_factory.mktemp("calibrated") / "model"
+    calibrate(
+        model=str(exported),
+        data=str(local),
+        split="train",
+        output=str(output),
+        config=CalibrationConfig(correction="none"),
+    )
+    return str(output)
+
+
+@pytest.fixture
+def hands(tmp_path: Path) -> str:
+    folder = tmp_path / "hands"
+    folder.mkdir()
+    cv2.imwrite(str(folder / "a b&c.png"), draw_hand(120, 1))
+    cv2.imwrite(str(folder / "grey.png"), np.full((300, 200), 90, np.uint8))
+    return str(folder)
+
+
+def pages(hands: str, model: str, output: Path, **settings: object) -> dict[str, Page]:
+    predict([hands], model=model, output=str(output), **settings)
+    folder = write_patient_reports([hands], model=model, predictions=str(output))
+    return {path.name: Page(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
+
+
+def test_a_page_says_what_was_predicted(hands: str, with_intervals: str, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    made = pages(hands, with_intervals, output, sex="M", chronological_age_months=100)
+    assert set(made) == {"0001-a_b_c.html", "0002-grey.html"}
+    row, _ = map(json.loads, (output / "predictions.jsonl").read_text().splitlines())
+    page = made["0001-a_b_c.html"]
+    words = " ".join(page.text.split())
+    assert f"{years(row['bone_age_months'])} " in words
+    ends = [years(row[f"bone_age_{end}_months"]) for end in ("low", "high")]
+    assert f"90 % interval: {ends[0]} to {ends[1]}" in words
+    assert row["verdict"] in words
+    assert f"probability of {100 * row['verdict_probability']:.0f} %" in words
+    assert "chronological age 8 y 4 m" in words
+    assert all(zone in words for zone in ZONES)
+    assert len(page.named("img")) == 3
+    assert words.count("Not a medical device") == 1
+
+
+def test_a_refused_radiograph_has_a_page_with_the_reason(
+    hands: str, exported: Path, tmp_path: Path
+) -> None:
+    page = pages(hands, str(exported), tmp_path / "out", sex="F")["0002-grey.html"]
+    assert "No estimate." in page.text
+    row = json.loads((tmp_path / "out/predictions.jsonl").read_text().splitlines()[1])
+    assert row["reason"].partition(": ")[2] in page.text
+    assert page.named("img") == []
+    assert "Which bones" not in page.text
+
+
+def test_without_age_and_interval_nothing_is_said_of_them(
+    hands: str, exported: Path, tmp_path: Path
+) -> None:
+    page = pages(hands, str(exported), tmp_path / "out", sex="unknown")["0001-a_b_c.html"]
+    assert "Against the chronological age" not in page.text
+    assert "This model has no interval" in page.text
+    assert "sex unknown" in page.text
+
+
+def test_warnings_are_in_words(hands: str, exported: Path, tmp_path: Path) -> None:
+    settings = {"sex": "F", "chronological_age_months": 12}
+    page = pages(hands, str(exported), tmp_path / "out", **settings)["0001-a_b_c.html"]
+    assert "Below two years" in page.text
+
+
+def test_a_page_needs_nothing_else(hands: str, exported: Path, tmp_path: Path) -> None:
+    pages(hands, str(exported), tmp_path / "out", sex="F")
+    for path in (tmp_path / "out/reports").iterdir():
+        text = path.read_text(encoding="utf-8")
+        for address in re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", text):
+            assert address.startswith("data:")
+        assert "<script" not in text
+        assert len(text) < 1_500_000
+
+
+def test_predictions_of_other_files_are_refused(hands: str, exported: Path, tmp_path: Path) -> None:
+    predict([hands], model=str(exported), output=str(tmp_path / "out"), sex="F")
+    cv2.imwrite(f"{hands}/more.png", draw_hand(100, 2))
+    with pytest.raises(InputDataError, match="2 predictions for 3 files"):
+        write_patient_reports([hands], model=str(exported), predictions=str(tmp_path / "out"))
