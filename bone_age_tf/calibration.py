@@ -40,7 +40,7 @@ from bone_age_tf.judged import INTERVAL
 from bone_age_tf.lines import IDENTITY, Line, fit_line, in_range
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
-from bone_age_tf.selection import has_learnt_from
+from bone_age_tf.selection import has_learnt_from, was_fitted_to
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,9 @@ def calibrate(
     """Write the next version of an exported model; returns the section `calibration` of its manifest.
 
     The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
-    this model and true bone ages.
+    this model and true bone ages; nothing tells whether the model has learnt from these files.
     Raises `InputDataError` where there are fewer than `FEWEST_RADIOGRAPHS`, or too few for the coverage,
-    `ModelRefusedError` where the model has learnt from them.
+    `ModelRefusedError` where the model has learnt from the split or was fitted to it.
     """
     if (data is None) == (predictions is None) or (data is None) != (split is None):
         raise UsageError("calibrate needs either --data with --split, or --predictions.")
@@ -101,6 +101,9 @@ def calibrate(
         manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
         manifest |= {"files": files_of(aside), "golden": golden(aside), "calibration": section}
         manifest["intervals"] = section["intervals"]
+        if data is not None:
+            fitted = {"plan": labelled.source["plan"], "split": split}
+            manifest["fitted_to"] = [*manifest.get("fitted_to", []), fitted]
         write_json(aside / MANIFEST, manifest)
     return section | {"folder": str(target)}
 
@@ -182,6 +185,11 @@ def _predict_split(
             f"{exported.folder} prepares radiographs in another way (fingerprint "
             f"{exported.fingerprint[:12]}) than {data} was prepared ({manifest.fingerprint[:12]}). Prepare "
             "the data with the settings of the model's own data set: --scale and --preprocess."
+        )
+    if was_fitted_to(exported.manifest, manifest.plan, split):
+        raise ModelRefusedError(
+            f"The correction or the intervals of {exported.folder} come from the split {split!r} of {data} already: on "
+            "these radiographs its errors are too small. Calibrate the model that it was made from."
         )
     if has_learnt_from(exported.manifest["data"], manifest.plan, split):
         raise ModelRefusedError(

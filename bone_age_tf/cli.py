@@ -388,7 +388,9 @@ def prepare(
     if localizer and preprocess != "registered":
         raise UsageError(f"--localizer goes with --preprocess registered, not with {preprocess}.")
     label_fields = LabelOptions.__dataclass_fields__
-    label_options = LabelOptions(**{name: options.pop(name) for name in label_fields})
+    label_options = LabelOptions(
+        **{name: options.pop(name) for name in label_fields if name in options}
+    )
     config = PrepareConfig(
         label_options=label_options,
         preprocessing=PreprocessingConfig(

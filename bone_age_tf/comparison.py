@@ -1,5 +1,6 @@
 """Two sets of predictions for the same radiographs: which is better, by how much, and for whom."""
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ COMPARISON_SCHEMA = "bone-age-tf/comparison/1"
 COMPARISON_FILE = "comparison.json"
 LISTED = 10
 """Radiographs that are listed on either side."""
+FEWEST_TO_DECIDE = 10
+"""Radiographs below which no model is called the better one."""
 NOTABLE_MONTHS = 6.0
 """An error that grows or falls by more than this is counted."""
 
@@ -39,14 +42,18 @@ def compare(
     `InputDataError` where they have no radiograph in common, or different labels for one.
     """
     folders = [first, second]
+    names = [Path(first).name, Path(second).name]
+    if names[0] == names[1]:
+        names = ["first", "second"]
     if data is not None:
         folders = [str(Path(output) / name) for name in ("first", "second")]
         for model, folder in zip((first, second), folders, strict=True):
             evaluate(model=model, data=data, split=split, output=folder, on_progress=on_progress)
     result = {
         "schema": COMPARISON_SCHEMA,
-        "first": Path(first).name,
-        "second": Path(second).name,
+        "first": names[0],
+        "second": names[1],
+        "has_learnt_from_split": [_learnt(folder) for folder in folders],
         **compare_judged(*map(read_predictions, folders)),
     }
     folder = Path(output)
@@ -80,7 +87,7 @@ def compare_judged(first: Judged, second: Judged) -> dict[str, Any]:
             for name, judged in (("first", mine), ("second", theirs))
         },
         "difference_months": overall,
-        "verdict": _verdict(overall),
+        "verdict": _verdict(overall, len(mine)),
         "by_sex": _by_group(change, sexes, ("F", "M", "unknown")),
         "by_age_band": _by_group(change, bands, tuple(metrics.AGE_BANDS)),
         "notable_months": NOTABLE_MONTHS,
@@ -89,6 +96,16 @@ def compare_judged(first: Judged, second: Judged) -> dict[str, Any]:
         "most_improved": _listed(mine, theirs, [r for r in order[:LISTED] if change[r] < 0]),
         "most_worsened": _listed(mine, theirs, [r for r in order[::-1][:LISTED] if change[r] > 0]),
     }
+
+
+def _learnt(folder: str) -> bool | None:
+    """What the evaluation beside the predictions says of that; None: nothing."""
+    path = Path(folder)
+    path = (path if path.is_dir() else path.parent) / "evaluation.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["has_learnt_from_split"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _in_common(first: Judged, second: Judged) -> tuple[Judged, Judged]:
@@ -110,10 +127,10 @@ def _in_common(first: Judged, second: Judged) -> tuple[Judged, Judged]:
     return mine, theirs
 
 
-def _verdict(difference: dict[str, float | None]) -> str:
-    """`first`, `second` (the better one), or `undecided` where the interval holds 0."""
+def _verdict(difference: dict[str, float | None], n: int) -> str:
+    """`first`, `second` (the better one), or `undecided` where the interval holds 0 or n is small."""
     low, high = difference["low"], difference["high"]
-    if low is None or high is None or low <= 0 <= high:
+    if n < FEWEST_TO_DECIDE or low is None or high is None or low <= 0 <= high:
         return "undecided"
     return "first" if low > 0 else "second"
 

@@ -39,6 +39,7 @@ from bone_age_tf.held_out import (
     fit_weights,
 )
 from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.judged import INTERVAL
 from bone_age_tf.lines import IDENTITY, PARTS
 from bone_age_tf.manifest import versions, write_json, written_whole
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
@@ -135,7 +136,7 @@ def ensemble(
         "held_out": {"radiographs": len(judged.ids), "of": len(held_out.ids)},
         "result": {
             "parts": PARTS,
-            "interval": f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs",
+            "interval": INTERVAL,
             "families": {
                 name: metrics.summarize_by_sex(
                     judged.predicted_months[:, column] - judged.true_months, judged.sex

@@ -1,7 +1,6 @@
 """A model against labels, of a split or fold: `evaluation.json`, `predictions.csv`, `run.json`."""
 
 import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import cv2
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.ensembles import is_trained, open_trained
+from bone_age_tf.ensembles import ENSEMBLE_FILE, is_trained, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.exported_model import BONE_AGE_HIGH, BONE_AGE_LOW, ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
@@ -19,12 +18,17 @@ from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.record import SEX_NAMES, Sex
 from bone_age_tf.record_files import Records
 from bone_age_tf.runs import Run
-from bone_age_tf.selection import VALIDATION_SPLIT, has_learnt_from, select
+from bone_age_tf.selection import (
+    FOLD_SPLIT,
+    VALIDATION_SPLIT,
+    files_of,
+    has_learnt_from,
+    select,
+    was_fitted_to,
+)
 
 log = logging.getLogger(__name__)
 
-FOLD_SPLIT = "fold"
-"""Name, instead of a split's, of the fold that a run did not learn from."""
 EVALUATION_SCHEMA = "bone-age-tf/evaluation/2"
 BATCH_SIZE = 16
 
@@ -60,9 +64,7 @@ def evaluate(
         radiographs.require_labels(split)
         records = radiographs.records(split)
     answers_of, target, identity, learnt = _load(model, epoch, radiographs)
-    is_learnt = has_learnt_from(learnt, radiographs.manifest.plan, split)
-    if is_learnt:
-        _warn_of_learnt(model, learnt, split)
+    is_learnt = _is_learnt(model, learnt, radiographs, records, split)
     if target == "sex":
         records = _of_known_sex(records, split)
     notify = on_progress or (lambda stage, done, total: None)
@@ -109,6 +111,39 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     validation = select(radiographs, run.config.data).validation
     assert validation is not None
     return validation
+
+
+def _is_learnt(
+    model: str,
+    data: Mapping[str, Any],
+    radiographs: PreparedRadiographs,
+    records: Records,
+    split: str,
+) -> bool:
+    """Whether a model has learnt from, or was fitted to, what it is judged on; says so."""
+    plan = radiographs.manifest.plan
+    if has_learnt_from(data, plan, split):
+        _warn_of_learnt(model, data, split)
+        return True
+    if was_fitted_to(data, plan, split):
+        log.warning(
+            f"The correction or the intervals of {model} come from the split {split!r}: its errors and its "
+            "coverage are too good there."
+        )
+        return True
+    known = files_of(radiographs, records) & (_learnt_files(model) or frozenset())
+    if known:
+        log.warning(
+            f"{model} has learnt from {len(known)} of these {len(records)} radiographs, as part of another data "
+            "set: the errors are too small."
+        )
+    return bool(known)
+
+
+def _learnt_files(model: str) -> frozenset[str] | None:
+    """sha256 of the raw files that a run has learnt from; None: not a run, or not noted."""
+    is_run = is_trained(model) and not (Path(model) / ENSEMBLE_FILE).is_file()
+    return Run.open(model).learnt if is_run else None
 
 
 def _warn_of_learnt(model: str, data: Mapping[str, Any], split: str) -> None:
@@ -171,7 +206,8 @@ def _load(
         "weights_sha256": exported.manifest["weights_sha256"],
         "manifest_sha256": sha256_of(exported.folder / MANIFEST),
     }
-    return months_of_export, "bone_age", identity, exported.manifest["data"]
+    own = exported.manifest["data"] | {"fitted_to": exported.manifest.get("fitted_to", [])}
+    return months_of_export, "bone_age", identity, own
 
 
 def _require_same_preprocessing(
@@ -213,8 +249,9 @@ def _draw(
     result: dict[str, Any],
 ) -> None:
     """Write the prepared radiographs of the worst and the best, and name them in the result."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    for old in [*folder.glob("worst-[0-9][0-9].png"), *folder.glob("best-[0-9][0-9].png")]:
+        old.unlink()
     is_shown = np.isin(np.arange(len(judged)), [*worst(judged), *best(judged)])
     pictures = {
         example[record.ID].decode(): example[record.IMAGE]

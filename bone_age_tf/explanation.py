@@ -23,24 +23,19 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf import record
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.exported_model import (
     EXPLAIN,
     FEATURES,
     HEAT,
-    PREPARE,
-    PREPARED_TO_ORIGINAL,
-    STATUS,
     ExportedModel,
 )
-from bone_age_tf.image_files import SourceFile, is_safe, radiographs_in
+from bone_age_tf.image_files import SourceFile, grey_values, is_safe, radiographs_in
 from bone_age_tf.labels import rows_by_id
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
 from bone_age_tf.preprocessing.regions import crop_of
-from bone_age_tf.radiograph import Refusal, refusal_from
+from bone_age_tf.radiograph import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -276,7 +271,9 @@ def explain(
     if not files:
         raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
     options = dataclasses.replace(label_options, unlabelled=True)
-    rows = {} if labels is None else rows_by_id(SourceFile(Path(labels).name, labels), options)[0]
+    rows, problems = (
+        ({}, {}) if labels is None else rows_by_id(SourceFile(Path(labels).name, labels), options)
+    )
     notify = on_progress or (lambda stage, done, total: None)
     folder = Path(output)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
@@ -287,7 +284,10 @@ def explain(
         writer.writerow(["file", "sex", "bone_age_months", *ZONES, "picture", "reason"])
         for number, file in enumerate(files, start=1):
             told = rows[file.stem].sex.label if file.stem in rows else sex
-            cells, picture = _explain_file(exported, file, told)
+            if file.stem in problems:
+                cells, picture = {"reason": f"bad_label: {problems[file.stem].message}"}, None
+            else:
+                cells, picture = _explain_file(exported, file, told)
             if picture is not None:
                 cells["picture"] = f"pictures/{number:04d}-{safe_name(file.stem)}.png"
                 cv2.imwrite(str(folder / cells["picture"]), picture)
@@ -308,7 +308,7 @@ def _explain_file(
         return {"reason": "no_sex: no row in the label table, and no --sex for the rest"}, None
     try:
         encoded = file.read()
-        made = prepare_with_matrix(model, encoded)
+        made = model.prepare_with_matrix(encoded)
     except InputDataError as error:
         made = Refusal("unreadable", str(error))
     if isinstance(made, Refusal):
@@ -319,24 +319,10 @@ def _explain_file(
     return {**cells, "reason": ""}, sheet(explanation, grey_levels(encoded))
 
 
-def prepare_with_matrix(
-    model: ExportedModel, encoded: bytes
-) -> tuple[np.ndarray, np.ndarray] | Refusal:
-    """Prepared radiograph uint8 [height, width, 1] and its matrix [2, 3], or why not."""
-    try:
-        answer = model.signatures[PREPARE](image_bytes=tf.constant([encoded]))
-    except tf.errors.InvalidArgumentError as error:
-        return refusal_from(error)
-    status = answer[STATUS].numpy()[0].decode()
-    if status != OK:
-        return Refusal(status, EXPLANATIONS.get(status, "the model gives no further word"))
-    return answer[record.IMAGE].numpy()[0], answer[PREPARED_TO_ORIGINAL].numpy()[0]
-
-
 def grey_levels(encoded: bytes) -> np.ndarray:
     """A file as uint8 [height, width] for the eye: percentiles 0.5 and 99.7 as black and white."""
-    picture = cv2.imdecode(
-        np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    )
+    picture = grey_values(encoded)
+    if picture is None:
+        raise InputDataError("OpenCV cannot read the file, though TensorFlow can.")
     low, high = np.percentile(picture, (0.5, 99.7))
-    return np.clip((picture - low) * (255 / max(high - low, 1)), 0, 255).astype(np.uint8)
+    return np.clip((picture - low) * (255 / max(high - low, 1e-3)), 0, 255).astype(np.uint8)

@@ -34,7 +34,7 @@ from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
-from bone_age_tf.selection import has_learnt_from
+from bone_age_tf.selection import FOLD_SPLIT, VALIDATION_SPLIT
 from bone_age_tf.signatures import write_saved_model
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,10 @@ def export_saved_model(
     _require_preprocessing(trained)
     _require_both_sexes(trained)
     classifier = None if sex_classifier is None else _open_classifier(sex_classifier, trained)
+    if held_out is not None and evaluation is not None:
+        raise UsageError(
+            "--evaluation judges the network alone, without what --held-out adds. Give one of them."
+        )
     folds = None if held_out is None else _open_folds(held_out, trained)
     metrics = _metrics(trained, evaluation)
     if folds is not None:
@@ -95,6 +99,8 @@ def export_saved_model(
         )
         manifest = _manifest(trained, classifier, metrics, variables, aside)
         manifest["intervals"] = None if intervals is None else intervals.describe()
+        fitted_to = [] if intervals is None else _fitted_to(folds or trained, evaluation)
+        manifest["fitted_to"] = fitted_to
         write_json(aside / MANIFEST, manifest)
     return target
 
@@ -173,11 +179,22 @@ def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
             f"--held-out {folder}: {trained.folder} is an ensemble, which has its own held-out predictions. "
             "Leave --held-out out."
         )
+    if trained.config.data.fold is not None:
+        raise ModelRefusedError(
+            f"--held-out {folder}: {trained.folder} is a fold itself. Expected a run trained without --fold."
+        )
     _, families = families_of([trained.config, *(member.config for member in folds.members)])
     if set(families) != {0} or not all(member.config.data.fold for member in folds.members):
         raise ModelRefusedError(
             f"--held-out {folder}: expected runs of `train --fold I/K` with the settings of {trained.folder}. "
             "Received runs with other settings, or without folds."
+        )
+    numbers = [member.config.data.fold for member in folds.members]
+    if len(set(numbers)) < len(numbers) or any(m.epoch != trained.epoch for m in folds.members):
+        raise ModelRefusedError(
+            f"--held-out {folder}: expected each fold once, all with the weights of the epoch that is exported "
+            f"({trained.epoch}). Received the folds {', '.join(map(str, numbers))} with the epoch {folds.members[0].epoch}: "
+            "two networks on a radiograph answer better than the one that is exported. Say --epoch."
         )
     if folds.description["data"]["plan"] != trained.description["data"]["plan"]:
         raise ModelRefusedError(
@@ -262,13 +279,26 @@ def _intervals(trained: Run | Ensemble, evaluation: str | None) -> Intervals | N
     elif evaluation is None or not (Path(evaluation).parent / PREDICTIONS).is_file():
         return _without_intervals("there is no evaluation with its predictions.csv")
     else:
-        data = json.loads(Path(evaluation).read_text(encoding="utf-8"))["data"]
-        if has_learnt_from(trained.description["data"], data["plan"], data["split"]):
-            return _without_intervals(f"the model has learnt from the split {data['split']!r}")
+        judged = json.loads(Path(evaluation).read_text(encoding="utf-8"))
+        split = judged["data"]["split"]
+        if judged["has_learnt_from_split"]:
+            return _without_intervals(f"the model has learnt from the split {split!r}")
+        if trained.epoch == "best" and split in (VALIDATION_SPLIT, FOLD_SPLIT):
+            return _without_intervals(
+                f"the best epoch was chosen on the split {split!r} (say --epoch last to evaluate and export)"
+            )
         held_out = read_predictions(Path(evaluation).parent)
     if len(held_out) < fewest_for(DEFAULT_COVERAGE):
         return _without_intervals(f"{len(held_out)} radiographs are too few")
     return fit_intervals(held_out.sex, held_out.answers, held_out.true_months)
+
+
+def _fitted_to(trained: Run | Ensemble, evaluation: str | None) -> list[dict[str, str]]:
+    """The split that the intervals come from."""
+    if isinstance(trained, Ensemble) or evaluation is None:
+        return []
+    data = json.loads(Path(evaluation).read_text(encoding="utf-8"))["data"]
+    return [{name: data[name] for name in ("plan", "split")}]
 
 
 def _without_intervals(why: str) -> None:

@@ -204,6 +204,11 @@ class ExportedModel:
 
     def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
         """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""
+        made = self.prepare_with_matrix(encoded)
+        return made if isinstance(made, Refusal) else made[0]
+
+    def prepare_with_matrix(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray] | Refusal:
+        """The same with the matrix [2, 3] from (x, y, 1) of the prepared radiograph to (x, y) of the file."""
         try:
             answer = self.signatures[PREPARE](image_bytes=tf.constant([encoded]))
         except tf.errors.InvalidArgumentError as error:
@@ -211,7 +216,7 @@ class ExportedModel:
         status = answer[STATUS].numpy()[0].decode()
         if status != OK:
             return Refusal(status, EXPLANATIONS.get(status, "the model gives no further word"))
-        return answer[record.IMAGE].numpy()[0]
+        return answer[record.IMAGE].numpy()[0], answer[PREPARED_TO_ORIGINAL].numpy()[0]
 
     def months_of_prepared(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
         """Prepared radiographs [N, height, width, 1] and F, M, unknown [N] -> months [N]."""

@@ -7,6 +7,9 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+import cv2
+import numpy as np
+
 from bone_age_tf.errors import InputDataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -62,6 +65,19 @@ class SourceFile:
             raise InputDataError(
                 f"{self.name}: {size} bytes; at most {MAX_FILE_BYTES} are read from one file."
             )
+
+
+def grey_values(encoded: bytes) -> np.ndarray | None:
+    """A PNG or JPEG file as float32 [height, width] from 0 to 1, for people and for tests of models.
+
+    As the file stores it: an orientation in the metadata is ignored, as by `radiograph.py`. None where
+    OpenCV cannot read it.
+    """
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
+    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    if picture is None:
+        return None
+    return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
 
 
 def list_files(path: str | Path) -> list[SourceFile]:

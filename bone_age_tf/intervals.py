@@ -3,7 +3,8 @@
 The half-width for a group is the k-th smallest absolute error of the n radiographs of that group on
 which the intervals are fitted, with k = ceil((n + 1) * coverage): the interval of a new radiograph of
 the same kind holds its label with at least that probability, whatever the errors look like (Vovk et
-al. 2005, Mondrian; Lei et al. 2018). The group is that of the sex and of the band of the *predicted*
+al. 2005, Mondrian; Lei et al. 2018). Where the answers come from a leave-one-out or from folds, that is
+an approximation, close in practice. The group is that of the sex and of the band of the *predicted*
 bone age, since the true one is not known. A group with fewer than `FEWEST_IN_GROUP` radiographs takes
 the half-width of the band for both sexes, then that of all radiographs. Unknown sex takes the band's.
 """
@@ -57,19 +58,6 @@ class Intervals:
             for sex, name in enumerate(SEX_NAMES)
         }
         return {"method": "split conformal", "coverage": self.coverage, "by_predicted_age": table}
-
-
-def from_description(description: dict[str, Any]) -> Intervals:
-    """What `describe` told. Raises `KeyError` or `TypeError` where it is something else."""
-    table = [
-        [description["by_predicted_age"][name][band] for band in AGE_BANDS] for name in SEX_NAMES
-    ]
-    return Intervals(
-        float(description["coverage"]),
-        np.array([[cell["half_width_months"] for cell in row] for row in table], float),
-        tuple(tuple(cell["group"] for cell in row) for row in table),
-        np.array([[cell["n"] for cell in row] for row in table], int),
-    )
 
 
 def bands_of(predicted: np.ndarray) -> np.ndarray:
@@ -130,7 +118,7 @@ def cross_validated_coverage(
         widths[out] = fitted.half_width(sex[out], predicted[out])
     return {
         "n": len(true),
-        "held": metrics.mean_with_interval(np.abs(predicted - true) <= widths),
+        "held": metrics.share(np.abs(predicted - true) <= widths),
         "half_width_months": float(widths.mean()),
     }
 

@@ -106,7 +106,7 @@ def _coverage(judged: Judged, sexes: np.ndarray, bands: np.ndarray) -> dict[str,
     def summary(rows: np.ndarray) -> dict[str, Any]:
         return {
             "n": int(rows.sum()),
-            "held": metrics.mean_with_interval(held[rows]),
+            "held": metrics.share(held[rows]),
             "mean_width_months": float(width[rows].mean()),
         }
 
@@ -188,6 +188,10 @@ def read_predictions(folder: str | Path) -> Judged:
                 names = [TRUE_MONTHS, record.BONE_AGE_MONTHS]
                 names += [name for name in (BONE_AGE_LOW, BONE_AGE_HIGH) if name in row]
                 numbers = [float(row[name]) for name in names]
+                if not all(0 <= number <= record.MAX_BONE_AGE_MONTHS for number in numbers[:1]):
+                    raise ValueError(f"a label of {numbers[0]} months")
+                if not np.isfinite(numbers).all():
+                    raise ValueError("a number that is not finite")
                 columns.append((row[record.ID], sex_from_label(row[record.SEX]), *numbers))
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputDataError(

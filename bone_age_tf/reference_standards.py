@@ -68,7 +68,9 @@ def compare_with_age(
         score = difference / sd
         verdict = _verdict(score)
         if low_months is not None and high_months is not None:
-            spread = (high_months - low_months) / (2 * NormalDist().inv_cdf((1 + coverage) / 2))
+            # The wider side: 0 or 240 months may have cut the other one short.
+            half = max(high_months - bone_age_months, bone_age_months - low_months)
+            spread = half / NormalDist().inv_cdf((1 + coverage) / 2)
             probability = _probability(verdict, difference, sd, spread)
     return Comparison(
         chronological_age_months,
@@ -89,12 +91,6 @@ def sd_at(chronological_age_months: float, sex: Sex) -> float | None:
     if not ages[0] <= chronological_age_months <= ages[-1]:
         return None
     return float(np.interp(chronological_age_months, ages, spreads))
-
-
-def range_of(sex: Sex) -> tuple[float, float]:
-    """Chronological ages, months, that the table covers for girls or boys."""
-    ages, _ = _columns(Sex(sex))
-    return float(ages[0]), float(ages[-1])
 
 
 @functools.cache

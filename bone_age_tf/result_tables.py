@@ -16,11 +16,18 @@ def comparison_text(result: dict[str, Any]) -> str:
     verdicts = {
         "first": f"{first} is better.",
         "second": f"{second} is better.",
-        "undecided": "The interval holds 0: these radiographs do not tell which is better.",
+        "undecided": "These radiographs do not tell which is better.",
     }
+    learnt = [
+        f"{name} has learnt from these radiographs or was fitted to them: no fair comparison.\n"
+        for name, is_learnt in zip(
+            (first, second), result.get("has_learnt_from_split", ()), strict=False
+        )
+        if is_learnt
+    ]
     months = f"{result['notable_months']:g} months"
     return (
-        f"first: {first}, MAE {mae['first']}\nsecond: {second}, MAE {mae['second']}\n{console.table(rows)}\n"
+        f"{''.join(learnt)}first: {first}, MAE {mae['first']}\nsecond: {second}, MAE {mae['second']}\n{console.table(rows)}\n"
         f"{verdicts[result['verdict']]} The error falls by more than {months} for {result['notably_better']} of "
         f"{result['n']} radiographs, rises by more for {result['notably_worse']}.\n[ ]: {result['interval']}"
     )
@@ -88,7 +95,8 @@ def calibration_table(section: dict[str, Any]) -> str:
         )
         line = _line(section["correction"][key])
         rows.append([name, str(before["n"]), _mae(before), _mae(after), line])
-    line = "" if section["correction"]["kept"] else "\nThe lines would not help and are left out."
+    left_out = section["correction"]["method"] != "none" and not section["correction"]["kept"]
+    line = "\nThe lines would not help and are left out." if left_out else ""
     intervals = section["intervals"]
     widths = [["half-width in months, by predicted age", *intervals["by_predicted_age"]["F"]]]
     for sex, bands in intervals["by_predicted_age"].items():

@@ -22,6 +22,8 @@ from bone_age_tf.record_files import Records
 
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
+FOLD_SPLIT = "fold"
+"""Name, instead of a split's, of the fold that a run did not learn from."""
 _COLUMNS = ("id", "sex", "bone_age_months", "split", "group")
 _FOLD_SEED = 0
 """The same folds for every run, so that runs with other seeds or settings can be combined."""
@@ -74,6 +76,12 @@ def has_learnt_from(data: Mapping[str, Any], plan: str, split: str) -> bool:
     """
     learnt = (TRAINING_SPLIT, VALIDATION_SPLIT) if data.get("fold") else (TRAINING_SPLIT,)
     return data["plan"] == plan and split in learnt
+
+
+def was_fitted_to(manifest: Mapping[str, Any], plan: str, split: str) -> bool:
+    """Whether the correction or the intervals of an exported model come from a split."""
+    fitted = manifest.get("fitted_to", [])
+    return {"plan": plan, "split": split} in fitted
 
 
 def files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[str]:

@@ -22,7 +22,7 @@ from bone_age_tf import metrics
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.image_files import SourceFile, is_safe, radiographs_in
+from bone_age_tf.image_files import SourceFile, grey_values, is_safe, radiographs_in
 from bone_age_tf.judged import INTERVAL
 from bone_age_tf.labels import LabelRow, rows_by_id
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
@@ -199,8 +199,11 @@ def _answers(
     pool: ThreadPoolExecutor,
 ) -> dict[str, float | str]:
     """Months or reason of the radiograph as it is, and of every variant."""
-    encoded = file.read()
-    picture = _grey_values(encoded)
+    try:
+        encoded = file.read()
+    except InputDataError:
+        encoded = b""
+    picture = grey_values(encoded)
     if picture is None:
         return dict.fromkeys((AS_IT_IS, *CHANGES), "unreadable")
     seeds = dict(zip(CHANGES, seed.spawn(len(CHANGES)), strict=True))
@@ -222,16 +225,6 @@ def _answers(
         months = model.months_of_prepared(images, [label.sex.label] * len(usable))
         answers |= dict(zip(usable, months.tolist(), strict=True))
     return answers
-
-
-def _grey_values(encoded: bytes) -> np.ndarray | None:
-    """float32 [height, width] from 0 to 1; None where OpenCV cannot read the file."""
-    picture = cv2.imdecode(
-        np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH
-    )
-    if picture is None:
-        return None
-    return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
 
 
 def _png(picture: np.ndarray) -> bytes:
@@ -296,7 +289,7 @@ def _table(
         "mae_shift_months": metrics.mean_with_interval(shift),
         "mean_change_months": metrics.mean_with_interval(moved),
         "largest_change_months": float(moved.max()),
-        "significant_changes": metrics.mean_with_interval(np.array(turned)) | {"n": len(turned)}
+        "significant_changes": metrics.share(np.array(turned)) | {"n": len(turned)}
         if turned
         else None,
     }

@@ -4,18 +4,19 @@ import dataclasses
 import itertools
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bone_age_tf import prediction
 from bone_age_tf.comparison import COMPARISON_SCHEMA, compare_judged
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.evaluation import EVALUATION_SCHEMA
 from bone_age_tf.image_files import SourceFile
-from bone_age_tf.judged import INTERVAL, TRUE_MONTHS, Judged, tables, write_predictions
+from bone_age_tf.judged import INTERVAL, Judged, tables, write_predictions
 from bone_age_tf.labels import (
     SEX_HEADERS,
     LabelRow,
@@ -26,8 +27,13 @@ from bone_age_tf.labels import (
     summary,
 )
 from bone_age_tf.manifest import sha256_of, versions, write_json
+from bone_age_tf.record import BONE_AGE_MONTHS
 
 log = logging.getLogger(__name__)
+
+
+NO_PREDICTIONS = frozenset(prediction.COLUMNS) - {BONE_AGE_MONTHS}
+"""Columns that `predict` writes beside the bone age."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +94,7 @@ def evaluate_tables(
             **compare_judged(judged[first], judged[second]),
         }
         for first, second in itertools.combinations(results, 2)
+        if not set(judged[first].ids).isdisjoint(judged[second].ids)
     ]
     _write(Path(output), judged, results, comparisons)
     settings = {"predictions": Path(predictions).name, "labels": Path(labels).name}
@@ -135,14 +142,23 @@ def _columns_of_numbers(
     """Columns that may be predictions: numbers, and not the labels."""
     found = []
     for column in table.table.columns:
-        if column in (table.id_column, TRUE_MONTHS) or column.strip().lower() in SEX_HEADERS:
+        is_known = column == table.id_column or column in NO_PREDICTIONS
+        if is_known or not column or column.strip().lower() in SEX_HEADERS:
             continue
         pairs = [
             (number_in(row[column]), rows[identifier].bone_age_months)
             for identifier, row in cells.items()
-            if row[column] and identifier in rows
+            if number_in(row[column]) is not None and identifier in rows
         ]
-        if not pairs or any(number is None for number, _ in pairs):
+        bad = [
+            row[column] for row in cells.values() if row[column] and number_in(row[column]) is None
+        ]
+        if not pairs or bad:
+            if pairs and len(bad) < len(pairs):
+                log.warning(
+                    f"{table.name}: the column {column!r} is left out: {bad[0]!r} is no number. Name it with "
+                    "--prediction-column if it holds predictions, and leave cells without one empty."
+                )
             continue
         if all(math.isclose(number or 0.0, true, abs_tol=0.01) for number, true in pairs):
             log.info(f"{table.name}: the column {column!r} holds the labels themselves: left out.")
@@ -199,17 +215,24 @@ def _write(
     comparisons: Sequence[dict[str, Any]],
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for column, result in results.items():
-        place = folder if len(results) == 1 else folder / _folder_name(column)
+    for column, name in _folder_names(results).items():
+        result = results[column]
+        place = folder if len(results) == 1 else folder / name
         place.mkdir(exist_ok=True)
         write_predictions(place, judged[column], "bone_age")
         write_json(place / "evaluation.json", result)
     for comparison in comparisons:
-        name = "-".join(_folder_name(comparison[place]) for place in ("first", "second"))
+        name = "-".join(_folder_names(results)[comparison[place]] for place in ("first", "second"))
         (folder / "comparisons").mkdir(exist_ok=True)
         write_json(folder / "comparisons" / f"{name}.json", comparison)
 
 
-def _folder_name(column: str) -> str:
-    """A column's name as that of a folder."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in column).strip(".") or "column"
+def _folder_names(columns: Iterable[str]) -> dict[str, str]:
+    """Column -> the name of its folder: another one for each, and none that is used already."""
+    names: dict[str, str] = {}
+    for column in columns:
+        plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in column).strip(".")
+        taken = {"", "comparisons", "run.json", *names.values()}
+        choices = itertools.chain([plain], (f"{plain}_{n}" for n in itertools.count(2)))
+        names[column] = next(name for name in choices if name not in taken)
+    return names

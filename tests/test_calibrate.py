@@ -14,9 +14,9 @@ from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, 
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.intervals import from_description
 from bone_age_tf.lines import fit_line
 from bone_age_tf.manifest import sha256_of
+from bone_age_tf.metrics import age_band
 
 WritePredictions = Callable[..., Path]
 
@@ -205,6 +205,23 @@ def test_a_split_calibrates_and_the_result_is_better_on_it(
     assert made["radiographs"]["plan"] == plan
 
 
+def test_what_a_model_was_fitted_to_does_not_judge_it(
+    exported: Path, local: Path, tmp_path: Path
+) -> None:
+    made = calibrate(
+        model=str(exported), data=str(local), split="train", output=str(tmp_path / "local")
+    )
+    with pytest.raises(ModelRefusedError, match="come from the split 'train'"):
+        calibrate(
+            model=made["folder"], data=str(local), split="train", output=str(tmp_path / "again")
+        )
+    judged = [
+        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "judged"))
+        for m in (exported, made["folder"])
+    ]
+    assert [one["has_learnt_from_split"] for one in judged] == [False, True]
+
+
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_a_split_that_the_model_has_learnt_from_is_refused(
     exported: Path, prepared: Path, tmp_path: Path, split: str
@@ -278,10 +295,15 @@ def test_answers_come_with_their_interval(
     assert not made["correction"]["kept"]
     before, after = ExportedModel.open(exported), ExportedModel.open(output)
     assert (before.coverage, after.coverage) == (None, 0.8)
-    fitted = from_description(after.manifest["intervals"])
+    table = after.manifest["intervals"]["by_predicted_age"]
     months, low, high = golden_answers(after, signature, prepared)
     np.testing.assert_array_equal(months, golden_months(before, signature, prepared))
-    width = fitted.half_width(np.arange(3), months)
+    width = np.array(
+        [
+            table[sex][age_band(float(m))]["half_width_months"]
+            for sex, m in zip(("F", "M", "unknown"), months, strict=True)
+        ]
+    )
     assert width.min() > 1
     np.testing.assert_allclose(low, np.clip(months - width, 0, 240), rtol=1e-5)
     np.testing.assert_allclose(high, np.clip(months + width, 0, 240), rtol=1e-5)

@@ -60,6 +60,11 @@ def test_the_same_predictions_are_undecided() -> None:
     assert result["most_improved"] == result["most_worsened"] == []
 
 
+def test_few_radiographs_decide_nothing() -> None:
+    first, second = predicted(10, count=5), predicted(0.1, count=5)
+    assert compare_judged(first, second)["verdict"] == "undecided"
+
+
 def test_only_what_both_have_is_compared() -> None:
     result = compare_judged(predicted(5, skip=30), predicted(5, seed=2))
     assert result["n"] == 70

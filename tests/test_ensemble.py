@@ -412,6 +412,7 @@ def _columns(rows: list[dict[str, str]]) -> list[np.ndarray]:
     [
         (["train.learning_rate=0.5"], {}, ModelRefusedError, "with other settings"),
         ([], {"data": {"plan": "other"}}, ModelRefusedError, "another data set"),
+        (["data.fold=1/2"], {}, ModelRefusedError, "is a fold itself"),
     ],
 )
 def test_folds_of_something_else_are_refused(
@@ -425,10 +426,26 @@ def test_folds_of_something_else_are_refused(
 ) -> None:
     whole = make_run(*settings, **changes)
     with pytest.raises(error, match=message):
-        export_saved_model(run=whole, output=str(tmp_path / "model"), held_out=str(folds))
+        export_saved_model(
+            run=whole, output=str(tmp_path / "model"), held_out=str(folds), epoch="last"
+        )
     with pytest.raises(UsageError, match="has its own held-out predictions"):
         export_saved_model(run=str(folds), output=str(tmp_path / "model"), held_out=str(folds))
     assert not list((tmp_path / "model").glob("*"))
+
+
+def test_folds_count_once_and_with_the_exported_epoch(
+    folds: Path, make_run: MakeRun, prepared: Path, tmp_path: Path
+) -> None:
+    whole, output = make_run(seed=5), str(tmp_path / "model")
+    with pytest.raises(ModelRefusedError, match="each fold once.*best"):
+        export_saved_model(run=whole, output=output, held_out=str(folds))
+    twice = [make_run(f"data.fold={n}/2", seed=seed) for n in (1, 2) for seed in (1, 2)]
+    ensemble(twice, data=str(prepared), output=str(tmp_path / "twice"))
+    with pytest.raises(ModelRefusedError, match="each fold once.*1/2, 1/2, 2/2, 2/2"):
+        export_saved_model(run=whole, output=output, held_out=str(tmp_path / "twice"), epoch="last")
+    with pytest.raises(UsageError, match="Give one of them"):
+        export_saved_model(run=whole, output=output, held_out=str(folds), evaluation="e.json")
 
 
 def test_an_ensemble_is_exported_with_intervals(folds: Path, tmp_path: Path) -> None:

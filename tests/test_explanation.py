@@ -22,7 +22,6 @@ from bone_age_tf.explanation import (
     on_frame,
     on_original,
     over,
-    prepare_with_matrix,
     without_zones,
     zones_of,
 )
@@ -252,7 +251,7 @@ def test_every_file_is_a_row_with_a_picture_or_a_reason(
 
 def test_months_and_zones_are_the_model_s_own(hands: Path, exported: Path) -> None:
     model = ExportedModel.open(exported)
-    made = prepare_with_matrix(model, (hands / "h1.png").read_bytes())
+    made = model.prepare_with_matrix((hands / "h1.png").read_bytes())
     assert not isinstance(made, Refusal)
     explanation = explain_prepared(model, *made, "M")
     image = made[0]

@@ -12,7 +12,6 @@ from bone_age_tf.intervals import (
     cross_validated_coverage,
     fewest_for,
     fit_intervals,
-    from_description,
     quantile,
 )
 from bone_age_tf.metrics import AGE_BANDS, age_band
@@ -105,11 +104,15 @@ def test_unknown_sex_takes_the_band() -> None:
 
 def test_a_description_holds_everything() -> None:
     intervals = fit_intervals(*read_hands(500), 0.8)
-    again = from_description(intervals.describe())
-    assert again.coverage == 0.8
-    assert again.groups == intervals.groups
-    np.testing.assert_array_equal(again.half_widths, intervals.half_widths)
-    np.testing.assert_array_equal(again.counts, intervals.counts)
+    described = intervals.describe()
+    assert described["coverage"] == 0.8
+    for sex, name in enumerate(("F", "M", "unknown")):
+        for column, cell in enumerate(described["by_predicted_age"][name].values()):
+            assert cell == {
+                "half_width_months": intervals.half_widths[sex, column],
+                "group": intervals.groups[sex][column],
+                "n": intervals.counts[sex, column],
+            }
 
 
 def test_cross_validation_tells_the_coverage() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bone_age_tf.record import Sex
-from bone_age_tf.reference_standards import Comparison, compare_with_age, range_of, sd_at
+from bone_age_tf.reference_standards import Comparison, compare_with_age, sd_at
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,6 @@ def test_there_is_no_score_outside_the_table(age: float, sex: Sex) -> None:
     assert compared.sd_score is compared.verdict is compared.verdict_probability is None
     if math.isfinite(age):
         assert compared.difference_months == pytest.approx(100 - age)
-
-
-def test_ranges() -> None:
-    assert range_of(Sex.F) == (3, 192)
-    assert range_of(Sex.M) == (3, 204)
 
 
 @pytest.mark.parametrize(
@@ -69,6 +64,14 @@ def test_a_verdict_on_the_limit_is_a_coin_toss_and_a_sure_one_is_sure() -> None:
     assert probability(120 + 2 * 9.79 + 1e-6, 1) == pytest.approx(0.5, abs=1e-3)
     assert probability(200, 10) == pytest.approx(1, abs=1e-6)
     assert probability(120, 0) == 1.0
+
+
+def test_a_cut_interval_is_as_wide_as_its_whole_side() -> None:
+    """A boy of 190 months, 232 +- 20: the graph ends the interval at 240."""
+    whole = compare_with_age(232, 190, Sex.M, low_months=212, high_months=252)
+    cut = compare_with_age(232, 190, Sex.M, low_months=212, high_months=240)
+    assert cut.verdict_probability == pytest.approx(whole.verdict_probability)
+    assert whole.verdict_probability == pytest.approx(0.916, abs=0.002)
 
 
 def test_infants_are_flagged() -> None:

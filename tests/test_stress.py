@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from conftest import draw_hand
 
+from bone_age_tf import cli
 from bone_age_tf import stress as stress_module
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import ExportedModel
@@ -147,7 +148,9 @@ def test_shifts_refusals_and_verdicts_by_hand(tmp_path: Path) -> None:
     darker = result["changes"]["brightness -15%"]
     assert (darker["n"], darker["refused"]) == (3, 0)
     assert darker["mae_shift_months"]["value"] == pytest.approx(38.25, abs=0.5)
-    assert darker["significant_changes"] == {"value": 1.0, "low": 1.0, "high": 1.0, "n": 3}
+    turned = darker["significant_changes"]
+    assert (turned["n"], turned["value"], turned["high"]) == (3, 1.0, 1.0)
+    assert turned["low"] == pytest.approx(0.439, abs=0.001)  # Wilson: 3 of 3 are no proof
     much_darker = result["changes"]["brightness -30%"]
     assert (much_darker["n"], much_darker["refused"]) == (1, 2)
     assert much_darker["mean_change_months"] == {
@@ -159,6 +162,23 @@ def test_shifts_refusals_and_verdicts_by_hand(tmp_path: Path) -> None:
     inverted = result["changes"]["inverted"]["mae_shift_months"]["value"]
     assert inverted == pytest.approx((55 + 15 + 25) / 3, abs=0.5)
     assert result["largest_shift_months"] == pytest.approx(76.5, abs=0.5)
+
+
+@pytest.mark.usefixtures("reader")
+def test_a_file_that_cannot_be_read_is_a_refusal(tmp_path: Path) -> None:
+    given = grey_hands(tmp_path / "hands", {"a": 100, "b": 120})
+    (tmp_path / "hands/b.png").write_bytes(b"")
+    result = stress([str(tmp_path / "hands")], output=str(tmp_path / "out"), **given)
+    assert result["radiographs"] == {"n": 2, "refused_as_they_are": 1}
+
+
+@pytest.mark.usefixtures("reader")
+def test_the_gate_closes_above_its_limit(tmp_path: Path) -> None:
+    given = grey_hands(tmp_path / "hands", {"a": 100, "b": 120})
+    arguments = ["stress", str(tmp_path / "hands"), "--labels", given["labels"], "--quiet"]
+    arguments += ["--model", str(tmp_path), "--output", str(tmp_path / "out"), "--max-shift"]
+    assert cli.commands.main([*arguments, "1"], standalone_mode=False) == 5
+    assert cli.commands.main([*arguments, "500"], standalone_mode=False) == 0
 
 
 @pytest.mark.usefixtures("reader")

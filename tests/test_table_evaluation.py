@@ -6,6 +6,7 @@ import pytest
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.prediction import COLUMNS
 from bone_age_tf.table_evaluation import evaluate_tables
 
 LABELS = """Case ID,Sex,Ground truth bone age (months)
@@ -73,12 +74,41 @@ def test_names_of_files_and_other_headers_are_joined(tmp_path: Path) -> None:
 def test_our_own_predictions_are_a_table(tmp_path: Path) -> None:
     """What `predict` writes, refused rows included."""
     own = (
-        "file,id,sex,bone_age_months,bone_age_months_true,status,reason,warning\n"
-        "1.png,1,M,103.0,100,ok,,\n2.png,2,F,,120.5,refused,no_hand,\n"
+        ",".join(COLUMNS) + "\n"
+        "1.png,1,M,103.0,90.0,110.0,100,90,13.0,1.30,average,0.80,ok,,\n"
+        "2.png,2,F,,,,120.5,90,,,,,refused,no_hand: x,\n"
     )
     tables = write(tmp_path, predictions=own)
     judged = evaluate_tables(**tables, output=str(tmp_path / "out"))
+    assert list(judged.results) == ["bone_age_months"]
     assert judged.results["bone_age_months"]["overall"]["mae_months"]["value"] == pytest.approx(3)
+
+
+def test_a_column_with_one_word_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("WARNING", logger="bone_age_tf")
+    predictions = PREDICTIONS.replace("118.5", "n/a")
+    judged = evaluate_tables(**write(tmp_path, predictions=predictions), output=str(tmp_path / "o"))
+    assert list(judged.results) == ["theirs"]
+    assert "the column 'ours' is left out: 'n/a' is no number" in caplog.text
+
+
+def test_each_column_has_its_own_folder(tmp_path: Path) -> None:
+    predictions = "id,model A,model_A,comparisons\n1,101,102,103\n2,119,118,117\n"
+    output = tmp_path / "out"
+    judged = evaluate_tables(**write(tmp_path, predictions=predictions), output=str(output))
+    assert len(judged.results) == 3
+    assert len(judged.comparisons) == len(list((output / "comparisons").iterdir())) == 3
+    stored = [json.loads(path.read_text()) for path in output.glob("*/evaluation.json")]
+    assert {result["model"]["column"] for result in stored} == set(judged.results)
+
+
+def test_columns_without_a_common_radiograph_are_not_compared(tmp_path: Path) -> None:
+    predictions = "id,a,b\n1,101,\n2,,118\n"
+    judged = evaluate_tables(**write(tmp_path, predictions=predictions), output=str(tmp_path / "o"))
+    assert len(judged.results) == 2
+    assert judged.comparisons == []
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,11 @@ def write_evaluation_report(evaluation: str, output: str, *, stress: str | None 
     for entry in (*result["worst"], *result["best"]):
         picture = folder / entry.get("picture", "")
         entry["source"] = embedded(picture) if picture.is_file() else None
+    other = result["model"].get("manifest_sha256")
+    if stressed is not None and other not in (None, stressed["model"]["manifest_sha256"]):
+        raise InputDataError(
+            f"{stress} is of another exported model than {folder}. Expected the same model's."
+        )
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_page(

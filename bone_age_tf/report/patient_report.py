@@ -17,7 +17,6 @@ from bone_age_tf.explanation import (
     grey_levels,
     on_original,
     over,
-    prepare_with_matrix,
     safe_name,
 )
 from bone_age_tf.exported_model import ExportedModel
@@ -84,7 +83,7 @@ def write_patient_reports(
 def _values(model: ExportedModel, file: SourceFile, row: dict[str, Any]) -> dict[str, Any]:
     """Pictures and zones of a radiograph that was read."""
     encoded = file.read()
-    made = prepare_with_matrix(model, encoded)
+    made = model.prepare_with_matrix(encoded)
     assert not isinstance(made, Refusal)
     explanation = explain_prepared(model, *made, row["sex"])
     zones = list(explanation.zones.items())

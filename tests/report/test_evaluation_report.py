@@ -121,6 +121,7 @@ def test_stress_is_shown_from_the_weakest_on(tmp_path: Path) -> None:
     (tmp_path / "stress").mkdir()
     written = {
         "schema": STRESS_SCHEMA,
+        "model": {"version": "1", "manifest_sha256": "a" * 64},
         "radiographs": {"n": 10, "refused_as_they_are": 0},
         "mae_months": number,
         "changes": dict.fromkeys(CHANGES, change),
