@@ -41,7 +41,7 @@ setup(
         "bone_age_tf.data_prep.sources",
     ],
     package_data={
-        "bone_age_tf": ["assets/*", "report/templates/*"],
+        "bone_age_tf": ["assets/*", "report/templates/*", "schemas/*"],
         "bone_age_tf.data_prep.phantom": ["*.csv"],
     },
     install_requires=[

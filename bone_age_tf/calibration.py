@@ -39,6 +39,7 @@ from bone_age_tf.intervals import (
 from bone_age_tf.judged import INTERVAL
 from bone_age_tf.lines import IDENTITY, Line, fit_line, in_range
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
+from bone_age_tf.model_card import CARD, card
 from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
 from bone_age_tf.selection import has_learnt_from, was_fitted_to
 
@@ -99,8 +100,9 @@ def calibrate(
         shutil.copytree(exported.folder, aside)
         _store(aside, lines, intervals)
         manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
-        manifest |= {"files": files_of(aside), "golden": golden(aside), "calibration": section}
-        manifest["intervals"] = section["intervals"]
+        manifest |= {"calibration": section, "intervals": section["intervals"]}
+        (aside / CARD).write_text(card(manifest), encoding="utf-8")
+        manifest |= {"files": files_of(aside), "golden": golden(aside)}
         if data is not None:
             fitted = {"plan": labelled.source["plan"], "split": split}
             manifest["fitted_to"] = [*manifest.get("fitted_to", []), fitted]

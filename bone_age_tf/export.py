@@ -30,6 +30,7 @@ from bone_age_tf.intervals import DEFAULT_COVERAGE, Intervals, fewest_for, fit_i
 from bone_age_tf.judged import PREDICTIONS, read_predictions
 from bone_age_tf.lines import IDENTITY
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
+from bone_age_tf.model_card import CARD, card
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.record import SEX_NAMES
@@ -101,6 +102,8 @@ def export_saved_model(
         manifest["intervals"] = None if intervals is None else intervals.describe()
         fitted_to = [] if intervals is None else _fitted_to(folds or trained, evaluation)
         manifest["fitted_to"] = fitted_to
+        (aside / CARD).write_text(card(manifest), encoding="utf-8")
+        manifest["files"] = files_of(aside)
         write_json(aside / MANIFEST, manifest)
     return target
 

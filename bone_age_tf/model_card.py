@@ -1,0 +1,139 @@
+"""The card of an exported model, in the format of Hugging Face's hub: what it is, knows, and is worth.
+
+Mitchell et al. 2019. It says what the manifest holds and nothing else: whoever trained the model adds
+where the radiographs come from, and the terms.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+CARD = "README.md"
+RESEARCH_ONLY = "For research and education. Not a medical device."
+
+
+def card(manifest: Mapping[str, Any]) -> str:
+    """Markdown with YAML in front, from an exported model's manifest."""
+    return "\n".join(
+        [
+            *_front_matter(manifest),
+            "# Bone age from a radiograph of the left hand",
+            "",
+            f"A SavedModel of bone-age-tf {manifest['exported_with']['bone_age_tf']}: the bytes of a PNG or JPEG "
+            "file and the sex (`F`, `M`, `unknown`) in, bone age in months out, with preprocessing and refusal "
+            f"inside. {RESEARCH_ONLY}",
+            "",
+            "## Use",
+            "",
+            "```",
+            "bone-age-tf predict hand.png --sex F --model MODEL --output predictions/1",
+            "```",
+            "",
+            "or TensorFlow Serving, signature `serving_default`.",
+            "",
+            "## What it learnt from",
+            "",
+            *_data(manifest),
+            "",
+            "## What it is worth",
+            "",
+            *_worth(manifest["metrics"]),
+            "",
+            *_intervals(manifest.get("intervals")),
+            "",
+            "## Limits",
+            "",
+            "- Not for a decision about a child, nor for hands with disease, casts or metal.",
+            "- It answers for the readers, the standard and the children that it learnt from; elsewhere, calibrate "
+            "it on local radiographs (`bone-age-tf calibrate`) and judge it there (`evaluate`, `stress`).",
+            "- The terms are those of the radiographs that it learnt from.",
+            "",
+        ]
+    )
+
+
+def _front_matter(manifest: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "---",
+        "library_name: tensorflow",
+        "pipeline_tag: image-classification",
+        "license: other",
+        "license_name: terms-of-the-training-radiographs",
+        "tags: [medical-imaging, radiograph, bone-age, regression]",
+    ]
+    found = _judged(manifest["metrics"])
+    if found is not None:
+        name, summary = found
+        lines += [
+            "model-index:",
+            "  - name: bone-age-tf",
+            "    results:",
+            "      - task: {type: image-regression, name: bone age}",
+            f"        dataset: {{type: radiographs, name: {name}}}",
+            "        metrics:",
+            f"          - {{type: mae, name: MAE in months, value: {summary['mae_months']['value']:.2f}}}",
+        ]
+    return [*lines, "---", ""]
+
+
+def _judged(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """On what, and the summary of the errors there; the strongest evidence that there is."""
+    if "cross_validation" in metrics:
+        result = metrics["cross_validation"]["result"]
+        return "held-out folds", result[_kept(metrics["cross_validation"])]["overall"]
+    if "evaluation" in metrics:
+        return f"split {metrics['evaluation']['data']['split']}", metrics["evaluation"]["overall"]
+    return None
+
+
+def _kept(validation: Mapping[str, Any]) -> str:
+    return "after_correction" if validation["correction"]["kept"] else "before_correction"
+
+
+def _data(manifest: Mapping[str, Any]) -> list[str]:
+    data = manifest["data"]
+    splits = ", ".join(f"{name} {count}" for name, count in data.get("splits", {}).items())
+    fold = f"; fold {data['fold']}" if data.get("fold") else ""
+    return [
+        f"Radiographs prepared as `{manifest['preprocessing']['method']}` at scale {manifest['preprocessing']['scale']:g} "
+        f"(fingerprint `{manifest['fingerprint'][:12]}`): {splits}{fold}. Data set `{data['plan'][:12]}`."
+    ]
+
+
+def _worth(metrics: Mapping[str, Any]) -> list[str]:
+    found = _judged(metrics)
+    if found is None:
+        return [
+            "Not evaluated at export: `bone-age-tf evaluate`, then `export --evaluation`. Nothing may be said of its "
+            "errors until then."
+        ]
+    name, summary = found
+    rows = [
+        f"On {summary['n']} radiographs ({name}), with 95 % intervals:",
+        "",
+        "| | |",
+        "|---|---|",
+    ]
+    for label, key, factor, unit in (
+        ("MAE", "mae_months", 1, " months"),
+        ("RMSE", "rmse_months", 1, " months"),
+        ("bias", "bias_months", 1, " months"),
+        ("within 12 months", "within_12_months", 100, " %"),
+    ):
+        value, low, high = (summary[key][end] for end in ("value", "low", "high"))
+        ends = "" if low is None else f" [{low * factor:.1f}, {high * factor:.1f}]"
+        rows.append(f"| {label} | {value * factor:.1f}{ends}{unit} |")
+    if name == "held-out folds":
+        rows += [
+            "",
+            "Of networks of the same settings that did not learn from these; the exported one learnt from all.",
+        ]
+    return rows
+
+
+def _intervals(intervals: Mapping[str, Any] | None) -> list[str]:
+    if intervals is None:
+        return ["It gives no interval around its answers: `bone-age-tf calibrate` adds one."]
+    return [
+        f"Its intervals (`bone_age_low_months`, `bone_age_high_months`) are made to hold {intervals['coverage']:.0%} of the "
+        "labels of radiographs like those that they were fitted on."
+    ]

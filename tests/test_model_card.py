@@ -1,0 +1,41 @@
+import json
+from pathlib import Path
+
+import yaml
+
+from bone_age_tf.evaluation import evaluate
+from bone_age_tf.export import export_saved_model
+from bone_age_tf.exported_model import ExportedModel
+
+
+def read(folder: Path) -> tuple[dict, str]:
+    _, front, body = (folder / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+def test_an_export_has_its_card(exported: Path) -> None:
+    front, body = read(exported / "1")
+    assert front["library_name"] == "tensorflow"
+    assert "model-index" not in front
+    assert "Not evaluated at export" in body
+    assert "gives no interval" in body
+    assert "Not a medical device" in body
+    model = ExportedModel.open(exported)
+    assert "README.md" in {entry.name for entry in model.manifest["files"]}
+    assert model.fingerprint[:12] in body
+
+
+def test_a_card_tells_what_the_evaluation_found(run: Path, prepared: Path, tmp_path: Path) -> None:
+    judged = tmp_path / "judged"
+    evaluate(model=str(run), data=str(prepared), output=str(judged))
+    folder = export_saved_model(
+        run=str(run), output=str(tmp_path / "model"), evaluation=str(judged / "evaluation.json")
+    )
+    front, body = read(folder)
+    overall = json.loads((judged / "evaluation.json").read_text())["overall"]
+    (result,) = front["model-index"][0]["results"]
+    assert result["dataset"]["name"] == "split test"
+    assert result["metrics"][0]["value"] == round(overall["mae_months"]["value"], 2)
+    mae = overall["mae_months"]
+    assert f"| MAE | {mae['value']:.1f} [{mae['low']:.1f}, {mae['high']:.1f}] months |" in body
+    assert f"On {overall['n']} radiographs (split test)" in body
