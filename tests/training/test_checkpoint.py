@@ -282,7 +282,7 @@ def test_a_full_disk_costs_nothing_but_time(
     )
     assert has_new_weights == (kept == "half of the checkpoint")
     for name in ("best", "last"):
-        Run.open(folder).load_model(name)
+        Run.open(folder, name).load_model()
     json.loads((folder / "run.json").read_text())
     ballast.unlink()
     assert command(prepared, folder, monkeypatch) == 0
@@ -291,5 +291,5 @@ def test_a_full_disk_costs_nothing_but_time(
         for name in set(theirs.files) - {"state"}:
             np.testing.assert_array_equal(mine[name], theirs[name])
     for name in ("best", "last"):
-        trained = [Run.open(each).load_model(name).get_weights() for each in (folder, run)]
+        trained = [Run.open(each, name).load_model().get_weights() for each in (folder, run)]
         assert_equal(*trained)

@@ -90,7 +90,7 @@ def state(folder: Path) -> dict[str, bytes]:
 
 
 def weights_of(folder: Path, name: str) -> list[np.ndarray]:
-    return Run.open(folder).load_model(name).get_weights()
+    return Run.open(folder, name).load_model().get_weights()
 
 
 def assert_same_run(folder: Path, other: Path) -> None:
