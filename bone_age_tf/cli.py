@@ -22,6 +22,7 @@ from bone_age_tf.config import (
     EPOCHS,
     PHANTOM_STYLES,
     PREPROCESSING_METHODS,
+    RESEARCH_ONLY,
     CalibrationConfig,
     LabelOptions,
     PhantomConfig,
@@ -43,8 +44,6 @@ _ENVIRONMENT_ERRNOS = (
     errno.ENAMETOOLONG,
 )
 log = logging.getLogger(__name__)
-
-RESEARCH_ONLY = "For research and education. Not a medical device."
 
 
 def main() -> None:
@@ -125,6 +124,34 @@ def _exported_model(command: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Path(exists=True, file_okay=False),
         help="Exported model: its highest version, or one version.",
     )(command)
+
+
+def _sex_or_table(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--sex` and `--labels`, one of which tells the sex of each radiograph."""
+    sex = click.option(
+        "--sex",
+        type=click.Choice(["F", "M", "unknown"]),
+        help="Sex of every file without a row in --labels.",
+    )
+    table = click.option(
+        "--labels",
+        type=click.Path(exists=True, dir_okay=False),
+        help="Table with identifier and sex, joined by the file's stem.",
+    )
+    return sex(table(command))
+
+
+def _label_columns(*names: str) -> Callable[..., Any]:
+    """`--id-column` and the like, which name columns of `--labels` that are not recognised."""
+    meanings = {"id": "identifier", "age": "bone age", "sex": "sex"}
+
+    def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            text = f"Column of the {meanings[name]} in --labels."
+            command = click.option(f"--{name}-column", help=text)(command)
+        return command
+
+    return with_options
 
 
 def _new_folder(name: str, help: str) -> Callable[..., Any]:
@@ -628,9 +655,7 @@ def _epoch(default: str | None) -> Callable[..., Any]:
     help="With --predictions: a table with identifier, sex and bone age.",
 )
 @click.option("--prediction-column", multiple=True, help="Column of predicted months. Repeatable.")
-@click.option("--id-column", help="Column of the identifier in --labels and --predictions.")
-@click.option("--age-column", help="Column of the bone age in --labels.")
-@click.option("--sex-column", help="Column of the sex in --labels.")
+@_label_columns("id", "age", "sex")
 @click.option(
     "--compare",
     nargs=2,
@@ -718,9 +743,7 @@ def _evaluate_model(
     type=click.Path(exists=True, dir_okay=False),
     help="Table with identifier, sex and bone age, joined by the file's stem.",
 )
-@click.option("--id-column", help="Column of the identifier in --labels.")
-@click.option("--age-column", help="Column of the bone age in --labels.")
-@click.option("--sex-column", help="Column of the sex in --labels.")
+@_label_columns("id", "age", "sex")
 @click.option("--limit", type=click.IntRange(min=1), help="Radiographs to take, drawn. [all]")
 @click.option("--seed", default=0, show_default=True, help="Decides the draw and the noise.")
 @click.option(
@@ -794,18 +817,8 @@ def report(*, progress: console.ProgressDisplay, evaluation: str, **options: Any
 @commands.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
 @_exported_model
-@click.option(
-    "--sex",
-    type=click.Choice(["F", "M", "unknown"]),
-    help="Sex of every file without a row in --labels.",
-)
-@click.option(
-    "--labels",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Table with identifier and sex, joined by the file's stem.",
-)
-@click.option("--id-column", help="Column of the identifier in --labels.")
-@click.option("--sex-column", help="Column of the sex in --labels.")
+@_sex_or_table
+@_label_columns("id", "sex")
 @_new_folder("--output", "Folder for the results.")
 @_with_common_options
 def explain(
@@ -1021,7 +1034,7 @@ def ensemble(*, progress: console.ProgressDisplay, **options: Any) -> int:
 @click.option(
     "--coverage",
     type=float,
-    default=0.9,
+    default=CalibrationConfig.coverage,
     show_default=True,
     help="Share of new radiographs whose bone age the interval shall hold.",
 )
@@ -1059,19 +1072,8 @@ def calibrate(
 @commands.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True))
 @_exported_model
-@click.option(
-    "--sex",
-    type=click.Choice(["F", "M", "unknown"]),
-    help="Sex of every file without a row in --labels.",
-)
-@click.option(
-    "--labels",
-    type=click.Path(exists=True, dir_okay=False),
-    help="Table with identifier and sex, joined by the file's stem.",
-)
-@click.option("--id-column", help="Column of the identifier in --labels.")
-@click.option("--age-column", help="Column of the true bone age in --labels.")
-@click.option("--sex-column", help="Column of the sex in --labels.")
+@_sex_or_table
+@_label_columns("id", "age", "sex")
 @click.option(
     "--chronological-age-months",
     type=click.FloatRange(0, 360),

@@ -23,6 +23,8 @@ OWN_LOCALIZER = "localizer"
 PHANTOM_STYLES = ("clean", "varied")
 SEX_CHOICES = ("both", "F", "M")
 EPOCHS = ("best", "last")
+RESEARCH_ONLY = "For research and education. Not a medical device."
+"""What every result says of itself."""
 TARGETS = ("bone_age", "sex")
 HEADS = ("regression", "expectation")
 POOLINGS = ("average", "flatten", "average_2x2_flatten")

@@ -32,8 +32,8 @@ from bone_age_tf.exported_model import (
     ExportedModel,
 )
 from bone_age_tf.image_files import SourceFile, grey_values, is_safe, radiographs_in
-from bone_age_tf.labels import rows_by_id
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
+from bone_age_tf.prediction import read_labels, sex_of
 from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.radiograph import Refusal
 
@@ -57,7 +57,7 @@ FEWEST_HAND = 0.1
 BLUR = 0.045
 """SD of the blur as a share of the frame's height: about the width of a metacarpal."""
 BATCH_SIZE = 16
-LEVELS = 0.45
+OPACITY = 0.45
 """Largest opacity of the colours over the radiograph."""
 
 Notify = Callable[[str, int, int], None]
@@ -208,7 +208,7 @@ def over(picture: np.ndarray, values: np.ndarray, largest: float) -> np.ndarray:
 
     Opaque in proportion to the value, fully at `largest`. Blue, green, red.
     """
-    share = np.clip(np.abs(values) / max(largest, 1e-6), 0, 1)[..., None] * LEVELS
+    share = np.clip(np.abs(values) / max(largest, 1e-6), 0, 1)[..., None] * OPACITY
     colours = np.where(values[..., None] > 0, (40, 40, 235), (235, 130, 30))
     grey = np.repeat(picture[..., None].astype(np.float32), 3, axis=2)
     return np.round(grey * (1 - share) + colours * share).astype(np.uint8)
@@ -270,10 +270,7 @@ def explain(
     files = [file for path in paths for file in radiographs_in(path) if is_safe(file)]
     if not files:
         raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
-    options = dataclasses.replace(label_options, unlabelled=True)
-    rows, problems = (
-        ({}, {}) if labels is None else rows_by_id(SourceFile(Path(labels).name, labels), options)
-    )
+    known = read_labels(labels, label_options)
     notify = on_progress or (lambda stage, done, total: None)
     folder = Path(output)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
@@ -283,11 +280,7 @@ def explain(
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["file", "sex", "bone_age_months", *ZONES, "picture", "reason"])
         for number, file in enumerate(files, start=1):
-            told = rows[file.stem].sex.label if file.stem in rows else sex
-            if file.stem in problems:
-                cells, picture = {"reason": f"bad_label: {problems[file.stem].message}"}, None
-            else:
-                cells, picture = _explain_file(exported, file, told)
+            cells, picture = _explain_file(exported, file, sex_of(file, known, sex))
             if picture is not None:
                 cells["picture"] = f"pictures/{number:04d}-{safe_name(file.stem)}.png"
                 cv2.imwrite(str(folder / cells["picture"]), picture)
@@ -301,11 +294,11 @@ def explain(
 
 
 def _explain_file(
-    model: ExportedModel, file: SourceFile, sex: str | None
+    model: ExportedModel, file: SourceFile, sex: str | Refusal
 ) -> tuple[dict[str, Any], np.ndarray | None]:
     """The cells of its row, and its picture; `reason` is empty where there is one."""
-    if sex is None:
-        return {"reason": "no_sex: no row in the label table, and no --sex for the rest"}, None
+    if isinstance(sex, Refusal):
+        return {"reason": f"{sex.reason}: {sex.explanation}"}, None
     try:
         encoded = file.read()
         made = model.prepare_with_matrix(encoded)

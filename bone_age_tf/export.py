@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import record
+from bone_age_tf.config import RESEARCH_ONLY
 from bone_age_tf.ensemble import families_of
 from bone_age_tf.ensembles import Ensemble, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
@@ -241,7 +242,7 @@ def _manifest(
         "metrics": metrics,
         "golden": golden(folder),
         **({} if classifier is None else {"sex_classifier": _describe_classifier(classifier)}),
-        "terms": "For research and education. Not a medical device.",
+        "terms": RESEARCH_ONLY,
     }
 
 

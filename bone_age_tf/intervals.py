@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from bone_age_tf import metrics
+from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.lines import parts_of
 from bone_age_tf.metrics import AGE_BANDS
@@ -23,7 +24,7 @@ from bone_age_tf.record import SEX_NAMES, Sex
 
 FEWEST_IN_GROUP = 30
 """Radiographs that a group has a half-width of its own from."""
-DEFAULT_COVERAGE = 0.9
+DEFAULT_COVERAGE = CalibrationConfig.coverage
 LIMITS_MONTHS = np.array([low for low, _ in AGE_BANDS.values()][1:])
 """Between the bands, months [bands - 1]."""
 

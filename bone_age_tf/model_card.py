@@ -7,8 +7,9 @@ where the radiographs come from, and the terms.
 from collections.abc import Mapping
 from typing import Any
 
+from bone_age_tf.config import RESEARCH_ONLY
+
 CARD = "README.md"
-RESEARCH_ONLY = "For research and education. Not a medical device."
 
 
 def card(manifest: Mapping[str, Any]) -> str:
@@ -38,6 +39,7 @@ def card(manifest: Mapping[str, Any]) -> str:
             "",
             *_worth(manifest["metrics"]),
             "",
+            *_recalibrated(manifest.get("calibration")),
             *_intervals(manifest.get("intervals")),
             "",
             "## Limits",
@@ -128,6 +130,23 @@ def _worth(metrics: Mapping[str, Any]) -> list[str]:
             "Of networks of the same settings that did not learn from these; the exported one learnt from all.",
         ]
     return rows
+
+
+def _recalibrated(section: Mapping[str, Any] | None) -> list[str]:
+    """What `calibrate` did after the numbers above were measured."""
+    if section is None:
+        return []
+    result, count = section["result"], sum(section["radiographs"]["n"].values())
+    if not section["correction"]["kept"]:
+        return [f"Intervals of its own come from {count} other radiographs; no recalibration.", ""]
+    before, after = (
+        result[name]["overall"]["mae_months"]["value"] for name in ("before", "after_leave_one_out")
+    )
+    return [
+        f"Recalibrated on {count} other radiographs: MAE {before:.1f} months there before, {after:.1f} after "
+        "(leave-one-out).",
+        "",
+    ]
 
 
 def _intervals(intervals: Mapping[str, Any] | None) -> list[str]:

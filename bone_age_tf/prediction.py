@@ -119,7 +119,7 @@ def predict(
     files = [file for path in paths for file in radiographs_in(path)]
     if not files:
         raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
-    known = _read_labels(labels, label_options) if labels else _Labels({}, {})
+    known = read_labels(labels, label_options)
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     notify = on_progress or (lambda stage, done, total: None)
@@ -171,25 +171,28 @@ class _Given:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Labels:
+class Labels:
     """Rows of a label table by identifier, and the problems of those that cannot be used."""
 
     rows: Mapping[str, LabelRow]
     problems: Mapping[str, Problem]
 
 
-def _read_labels(path: str, options: LabelOptions) -> _Labels:
+def read_labels(path: str | None, options: LabelOptions) -> Labels:
+    """The label table of radiographs that need none; without a path, an empty one."""
+    if path is None:
+        return Labels({}, {})
     options = dataclasses.replace(options, unlabelled=True)
-    return _Labels(*rows_by_id(SourceFile(Path(path).name, path), options))
+    return Labels(*rows_by_id(SourceFile(Path(path).name, path), options))
 
 
 def _predict_rows(
-    model: ExportedModel, files: Sequence[SourceFile], labels: _Labels, given: _Given
+    model: ExportedModel, files: Sequence[SourceFile], labels: Labels, given: _Given
 ) -> Iterator[Prediction]:
     remaining = iter(files)
     with ThreadPoolExecutor() as pool:
         while batch := list(islice(remaining, BATCH_SIZE)):
-            sexes = [_sex_of(file, labels, given.sex) for file in batch]
+            sexes = [sex_of(file, labels, given.sex) for file in batch]
             prepared = list(
                 pool.map(
                     lambda file, known: (
@@ -210,7 +213,7 @@ def _rows(
     files: Sequence[SourceFile],
     sexes: Sequence[str | Refusal],
     prepared: Sequence[np.ndarray | Refusal],
-    labels: _Labels,
+    labels: Labels,
 ) -> Iterator[Prediction]:
     """The rows of one batch: months for what could be prepared, the reason for the rest."""
     usable = [number for number, image in enumerate(prepared) if not isinstance(image, Refusal)]
@@ -254,9 +257,7 @@ def _rows(
         )
 
 
-def _compared(
-    row: Prediction, labels: _Labels, given: _Given, coverage: float | None
-) -> Prediction:
+def _compared(row: Prediction, labels: Labels, given: _Given, coverage: float | None) -> Prediction:
     """The row beside the chronological age, where there is one."""
     label = labels.rows.get(row.id)
     age = label.chronological_age_months if label else math.nan
@@ -293,7 +294,8 @@ def _warning(sex: str, boy_probability: float) -> str:
     return SEX_LOOKS_WRONG if other > SURE_OF_SEX else ""
 
 
-def _sex_of(file: SourceFile, labels: _Labels, sex: str | None) -> str | Refusal:
+def sex_of(file: SourceFile, labels: Labels, sex: str | None) -> str | Refusal:
+    """The sex of the table's row, or `sex` where there is none; or why the file is refused."""
     if file.stem in labels.problems:
         return Refusal("bad_label", labels.problems[file.stem].message)
     if file.stem in labels.rows:

@@ -139,11 +139,18 @@ def stress_table(result: dict[str, Any]) -> str:
 
 def prediction_table(report: Any) -> str:
     """The first predictions, and how many more there are."""
-    rows = [["file", "sex", "months", "years + months", "status"]]
+    has_ends = any(row.bone_age_low_months is not None for row in report.first)
+    has_verdict = any(row.verdict for row in report.first)
+    rows = [["file", "sex", "months", *["interval"] * has_ends, "years + months"]]
+    rows[0] += [*["verdict"] * has_verdict, "status"]
     for row in report.first:
         months = row.bone_age_months
         years = "" if months is None else "{} + {}".format(*divmod(round(months), 12))
         shown = "" if months is None else f"{months:.1f}"
-        rows.append([row.file, row.sex, shown, years, row.reason or row.warning or row.status])
+        low, high = row.bone_age_low_months, row.bone_age_high_months
+        ends = "" if low is None or high is None else f"{low:.0f} to {high:.0f}"
+        status = row.reason or row.warning or row.status
+        cells = [row.file, row.sex, shown, *[ends] * has_ends, years]
+        rows.append([*cells, *[row.verdict] * has_verdict, status])
     more = report.predicted + report.refused - len(report.first)
     return console.table(rows) + (f"\n... and {more} more" if more else "")

@@ -45,6 +45,7 @@ def test_it_predicts_in_one_command(
     words = ["predict", str(picture), "--sex", "F", "--output", str(output), "--quiet"]
     assert cli.commands.main(words, standalone_mode=False) == 0
     row = json.loads((output / "predictions.jsonl").read_text())
+    assert abs(row["bone_age_months"] - 120) < 36  # a drawing of ten years, which it never saw
     assert (
         0 < row["bone_age_low_months"] < row["bone_age_months"] < row["bone_age_high_months"] < 240
     )

@@ -8,10 +8,10 @@ from typing import Any
 import jinja2
 
 from bone_age_tf import __version__
+from bone_age_tf.config import RESEARCH_ONLY
 from bone_age_tf.manifest import written_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
-RESEARCH_ONLY = "For research and education. Not a medical device."
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:

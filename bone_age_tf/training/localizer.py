@@ -25,7 +25,7 @@ import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import locks
-from bone_age_tf.config import LocalizerConfig
+from bone_age_tf.config import RESEARCH_ONLY, LocalizerConfig
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.manifest import versions, write_json
 from bone_age_tf.preprocessing import localization
@@ -292,5 +292,5 @@ def _card(config: LocalizerConfig, counts: dict[str, Any]) -> dict[str, Any]:
         "trained_on": counts,
         "config": configuration.to_dict(config),
         "versions": versions(),
-        "terms": "For research and education. Not a medical device.",
+        "terms": RESEARCH_ONLY,
     }
