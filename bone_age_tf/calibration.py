@@ -182,12 +182,7 @@ def _predict_split(
     radiographs = PreparedRadiographs.open(data)
     radiographs.require_labels(split)
     manifest = radiographs.manifest
-    if manifest.fingerprint != exported.fingerprint:
-        raise ModelRefusedError(
-            f"{exported.folder} prepares radiographs in another way (fingerprint "
-            f"{exported.fingerprint[:12]}) than {data} was prepared ({manifest.fingerprint[:12]}). Prepare "
-            "the data with the settings of the model's own data set: --scale and --preprocess."
-        )
+    radiographs.require_prepared_for(exported.folder, exported.fingerprint)
     if was_fitted_to(exported.manifest, manifest.plan, split):
         raise ModelRefusedError(
             f"The correction or the intervals of {exported.folder} come from the split {split!r} of {data} already: on "

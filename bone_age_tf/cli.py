@@ -820,6 +820,12 @@ def report(*, progress: console.ProgressDisplay, evaluation: str, **options: Any
 @_sex_or_table
 @_label_columns("id", "sex")
 @_new_folder("--output", "Folder for the results.")
+@click.option(
+    "--neighbours",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DATA",
+    help="Prepared data set: its training radiographs that the model sees as most similar.",
+)
 @_with_common_options
 def explain(
     *,
@@ -834,6 +840,7 @@ def explain(
     \b
     Examples:
       bone-age-tf explain hand.png --sex F --output explained/1
+      bone-age-tf explain hand.png --sex F --model saved_models/small --neighbours prepared --output explained/2
     """
     if options["sex"] is None and options["labels"] is None:
         raise UsageError(

@@ -294,12 +294,7 @@ def _require_together(members: Sequence[Run], radiographs: PreparedRadiographs, 
                 f"{member.folder} tells the {member.target}. An ensemble is made of runs "
                 "that tell the bone age."
             )
-        if member.fingerprint != manifest.fingerprint:
-            raise ModelRefusedError(
-                f"{member.folder} was trained on radiographs prepared in another way "
-                f"(fingerprint {member.fingerprint[:12]}) than {radiographs.folder} "
-                f"({manifest.fingerprint[:12]}). Give runs and data of one preparation."
-            )
+        radiographs.require_prepared_for(member.folder, member.fingerprint)
         if member.description["data"]["plan"] != manifest.plan:
             raise ModelRefusedError(
                 f"{member.folder} was trained on another data set than {radiographs.folder}, so "

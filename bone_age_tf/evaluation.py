@@ -174,7 +174,7 @@ def _load(
     """The model as a function, its target, what identifies it, and what it says of its own data."""
     if is_trained(model):
         run = open_trained(model, epoch)
-        _require_same_preprocessing(model, run.fingerprint, radiographs)
+        radiographs.require_prepared_for(model, run.fingerprint)
         network = run.load_model()
 
         def answers_of_run(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
@@ -191,7 +191,7 @@ def _load(
             f"--epoch {epoch}: {model} is an exported model, which holds one set of weights. Leave --epoch out."
         )
     exported = ExportedModel.open(model)
-    _require_same_preprocessing(model, exported.fingerprint, radiographs)
+    radiographs.require_prepared_for(model, exported.fingerprint)
 
     names = [record.BONE_AGE_MONTHS]
     if exported.coverage is not None:
@@ -208,18 +208,6 @@ def _load(
     }
     own = exported.manifest["data"] | {"fitted_to": exported.manifest.get("fitted_to", [])}
     return months_of_export, "bone_age", identity, own
-
-
-def _require_same_preprocessing(
-    model: str, fingerprint: str, radiographs: PreparedRadiographs
-) -> None:
-    if fingerprint != radiographs.manifest.fingerprint:
-        raise ModelRefusedError(
-            f"{model} was trained on radiographs prepared in another way "
-            f"(fingerprint {fingerprint[:12]}) than {radiographs.folder} "
-            f"({radiographs.manifest.fingerprint[:12]}). Prepare the data with the settings of the "
-            "model's own data set: --scale and --preprocess."
-        )
 
 
 def _judge(

@@ -1,23 +1,24 @@
 """Where an exported model looks, and what each part of the hand does to its answer.
 
-Three views of one prepared radiograph:
+Views of one prepared radiograph:
 
 - **Grad-CAM** (`explain` in `signatures.py`): where the trunk's features carry the answer; one pass.
 - **Occlusion** (Zeiler and Fergus 2014): a cell of the frame is blurred until no bone can be told, and
   the answer falls or rises by so many months. Works for every model, ensembles included.
 - **Zones**: the same with all of a group of bones at once. A zone is where drawn hands of all ages have
   those bones in the registered frame (`assets/bone_zones.png`), so it fits any one hand only roughly.
+- **Neighbours** (`neighbours.py`): labelled radiographs that the model sees as most like it.
 
 All of them say what moves the *model*; none says that the model is right.
 """
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -33,6 +34,7 @@ from bone_age_tf.exported_model import (
 )
 from bone_age_tf.image_files import SourceFile, grey_values, is_safe, radiographs_in
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
+from bone_age_tf.neighbours import CACHE, Neighbour, Reference, strip
 from bone_age_tf.prediction import read_labels, sex_of
 from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.radiograph import Refusal
@@ -59,6 +61,8 @@ BLUR = 0.045
 BATCH_SIZE = 16
 OPACITY = 0.45
 """Largest opacity of the colours over the radiograph."""
+COLUMNS = ("file", "sex", "bone_age_months", *ZONES, "picture", "reason")
+NEIGHBOUR_COLUMNS = ("file", "rank", "id", "sex", "bone_age_months", "similarity")
 
 Notify = Callable[[str, int, int], None]
 Answers = Callable[[np.ndarray], np.ndarray]
@@ -255,10 +259,13 @@ def explain(
     sex: str | None = None,
     labels: str | None = None,
     label_options: LabelOptions = LabelOptions(unlabelled=True),  # noqa: B008 - frozen
+    neighbours: str | None = None,
     on_progress: Notify | None = None,
 ) -> dict[str, int]:
     """Explain files, folders and zips: `explanations.csv` and a picture of each; returns counts.
 
+    `neighbours` is a prepared data set, among whose training radiographs the most similar ones are
+    looked up (`neighbours.csv`, and another picture).
     Raises `UsageError` where the model's frame is not registered, so that zones mean nothing there.
     """
     exported = ExportedModel.open(model)
@@ -274,42 +281,97 @@ def explain(
     notify = on_progress or (lambda stage, done, total: None)
     folder = Path(output)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    reference = (
+        Reference(exported, neighbours, cache=folder / CACHE, on_progress=on_progress)
+        if neighbours
+        else None
+    )
     counts = {"explained": 0, "refused": 0}
     notify("explain", 0, len(files))
-    with written_whole(folder / "explanations.csv") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["file", "sex", "bone_age_months", *ZONES, "picture", "reason"])
+    with contextlib.ExitStack() as stack:
+        table = _table(stack, folder / "explanations.csv", COLUMNS)
+        similar = _table(stack, folder / "neighbours.csv", NEIGHBOUR_COLUMNS) if reference else None
         for number, file in enumerate(files, start=1):
-            cells, picture = _explain_file(exported, file, sex_of(file, known, sex))
-            if picture is not None:
-                cells["picture"] = f"pictures/{number:04d}-{safe_name(file.stem)}.png"
-                cv2.imwrite(str(folder / cells["picture"]), picture)
-            counts["refused" if cells["reason"] else "explained"] += 1
-            values = [cells.get(name, "") for name in ("sex", "bone_age_months", *ZONES, "picture")]
-            writer.writerow([file.name, *values, cells["reason"]])
+            explained = _explain_file(exported, file, sex_of(file, known, sex), reference)
+            name = f"pictures/{number:04d}-{safe_name(file.stem)}"
+            table.writerow({"file": file.name, **explained.cells(f"{name}.png")})
+            if explained.picture is not None:
+                cv2.imwrite(str(folder / f"{name}.png"), explained.picture)
+            if similar is not None and explained.neighbours:
+                similar.writerows({"file": file.name, **row} for row in explained.neighbour_rows())
+                cv2.imwrite(str(folder / f"{name}-neighbours.png"), explained.neighbour_strip())
+            counts["refused" if explained.reason else "explained"] += 1
             notify("explain", number, len(files))
     settings = {"model": sha256_of(exported.folder / MANIFEST), "sex": sex, "counts": counts}
+    settings["neighbours_of"] = len(reference) if reference else None
     write_json(folder / "run.json", {"command": "explain", **settings, "versions": versions()})
     return counts
 
 
+@dataclasses.dataclass(frozen=True)
+class _Explained:
+    """What became of one file."""
+
+    sex: str
+    reason: str = ""
+    explanation: Explanation | None = None
+    picture: np.ndarray | None = None
+    neighbours: Sequence[Neighbour] = ()
+
+    def cells(self, picture: str) -> dict[str, str]:
+        """Its row of `explanations.csv`, but for the file's name."""
+        if self.explanation is None:
+            return {"sex": self.sex, "reason": self.reason}
+        zones = {name: f"{months:.2f}" for name, months in self.explanation.zones.items()}
+        months = f"{self.explanation.bone_age_months:.2f}"
+        return {"sex": self.sex, "bone_age_months": months, **zones, "picture": picture}
+
+    def neighbour_rows(self) -> Iterator[dict[str, str]]:
+        """Its rows of `neighbours.csv`, but for the file's name."""
+        for rank, one in enumerate(self.neighbours, start=1):
+            yield {
+                "rank": str(rank),
+                "id": one.id,
+                "sex": one.sex,
+                "bone_age_months": f"{one.bone_age_months:.2f}",
+                "similarity": f"{one.similarity:.4f}",
+            }
+
+    def neighbour_strip(self) -> np.ndarray:
+        """The radiograph beside its neighbours."""
+        assert self.explanation is not None
+        title = f"answer {self.explanation.bone_age_months:.0f} months, {self.sex}"
+        return strip(self.explanation.prepared, title, list(self.neighbours))
+
+
+def _table(
+    stack: contextlib.ExitStack, path: Path, columns: Sequence[str]
+) -> "csv.DictWriter[str]":
+    """A table with its first line; whole on the disk when the stack ends well."""
+    stream = stack.enter_context(written_whole(path))
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    return writer
+
+
 def _explain_file(
-    model: ExportedModel, file: SourceFile, sex: str | Refusal
-) -> tuple[dict[str, Any], np.ndarray | None]:
-    """The cells of its row, and its picture; `reason` is empty where there is one."""
+    model: ExportedModel, file: SourceFile, sex: str | Refusal, reference: Reference | None
+) -> _Explained:
     if isinstance(sex, Refusal):
-        return {"reason": f"{sex.reason}: {sex.explanation}"}, None
+        return _Explained("", f"{sex.reason}: {sex.explanation}")
     try:
         encoded = file.read()
         made = model.prepare_with_matrix(encoded)
     except InputDataError as error:
-        made = Refusal("unreadable", str(error))
+        encoded, made = b"", Refusal("unreadable", str(error))
     if isinstance(made, Refusal):
-        return {"sex": sex, "reason": f"{made.reason}: {made.explanation}"}, None
+        return _Explained(sex, f"{made.reason}: {made.explanation}")
     explanation = explain_prepared(model, *made, sex)
-    zones = {name: f"{months:.2f}" for name, months in explanation.zones.items()}
-    cells = {"sex": sex, "bone_age_months": f"{explanation.bone_age_months:.2f}", **zones}
-    return {**cells, "reason": ""}, sheet(explanation, grey_levels(encoded))
+    similar: Sequence[Neighbour] = ()
+    if reference is not None and explanation.features is not None:
+        similar = reference.nearest(explanation.features, encoded)
+    picture = sheet(explanation, grey_levels(encoded))
+    return _Explained(sex, explanation=explanation, picture=picture, neighbours=similar)
 
 
 def grey_levels(encoded: bytes) -> np.ndarray:

@@ -18,7 +18,7 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.augmentation import NUMBERS, augment, mask_sex
 from bone_age_tf.config import AugmentationConfig, TrainConfig
-from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.folds import stratum
 from bone_age_tf.manifest import DataSetManifest, Shard, load_data_set
 from bone_age_tf.record_files import RecordFiles, Records
@@ -54,6 +54,16 @@ class PreparedRadiographs:
             raise InputDataError(
                 f"{self.folder}: the split {split!r} has {self.count(split)} radiographs but only "
                 f"{labelled} bone ages. Expected a bone age for every radiograph."
+            )
+
+    def require_prepared_for(self, model: str | Path, fingerprint: str) -> None:
+        """Raises `ModelRefusedError` where a model expects radiographs prepared in another way."""
+        if fingerprint != self.manifest.fingerprint:
+            raise ModelRefusedError(
+                f"{model} was trained on radiographs prepared in another way "
+                f"(fingerprint {fingerprint[:12]}) than {self.folder} "
+                f"({self.manifest.fingerprint[:12]}). Prepare the data with the settings of the "
+                "model's own data set: --scale and --preprocess."
             )
 
     def paths(self, split: str) -> list[Path]:

@@ -89,12 +89,17 @@ def files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[st
 
     Empty where the data set was prepared before `splits.csv` named them.
     """
+    named = files_by_id(radiographs)
+    return frozenset(named.get(identifier, "") for identifier in records.ids) - {""}
+
+
+def files_by_id(radiographs: PreparedRadiographs) -> dict[str, str]:
+    """Identifier -> sha256 of the raw file; empty as above."""
     path = radiographs.folder / SPLITS
     if not path.is_file():
-        return frozenset()
+        return {}
     with path.open(encoding="utf-8", newline="") as stream:
-        named = {row["id"]: row.get("sha256") or "" for row in csv.DictReader(stream)}
-    return frozenset(named.get(identifier, "") for identifier in records.ids) - {""}
+        return {row["id"]: row.get("sha256") or "" for row in csv.DictReader(stream)}
 
 
 def _held_out(records: Records, groups: list[str], config: DataConfig) -> np.ndarray:
