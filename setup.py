@@ -12,8 +12,16 @@ TRACKERS = {
     "wandb": ["wandb>=0.31"],
     "mlflow": ["mlflow-skinny>=3.1", "alembic>=1.10", "sqlalchemy>=2"],  # these two: sqlite:///
 }
+SERVE = [
+    "grpcio>=1.60",
+    "prometheus-client>=0.20",
+    "starlette>=0.40",
+    "tensorflow-serving-api>=2.20",
+    "uvicorn>=0.30",
+]
 DEVELOPMENT = [
     "crepes",
+    "httpx",
     "jsonschema",
     "pre-commit",
     "psutil",
@@ -62,8 +70,9 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": [*DEVELOPMENT, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
+        "dev": [*DEVELOPMENT, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
         "gpu": ["tensorflow[and-cuda]>=2.20"],
+        "serve": SERVE,
         **TRACKERS,
     },
     entry_points={"console_scripts": ["bone-age-tf = bone_age_tf.cli:main"]},

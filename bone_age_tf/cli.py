@@ -9,6 +9,7 @@ import errno
 import functools
 import json
 import logging
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from bone_age_tf.config import (
     PhantomConfig,
     PrepareConfig,
     PreprocessingConfig,
+    ServeConfig,
 )
 from bone_age_tf.errors import BoneAgeError, EnvironmentFaultError, ModelRefusedError, UsageError
 
@@ -854,6 +856,82 @@ def explain(
     click.echo(f"{counts['explained']} explained, {counts['refused']} refused")
     log.info(f"{RESEARCH_ONLY} Look: {options['output']}/pictures")
     return 4 if counts["refused"] else 0
+
+
+def _parse_labels(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, int]:
+    labels = {}
+    for text in texts:
+        name, _, version = text.partition("=")
+        if not name or not version.isdecimal():
+            raise click.BadParameter(f"expected LABEL=VERSION, as in stable=3. Received: {text!r}.")
+        labels[name] = int(version)
+    return labels
+
+
+@commands.command()
+@_exported_model
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--rest-port", default=8501, show_default=True, help="Port of REST; 0: a free one.")
+@click.option("--grpc-port", default=8500, show_default=True, help="Port of gRPC.")
+@click.option("--web-port", default=8000, show_default=True, help="Port of the page.")
+@click.option(
+    "--label",
+    "version_labels",
+    multiple=True,
+    callback=_parse_labels,
+    metavar="LABEL=VERSION",
+    help="A version to serve besides the highest, and its label. Repeatable.",
+)
+@click.option(
+    "--places", default=64, show_default=True, help="Radiographs at a time; more get 503."
+)
+@click.option(
+    "--poll-seconds", default=2.0, show_default=True, help="How often to look for new versions."
+)
+@click.option(
+    "--allow-anyone", is_flag=True, help="Listen at an open --host without BONE_AGE_TOKEN."
+)
+@click.option(
+    "--host-name",
+    "host_names",
+    multiple=True,
+    help="Name by which clients call this machine. Repeatable.",
+)
+@_with_common_options
+def serve(*, progress: console.ProgressDisplay, **options: Any) -> int:
+    """TensorFlow Serving's REST and gRPC contract on this machine, and a page to drop a radiograph on.
+
+    The folder is watched: a new version takes over when it is whole and has passed its golden request.
+    Where BONE_AGE_TOKEN is set (16 characters or more), every request must show it. Needs the extra
+    [serve]: pip install 'bone-age-tf[serve]'.
+
+    \b
+    Examples:
+      bone-age-tf serve
+      bone-age-tf serve --model saved_models/small --rest-port 0 --grpc-port 0 --web-port 0
+    """
+    del progress
+    config = ServeConfig(token=os.environ.get("BONE_AGE_TOKEN") or None, **options)
+    try:
+        from bone_age_tf.serving.server import serve as run
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"serve needs {error.name}: pip install 'bone-age-tf[serve]', then again."
+        ) from error
+
+    return run(config, on_ready=lambda where: _say_addresses(config, where))
+
+
+def _say_addresses(config: ServeConfig, where: Any) -> None:
+    name = Path(config.model).resolve().name
+    host = f"[{where.host}]" if ":" in where.host else where.host
+    click.echo(f"REST  http://{host}:{where.rest_port}/v1/models/{name}:predict")
+    click.echo(f"gRPC  {host}:{where.grpc_port}")
+    if where.web_port is not None:
+        click.echo(f"page  http://{host}:{where.web_port}/")
+    log.info(f"{RESEARCH_ONLY} Nothing is stored. Ctrl-C stops.")
 
 
 def _refuse_others(flag: str, others: dict[str, Any]) -> None:

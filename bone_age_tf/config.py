@@ -25,6 +25,8 @@ SEX_CHOICES = ("both", "F", "M")
 EPOCHS = ("best", "last")
 RESEARCH_ONLY = "For research and education. Not a medical device."
 """What every result says of itself."""
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses that only this machine reaches."""
 TARGETS = ("bone_age", "sex")
 HEADS = ("regression", "expectation")
 POOLINGS = ("average", "flatten", "average_2x2_flatten")
@@ -499,6 +501,54 @@ class CalibrationConfig:
         _require(
             self.correction in known, "correction", f"one of {', '.join(known)}", self.correction
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class ServeConfig:
+    """An exported model, served."""
+
+    model: str
+    """Folder of the model's versions, whose name is the model's."""
+    host: str = "127.0.0.1"
+    """Address to listen at. Others than this machine's own need `token` or `allow_anyone`."""
+    rest_port: int = 8501
+    """REST; 0: a free one, as below."""
+    grpc_port: int = 8500
+    """gRPC."""
+    web_port: int = 8000
+    """The page."""
+    token: str | None = None
+    """What requests must show as `Authorization: Bearer TOKEN`; None: nothing."""
+    allow_anyone: bool = False
+    """Listen at another address without a token."""
+    host_names: tuple[str, ...] = ()
+    """Names that `Host` may hold besides the address and this machine's own."""
+    version_labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Label -> version, which is served besides the highest."""
+    places: int = 64
+    """Radiographs in the house, waiting or being read; more get 503."""
+    poll_seconds: float = 2.0
+    """How often the folder is looked at for new versions."""
+
+    def __post_init__(self) -> None:
+        for name in ("rest_port", "grpc_port", "web_port"):
+            flag = f"--{name.replace('_', '-')}"
+            port = getattr(self, name)
+            _require(0 <= port <= 65535, flag, "a port, 0 to 65535", port)
+        _require(self.places >= 1, "--places", "at least 1", self.places)
+        _require(self.poll_seconds > 0, "--poll-seconds", "above 0", self.poll_seconds)
+        _require(
+            self.token is None or len(self.token) >= 16,
+            "the token",
+            "16 characters or more",
+            "fewer",
+        )
+        is_open = self.host not in LOOPBACK and self.token is None and not self.allow_anyone
+        if is_open:
+            raise UsageError(
+                f"--host {self.host}: others than this machine could use the server. Give it a token (the "
+                "environment variable BONE_AGE_TOKEN), or say --allow-anyone."
+            )
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -4,9 +4,12 @@ import csv
 import os
 import signal
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -174,3 +177,32 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("BONE_AGE_REAL_DATA is not set: no real radiographs here")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Callable[..., Any]]:
+    """Starts servers that end with the session."""
+    from running_server import Running
+
+    running = []
+
+    def starting(model: Path, **settings: Any) -> Running:
+        running.append(Running(model, **settings))
+        return running[-1]
+
+    yield starting
+    for one in running:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def server(exported: Path, start: Callable[..., Any]) -> Any:
+    """A running server of the exported model."""
+    return start(exported)
+
+
+@pytest.fixture(scope="session")
+def client() -> Iterator[httpx.Client]:
+    """For requests to it."""
+    with httpx.Client(timeout=60) as one:
+        yield one

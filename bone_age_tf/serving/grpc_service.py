@@ -1,0 +1,177 @@
+"""TensorFlow Serving's gRPC services, by its own protocol: Predict, GetModelMetadata, GetModelStatus."""
+
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from concurrent import futures
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from bone_age_tf.serving import contract
+from bone_age_tf.serving.contract import Code, ServingError
+from bone_age_tf.serving.desk import Desk
+from bone_age_tf.serving.guards import LARGEST_BODY
+from bone_age_tf.serving.meters import Meters
+from bone_age_tf.serving.model_folder import ModelFolder
+from bone_age_tf.serving.served_model import ServedModel
+
+THREADS = 32
+_STATUS = {code: getattr(grpc.StatusCode, code.name) for code in Code}
+
+
+class Answers(
+    prediction_service_pb2_grpc.PredictionServiceServicer,
+    model_service_pb2_grpc.ModelServiceServicer,
+):
+    """Both services over a model folder."""
+
+    def __init__(
+        self, models: ModelFolder, desk: Desk, meters: Meters, *, token: str | None
+    ) -> None:
+        self._models = models
+        self._desk = desk
+        self._meters = meters
+        self._token = token
+
+    def Predict(  # noqa: N802 - the protocol's name
+        self, request: Any, context: grpc.ServicerContext
+    ) -> Message:
+        """Outputs for a batch of radiographs."""
+        return self._answer("Predict", request, context, self._predict)
+
+    def GetModelMetadata(  # noqa: N802
+        self, request: Any, context: grpc.ServicerContext
+    ) -> Message:
+        """The signatures."""
+        return self._answer("GetModelMetadata", request, context, self._metadata)
+
+    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Message:  # noqa: N802
+        """State of the versions."""
+        return self._answer("GetModelStatus", request, context, self._status)
+
+    def _answer(
+        self,
+        kind: str,
+        request: Any,
+        context: grpc.ServicerContext,
+        method: Callable[[Any], Message],
+    ) -> Message:
+        started, code = time.monotonic(), "OK"
+        try:
+            self._require_token(context)
+            return method(request)
+        except ServingError as error:
+            code = error.code.name
+            context.abort(_STATUS[error.code], str(error))
+            raise AssertionError from error
+        finally:
+            self._meters.observe(f"gRPC {kind}", code, time.monotonic() - started)
+
+    def _predict(self, request: Any) -> Message:
+        model = self._model(request.model_spec)
+        name = request.model_spec.signature_name or contract.DEFAULT_SIGNATURE
+        if name not in model.inputs:
+            raise contract.invalid(
+                f"Serving signature name: {name[:40]!r} not found. There are: {', '.join(model.inputs)}."
+            )
+        try:
+            arrays = {key: tf.make_ndarray(proto) for key, proto in request.inputs.items()}
+        except (TypeError, ValueError) as error:
+            raise contract.invalid(f"An input is no tensor: {str(error)[:200]}") from error
+        inputs = contract.to_arrays(arrays, model.inputs[name])
+        work = self._desk.begin(model, name, inputs)
+        outputs = work.finish([future.result() for future in work.futures])
+        self._meters.count(outputs)
+        wanted = list(request.output_filter) or list(outputs)
+        answer = predict_pb2.PredictResponse()
+        for key in wanted:
+            if key not in outputs:
+                raise contract.invalid(f"There is no output {key[:40]!r} for output_filter.")
+            answer.outputs[key].CopyFrom(tf.make_tensor_proto(_plain(outputs[key])))
+        self._describe(answer.model_spec, model, name)
+        return answer
+
+    def _metadata(self, request: Any) -> Message:
+        if list(request.metadata_field) != ["signature_def"]:
+            raise contract.invalid("The metadata field must be 'signature_def', and only that.")
+        model = self._model(request.model_spec)
+        found = get_model_metadata_pb2.SignatureDefMap()
+        for name, signature in model.signature_defs.items():
+            found.signature_def[name].CopyFrom(signature)
+        answer = get_model_metadata_pb2.GetModelMetadataResponse()
+        answer.metadata["signature_def"].Pack(found)
+        self._describe(answer.model_spec, model, "")
+        return answer
+
+    def _status(self, request: Any) -> Message:
+        version, label = _choice(request.model_spec)
+        self._require_name(request.model_spec)
+        body = self._models.status(version, label)
+        for state in body["model_version_status"]:
+            if state["status"]["error_code"] == "OK":
+                state["status"] = {}
+        return json_format.ParseDict(body, get_model_status_pb2.GetModelStatusResponse())
+
+    def _model(self, spec: Any) -> ServedModel:
+        self._require_name(spec)
+        return self._models.get(*_choice(spec))
+
+    def _require_name(self, spec: Any) -> None:
+        if spec.name != self._models.name:
+            raise ServingError(
+                Code.NOT_FOUND, f"Servable not found for request: Latest({spec.name[:40]})"
+            )
+
+    def _require_token(self, context: grpc.ServicerContext) -> None:
+        if self._token is None:
+            return
+        sent: Mapping[str, Any] = {str(key): value for key, value in context.invocation_metadata()}
+        given = str(sent.get("authorization", "")).encode()
+        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
+            raise ServingError(
+                Code.UNAUTHENTICATED, "Expected the metadata 'authorization: Bearer TOKEN'."
+            )
+
+    def _describe(self, spec: Any, model: ServedModel, signature: str) -> None:
+        spec.name, spec.signature_name = self._models.name, signature
+        spec.version.value = model.version
+
+
+def start_grpc(answers: Answers, address: str) -> tuple[grpc.Server, int]:
+    """A running server and its port. Raises `RuntimeError` where the address is taken."""
+    limits = [
+        ("grpc.max_receive_message_length", LARGEST_BODY),
+        ("grpc.max_send_message_length", LARGEST_BODY),
+        ("grpc.so_reuseport", 0),
+    ]
+    server = grpc.server(
+        futures.ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
+        options=limits,
+        maximum_concurrent_rpcs=4 * THREADS,
+    )
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(answers, server)
+    model_service_pb2_grpc.add_ModelServiceServicer_to_server(answers, server)
+    port = server.add_insecure_port(address)
+    server.start()
+    return server, port
+
+
+def _choice(spec: Any) -> tuple[int | None, str | None]:
+    version = int(spec.version.value) if spec.HasField("version") else None
+    return version, spec.version_label or None
+
+
+def _plain(array: np.ndarray) -> Any:
+    return array.tolist() if array.dtype == object else array

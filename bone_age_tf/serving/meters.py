@@ -1,0 +1,52 @@
+"""Numbers for Prometheus."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from bone_age_tf.exported_model import STATUS
+
+SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Meters:
+    """Of one server."""
+
+    media_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, taken: Callable[[], int]) -> None:
+        """`taken` tells how many radiographs are in the house."""
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "bone_age_requests", "Requests.", ["kind", "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "bone_age_request_seconds",
+            "Time of a request.",
+            ["kind"],
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._radiographs = Counter(
+            "bone_age_radiographs", "Radiographs by status.", ["status"], registry=self._registry
+        )
+        gauge = Gauge(
+            "bone_age_radiographs_in_progress", "Waiting or being read.", registry=self._registry
+        )
+        gauge.set_function(taken)
+
+    def observe(self, kind: str, status: int | str, seconds: float) -> None:
+        """A request is done."""
+        self._requests.labels(kind, str(status)).inc()
+        self._seconds.labels(kind).observe(seconds)
+
+    def count(self, outputs: Mapping[str, Any]) -> None:
+        """The radiographs of an answer."""
+        for status in outputs.get(STATUS, ()):
+            self._radiographs.labels(status.decode()).inc()
+
+    def text(self) -> bytes:
+        """In Prometheus' format."""
+        return generate_latest(self._registry)

@@ -1,0 +1,159 @@
+"""The folder `saved_models/NAME`: which of its versions are served, kept up as versions come and go.
+
+The highest version is served, and those that a label names. A new one is loaded and must answer for the
+golden hand as its manifest says before it takes over; until then, and where it is refused, the old one
+serves on. Requests that have begun keep the version that they began with.
+"""
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.serving.contract import Code, ServingError
+from bone_age_tf.serving.served_model import ServedModel
+
+log = logging.getLogger(__name__)
+
+LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
+
+Loader = Callable[[Path, int], ServedModel]
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """Of a version, as TensorFlow Serving names it."""
+
+    name: str
+    error: str = ""
+    """Why it is not served."""
+
+
+class ModelFolder:
+    """Versions by number. Thread-safe; `refresh` is called by one thread."""
+
+    def __init__(
+        self, base: Path, loader: Loader, *, labels: Mapping[str, int] | None = None
+    ) -> None:
+        """`labels` name versions, as in `{"stable": 3}`."""
+        self.base = base
+        self.name = base.resolve().name
+        self._load = loader
+        self._labels = dict(labels or {})
+        self._served: dict[int, ServedModel] = {}
+        self._states: dict[int, State] = {}
+        self._stamps: dict[int, float] = {}
+        self._lock = threading.Lock()
+
+    def refresh(self) -> None:
+        """Load what is new, drop what is not wanted any more."""
+        there = _versions(self.base)
+        wanted = {max(there)} if there else set()
+        wanted |= set(self._labels.values()) & set(there)
+        for version in sorted(wanted - set(self._served)):
+            self._take(version, there[version])
+        if self._served:
+            best = max(self._served)
+            keep = {best} | set(self._labels.values())
+            for version in sorted(set(self._served) - keep):
+                self._drop(version)
+        for version in sorted(set(self._served) - set(there)):  # its folder is gone
+            if set(self._served) - {version}:
+                self._drop(version)
+
+    def get(self, version: int | None = None, label: str | None = None) -> ServedModel:
+        """The version, the labelled one, or the highest. Raises `ServingError` where it is not served."""
+        if label is not None:
+            if label not in self._labels:
+                raise ServingError(
+                    Code.NOT_FOUND, f"Unrecognized servable version label: {label[:40]}"
+                )
+            version = self._labels[label]
+        with self._lock:
+            if version is None and self._served:
+                return self._served[max(self._served)]
+            if version in self._served:
+                return self._served[version]
+        which = "Latest" if version is None else "Specific"
+        number = "" if version is None else f", {version}"
+        raise ServingError(
+            Code.NOT_FOUND, f"Servable not found for request: {which}({self.name}{number})"
+        )
+
+    def status(self, version: int | None = None, label: str | None = None) -> dict[str, Any]:
+        """The body of a status request, highest version first. Raises `ServingError`."""
+        if label is not None:
+            version = self.get(label=label).version
+        with self._lock:
+            states = {
+                number: state
+                for number, state in sorted(self._states.items(), reverse=True)
+                if version in (None, number)
+            }
+        if not states:
+            number = "" if version is None else f" with version {version}"
+            raise ServingError(
+                Code.NOT_FOUND, f"Could not find any versions of model {self.name}{number}"
+            )
+        return {
+            "model_version_status": [
+                {
+                    "version": str(number),
+                    "state": state.name,
+                    "status": {
+                        "error_code": "FAILED_PRECONDITION" if state.error else "OK",
+                        "error_message": state.error,
+                    },
+                }
+                for number, state in states.items()
+            ]
+        }
+
+    def close(self) -> None:
+        """Answer what is waiting, then end."""
+        for version in list(self._served):
+            self._drop(version)
+
+    def _take(self, version: int, folder: Path) -> None:
+        stamp = folder.stat().st_mtime
+        if self._stamps.get(version) == stamp:
+            return  # it was refused, and is still the same
+        self._stamps[version] = stamp
+        self._set(version, State(LOADING))
+        try:
+            model = self._load(folder, version)
+        except (ModelRefusedError, OSError, KeyError, ValueError) as error:
+            log.error(f"Version {version} is not served: {error}")
+            self._set(version, State(END, str(error).splitlines()[0]))
+            return
+        with self._lock:
+            self._served[version] = model
+        self._set(version, State(AVAILABLE))
+        log.info(f"Version {version} is served.")
+
+    def _drop(self, version: int) -> None:
+        self._set(version, State(UNLOADING))
+        with self._lock:
+            model = self._served.pop(version)
+        model.close()
+        self._stamps.pop(version, None)
+        self._set(version, State(END))
+        log.info(f"Version {version} is served no more.")
+
+    def _set(self, version: int, state: State) -> None:
+        with self._lock:
+            self._states[version] = state
+
+
+def _versions(base: Path) -> dict[int, Path]:
+    """Number -> folder. A number is what TensorFlow Serving takes for one."""
+    if not base.is_dir():
+        return {}
+    return {
+        int(path.name): path
+        for path in base.iterdir()
+        if path.name.isdecimal() and path.name.isascii() and path.is_dir()
+    }
