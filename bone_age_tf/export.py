@@ -38,7 +38,7 @@ from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
 from bone_age_tf.selection import FOLD_SPLIT, VALIDATION_SPLIT
 from bone_age_tf.signatures import write_saved_model
-from bone_age_tf.warm_up import require_protos, write_warm_up
+from bone_age_tf.warm_up import protos_version, write_warm_up
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
             f"--variables: expected one of {', '.join(VARIABLES)}. Received: {variables!r}."
         )
     if warm_up:
-        require_protos()
+        protos_version()  # before the work
     trained = open_trained(run, epoch)
     _require_target(trained, "bone_age")
     _require_preprocessing(trained)

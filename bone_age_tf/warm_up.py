@@ -5,7 +5,7 @@ loads a version, a TFRecord file of `PredictionLog`, and does not serve a versio
 protos are those of the package `tensorflow-serving-api`, which nothing else needs: the extra `serve`.
 """
 
-import importlib.util
+import importlib.metadata
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,15 @@ WARM_UP = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where TensorFlow Serving looks, in the folder of a version."""
 
 
-def require_protos() -> None:
-    """Raise `UsageError` where TensorFlow Serving's protos are not installed."""
-    if importlib.util.find_spec("tensorflow_serving") is None:
+def protos_version() -> str:
+    """Version of TensorFlow Serving's protos, which is its own. Raises `UsageError` where they are not installed."""
+    try:
+        return importlib.metadata.version("tensorflow-serving-api")
+    except importlib.metadata.PackageNotFoundError as error:
         raise UsageError(
             "--serving-kit writes warm-up requests with TensorFlow Serving's own protos, which are not installed. "
             "Install them: pip install 'bone-age-tf[serve]'."
-        )
+        ) from error
 
 
 def write_warm_up(folder: Path, picture: bytes) -> Path:

@@ -1,4 +1,4 @@
-import importlib.util
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -74,11 +74,14 @@ def test_a_calibrated_model_keeps_it(warmed: Path, local: Path, tmp_path: Path) 
 def test_without_the_protos_nothing_is_exported(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        "importlib.util.find_spec",
-        lambda name, *rest: None if name == "tensorflow_serving" else find(name, *rest),
-    )
+    version = importlib.metadata.version
+
+    def without(name: str) -> str:
+        if name == "tensorflow-serving-api":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", without)
     with pytest.raises(UsageError, match=r"pip install 'bone-age-tf\[serve\]'"):
         export_saved_model(run=str(run), output=str(tmp_path / "models"), warm_up=True)
     assert not (tmp_path / "models").exists()

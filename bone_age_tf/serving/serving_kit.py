@@ -6,7 +6,6 @@ number, so whoever mounts the model has the kit in the container, too. It is mad
 that was exported with it, and written anew with the next one.
 """
 
-import importlib.metadata
 import json
 import os
 import re
@@ -21,6 +20,7 @@ from bone_age_tf.config import RESEARCH_ONLY
 from bone_age_tf.errors import UsageError
 from bone_age_tf.exported_model import IMAGE_BYTES, SERVING
 from bone_age_tf.manifest import MANIFEST, write_json, written_whole
+from bone_age_tf.warm_up import protos_version
 
 KIT = "serving-kit"
 SAMPLES = "sample_requests"
@@ -71,7 +71,7 @@ def _values(version_folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]
         "model": name,
         "version": int(version_folder.name),
         "service": re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"),
-        "server": importlib.metadata.version("tensorflow-serving-api"),
+        "server": protos_version(),
         "tensorflow": manifest["exported_with"]["tensorflow"],
         "research_only": RESEARCH_ONLY,
     }
