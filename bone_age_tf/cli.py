@@ -1025,9 +1025,14 @@ def _compare(
     type=click.Path(exists=True, file_okay=False),
     help="Ensemble of the folds of a run that was trained on everything, for correction and intervals.",
 )
+@click.option(
+    "--serving-kit",
+    is_flag=True,
+    help="Also what it takes to deploy it: warm-up requests, and OUTPUT/serving-kit for TensorFlow Serving, Docker, Kubernetes.",
+)
 @_epoch(None)
 @_with_common_options
-def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
+def export(*, progress: console.ProgressDisplay, serving_kit: bool, **options: Any) -> int:
     """Write a run's best model, or an ensemble, as one SavedModel: bytes of a file and sex in, months out.
 
     \b
@@ -1035,11 +1040,17 @@ def export(*, progress: console.ProgressDisplay, **options: Any) -> int:
       bone-age-tf export --run runs/1 --output saved_models/bone_age
       bone-age-tf export --run runs/1 --output saved_models/bone_age --evaluation evaluations/1/evaluation.json
       bone-age-tf export --run runs/1 --output saved_models/small --variables float16
+      bone-age-tf export --run runs/1 --output saved_models/bone_age --serving-kit
     """
     del progress
     from bone_age_tf.export import export_saved_model
+    from bone_age_tf.serving.serving_kit import model_name, write_serving_kit
 
-    folder = export_saved_model(**options)
+    if serving_kit:
+        model_name(options["output"])  # before the work
+    folder = export_saved_model(**options, warm_up=serving_kit)
+    if serving_kit:
+        log.info(f"To deploy it: {write_serving_kit(folder)}/README.md")
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     click.echo(str(folder))
     log.info(

@@ -38,6 +38,7 @@ from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
 from bone_age_tf.selection import FOLD_SPLIT, VALIDATION_SPLIT
 from bone_age_tf.signatures import write_saved_model
+from bone_age_tf.warm_up import protos_version, write_warm_up
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ GOLDEN_HAND = Path(__file__).parent / "assets" / "golden_hand.png"
 """A phantom of ten years."""
 
 
-def export_saved_model(
+def export_saved_model(  # noqa: PLR0913 - one for each option
     *,
     run: str,
     output: str,
@@ -56,6 +57,7 @@ def export_saved_model(
     sex_classifier: str | None = None,
     epoch: str | None = None,
     held_out: str | None = None,
+    warm_up: bool = False,
 ) -> Path:
     """Write `output/<version>/` and return it; version None: one above the highest there is.
 
@@ -63,13 +65,15 @@ def export_saved_model(
     manifest; from the `predictions.csv` beside it, or from what the members of an ensemble held out,
     come the intervals around the answers; from `held_out`, an ensemble of the folds of the same
     settings, they come for a run that was trained on everything, with its views and its correction; `epoch` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
-    stays float32. `sex_classifier` is a run that tells the sex, for a warning. Raises
-    `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
+    stays float32. `sex_classifier` is a run that tells the sex, for a warning. `warm_up` adds requests that
+    TensorFlow Serving answers before anyone else's. Raises `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
     """
     if variables not in VARIABLES:
         raise UsageError(
             f"--variables: expected one of {', '.join(VARIABLES)}. Received: {variables!r}."
         )
+    if warm_up:
+        protos_version()  # before the work
     trained = open_trained(run, epoch)
     _require_target(trained, "bone_age")
     _require_preprocessing(trained)
@@ -104,6 +108,8 @@ def export_saved_model(
         fitted_to = [] if intervals is None else _fitted_to(folds or trained, evaluation)
         manifest["fitted_to"] = fitted_to
         (aside / CARD).write_text(card(manifest), encoding="utf-8")
+        if warm_up:
+            write_warm_up(aside, GOLDEN_HAND.read_bytes())
         manifest["files"] = files_of(aside)
         write_json(aside / MANIFEST, manifest)
     return target

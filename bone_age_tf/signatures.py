@@ -49,6 +49,7 @@ from bone_age_tf.exported_model import (
     EXPLAIN,
     FEATURES,
     HEAT,
+    IMAGE_BYTES,
     PREDICT_PREPARED,
     PREPARE,
     PREPARED_TO_ORIGINAL,
@@ -64,7 +65,6 @@ from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.radiograph import require
 from bone_age_tf.record import SEX_NAMES, Sex
 
-IMAGE_BYTES = "image_bytes"
 NO_INTERVALS = np.full((len(SEX_NAMES), len(LIMITS_MONTHS) + 1), -1.0)
 
 

@@ -170,6 +170,24 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def deployed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`run` exported as `bone_age/1` with `--serving-kit`; the model folder. Read only."""
+    from bone_age_tf import cli
+
+    pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
+    folder = tmp_path_factory.mktemp("deployed") / "bone_age"
+    words = ["export", "--run", str(run), "--output", str(folder), "--serving-kit", "--quiet"]
+    assert cli.commands.main(words, standalone_mode=False) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kit(deployed: Path) -> Path:
+    """Its serving kit. Read only."""
+    return deployed / "serving-kit"
+
+
 @pytest.fixture
 def real_data() -> Path:
     """The folder of real radiographs; the test is skipped where there is none."""

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bone_age_tf.exported_model import SERVING
+from bone_age_tf.exported_model import IMAGE_BYTES, SERVING
 from bone_age_tf.record import SEX
 from bone_age_tf.serving.contract import Code, ServingError, invalid
-from bone_age_tf.serving.served_model import IMAGE_BYTES, Row, ServedModel, sexes_of
+from bone_age_tf.serving.served_model import Row, ServedModel, sexes_of
 
 PLACES = 64
 """Radiographs in the house, waiting or being read."""

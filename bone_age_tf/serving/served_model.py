@@ -35,7 +35,6 @@ from bone_age_tf.serving.contract import Tensor, hint, invalid
 
 log = logging.getLogger(__name__)
 
-IMAGE_BYTES = "image_bytes"
 LARGEST_DIFFERENCE_MONTHS = 0.05
 """Between the answer for the golden hand and what the manifest says of it."""
 NOT_A_FILE = "not_png_or_jpeg"

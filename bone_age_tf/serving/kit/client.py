@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Bone age of radiographs from TensorFlow Serving, over REST, with Python's standard library alone.
+
+    python client.py hand.png --sex F
+    python client.py *.png --sex unknown --url http://localhost:8501
+
+A line for each file: its bone age in months and the interval, or why there is none. Exit code 0 where each
+file has a bone age, 1 where one has none, 2 for wrong usage. As a function:
+`ask(Path("hand.png").read_bytes(), "F")`. {{ research_only }}
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import http.client
+import json
+import re
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, NamedTuple
+
+URL = "http://localhost:8501"
+MODEL = "{{ model }}"
+SEXES = ("F", "M", "unknown")
+SECONDS = 60
+
+
+class Answer(NamedTuple):
+    """Months, and the ends of their interval where the model gives one; all None where `status` is not `ok`."""
+
+    status: str
+    months: float | None
+    low: float | None
+    high: float | None
+
+
+class ServingError(Exception):
+    """The server cannot be reached, or refuses the request; the text says which."""
+
+
+def ask(picture: bytes, sex: str, url: str = URL, model: str = MODEL) -> Answer:
+    """The bone age in a PNG or JPEG file's bytes. Raises `ServingError`."""
+    row = {"image_bytes": {"b64": base64.b64encode(picture).decode()}, "sex": sex}
+    reply = _post(f"{url}/v1/models/{model}:predict", {"instances": [row]})
+    try:
+        (said,) = reply["predictions"]
+        months, low, high = (
+            None if said[name] < 0 else float(said[name])
+            for name in ("bone_age_months", "bone_age_low_months", "bone_age_high_months")
+        )
+        return Answer(said["status"], months, low, high)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServingError(
+            f"an answer of another model ({type(error).__name__}: {error})"
+        ) from error
+
+
+def _post(url: str, body: Any) -> Any:
+    request = urllib.request.Request(
+        url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as reply:
+            return json.loads(reply.read())
+    except urllib.error.HTTPError as error:
+        raise ServingError(_reason(error.code, error.read())) from error
+    except (OSError, http.client.HTTPException) as error:
+        raise ServingError(f"no answer from {url} ({error})") from error
+    except ValueError as error:
+        raise ServingError(f"{url} is not TensorFlow Serving: {error}") from error
+
+
+def _reason(code: int, body: bytes) -> str:
+    """What the server says; of a refused file only the model's own words."""
+    try:
+        text = str(json.loads(body)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {code} {http.client.responses.get(code, '')}".strip()
+    refusal = re.search(r"refused \(\w+\): [^\]\n]*", text)
+    return refusal[0] if refusal else f"HTTP {code}: {text}"
+
+
+def describe(answer: Answer) -> str:
+    """One line for a person."""
+    if answer.months is None:
+        return f"refused ({answer.status})"
+    if answer.low is None or answer.high is None:
+        return f"{answer.months:.1f} months"
+    return f"{answer.months:.1f} months [{answer.low:.1f}, {answer.high:.1f}]"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Ask for each file, one request a file, so that a bad one fails alone."""
+    parser = argparse.ArgumentParser(
+        description="Bone age of radiographs, from TensorFlow Serving."
+    )
+    parser.add_argument("files", nargs="+", type=Path, help="PNG or JPEG files")
+    parser.add_argument("--sex", required=True, choices=SEXES, help="sex of all of them")
+    parser.add_argument("--url", default=URL, help="address of the server (default: %(default)s)")
+    options = parser.parse_args(arguments)
+    missing = 0
+    for path in options.files:
+        try:
+            answer = ask(path.read_bytes(), options.sex, options.url.rstrip("/"))
+            missing += answer.months is None
+            sys.stdout.write(f"{path}\t{describe(answer)}\n")
+        except (ServingError, OSError) as error:
+            missing += 1
+            sys.stderr.write(f"{path}: {error}\n")
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

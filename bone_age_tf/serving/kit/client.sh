@@ -1,0 +1,34 @@
+#!/bin/sh
+# Bone age of one radiograph: ./client.sh hand.png F [http://localhost:8501]
+# Prints the server's answer, JSON. Needs curl and base64. Exit code 1 where there is no bone age for the request,
+# 2 for wrong usage. {{ research_only }}
+set -eu
+
+if [ $# -lt 2 ] || [ $# -gt 3 ]; then
+    echo "usage: $0 FILE F|M|unknown [URL]" >&2
+    exit 2
+fi
+case $2 in
+    F | M | unknown) ;;
+    *)
+        echo "$0: the sex must be F, M or unknown. Received: $2" >&2
+        exit 2
+        ;;
+esac
+if [ ! -r "$1" ] || [ ! -f "$1" ]; then
+    echo "$0: $1 is no file that can be read" >&2
+    exit 2
+fi
+
+# Through a pipe: a radiograph is longer than an argument may be.
+answer=$({
+    printf '{"signature_name": "serving_default", "instances": [{"sex": "%s", "image_bytes": {"b64": "' "$2"
+    base64 <"$1" | tr -d '\n'
+    printf '"}}]}'
+} | curl -sS --max-time 60 -H 'Content-Type: application/json' --data-binary @- \
+    "${3:-http://localhost:8501}/v1/models/{{ model }}:predict") || exit 1
+printf '%s\n' "$answer"
+case $answer in
+    *'"predictions"'*) ;;
+    *) exit 1 ;;
+esac
