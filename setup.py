@@ -24,6 +24,7 @@ DEVELOPMENT = [
     "crossplane",
     "httpx",
     "jsonschema",
+    "playwright",
     "pre-commit",
     "psutil",
     "pyright",
@@ -52,7 +53,7 @@ setup(
     ],
     package_data={
         "bone_age_tf": ["assets/*", "report/templates/*", "schemas/*"],
-        "bone_age_tf.serving": ["kit/*"],
+        "bone_age_tf.serving": ["kit/*", "page/*"],
         "bone_age_tf.data_prep.phantom": ["*.csv"],
     },
     install_requires=[

@@ -929,8 +929,8 @@ def _say_addresses(config: ServeConfig, where: Any) -> None:
     host = f"[{where.host}]" if ":" in where.host else where.host
     click.echo(f"REST  http://{host}:{where.rest_port}/v1/models/{name}:predict")
     click.echo(f"gRPC  {host}:{where.grpc_port}")
-    if where.web_port is not None:
-        click.echo(f"page  http://{host}:{where.web_port}/")
+    key = f"#token={config.token}" if config.token else ""
+    click.echo(f"page  http://{host}:{where.web_port}/{key}")
     log.info(f"{RESEARCH_ONLY} Nothing is stored. Ctrl-C stops.")
 
 

@@ -203,7 +203,7 @@ def _predict_rows(
                 )
             )
             yield from (
-                _compared(row, labels, given, model.coverage)
+                compared(row, _age_of(row, labels, given), model.coverage)
                 for row in _rows(model, batch, sexes, prepared, labels)
             )
 
@@ -216,55 +216,55 @@ def _rows(
     labels: Labels,
 ) -> Iterator[Prediction]:
     """The rows of one batch: months for what could be prepared, the reason for the rest."""
-    usable = [number for number, image in enumerate(prepared) if not isinstance(image, Refusal)]
-    months: dict[int, float] = {}
-    low: dict[int, float] = {}
-    high: dict[int, float] = {}
-    warnings: dict[int, str] = {}
+    outcomes: list[Mapping[str, float] | Refusal] = [
+        made if isinstance(made, Refusal) else {} for made in prepared
+    ]
+    usable = [number for number, made in enumerate(prepared) if not isinstance(made, Refusal)]
     if usable:
         images = np.stack([prepared[number] for number in usable])
-        told = [str(sexes[number]) for number in usable]
-        answer = model.answers_of_prepared(images, told)
-        months, low, high = (
-            dict(zip(usable, answer[name].tolist(), strict=True)) if name in answer else {}
-            for name in (BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH)
-        )
-        if BOY_PROBABILITY in answer:
-            warned = map(_warning, told, answer[BOY_PROBABILITY].tolist())
-            warnings = dict(zip(usable, warned, strict=True))
-    for number, file in enumerate(files):
-        sex, outcome = sexes[number], prepared[number]
+        answer = model.answers_of_prepared(images, [str(sexes[number]) for number in usable])
+        for row, number in enumerate(usable):
+            outcomes[number] = {name: float(values[row]) for name, values in answer.items()}
+    for file, sex, outcome in zip(files, sexes, outcomes, strict=True):
         label = labels.rows.get(file.stem)
         true = label.bone_age_months if label else math.nan
-        yield Prediction(
-            file=file.name,
-            id=file.stem,
-            sex="" if isinstance(sex, Refusal) else sex,
-            bone_age_months=months.get(number),
-            bone_age_low_months=_end(low.get(number)),
-            bone_age_high_months=_end(high.get(number)),
+        told = "" if isinstance(sex, Refusal) else sex
+        yield dataclasses.replace(
+            prediction_of(file.name, file.stem, told, outcome),
             bone_age_months_true=None if math.isnan(true) else true,
-            chronological_age_months=None,
-            difference_months=None,
-            sd_score=None,
-            verdict="",
-            verdict_probability=None,
-            status=REFUSED if isinstance(outcome, Refusal) else OK,
-            reason=f"{outcome.reason}: {outcome.explanation}"
-            if isinstance(outcome, Refusal)
-            else "",
-            warning=warnings.get(number, ""),
         )
 
 
-def _compared(row: Prediction, labels: Labels, given: _Given, coverage: float | None) -> Prediction:
-    """The row beside the chronological age, where there is one."""
-    label = labels.rows.get(row.id)
-    age = label.chronological_age_months if label else math.nan
-    age = given.chronological_age_months if math.isnan(age) else age
+def prediction_of(
+    file: str, id: str, sex: str, outcome: Mapping[str, float] | Refusal
+) -> Prediction:
+    """The row of a file from the model's outputs by name, or why there are none."""
+    is_refused = isinstance(outcome, Refusal)
+    answer: Mapping[str, float] = {} if isinstance(outcome, Refusal) else outcome
+    return Prediction(
+        file=file,
+        id=id,
+        sex=sex,
+        bone_age_months=answer.get(BONE_AGE_MONTHS),
+        bone_age_low_months=_end(answer.get(BONE_AGE_LOW)),
+        bone_age_high_months=_end(answer.get(BONE_AGE_HIGH)),
+        bone_age_months_true=None,
+        chronological_age_months=None,
+        difference_months=None,
+        sd_score=None,
+        verdict="",
+        verdict_probability=None,
+        status=REFUSED if is_refused else OK,
+        reason=f"{outcome.reason}: {outcome.explanation}" if isinstance(outcome, Refusal) else "",
+        warning=_warning(sex, answer[BOY_PROBABILITY]) if BOY_PROBABILITY in answer else "",
+    )
+
+
+def compared(row: Prediction, age: float | None, coverage: float | None) -> Prediction:
+    """The row beside the chronological age in months, where there is one."""
     if age is None or row.bone_age_months is None:
         return dataclasses.replace(row, chronological_age_months=age)
-    compared = compare_with_age(
+    found = compare_with_age(
         row.bone_age_months,
         age,
         sex_from_label(row.sex),
@@ -272,16 +272,23 @@ def _compared(row: Prediction, labels: Labels, given: _Given, coverage: float | 
         high_months=row.bone_age_high_months,
         coverage=coverage or DEFAULT_COVERAGE,
     )
-    warnings = filter(None, [row.warning, INFANT if compared.is_infant else ""])
+    warnings = filter(None, [row.warning, INFANT if found.is_infant else ""])
     return dataclasses.replace(
         row,
         chronological_age_months=age,
-        difference_months=compared.difference_months,
-        sd_score=compared.sd_score,
-        verdict=compared.verdict or "",
-        verdict_probability=compared.verdict_probability,
+        difference_months=found.difference_months,
+        sd_score=found.sd_score,
+        verdict=found.verdict or "",
+        verdict_probability=found.verdict_probability,
         warning=" ".join(warnings),
     )
+
+
+def _age_of(row: Prediction, labels: Labels, given: _Given) -> float | None:
+    """The chronological age of the table's row, or the one that holds for all."""
+    label = labels.rows.get(row.id)
+    age = label.chronological_age_months if label else math.nan
+    return given.chronological_age_months if math.isnan(age) else age
 
 
 def _end(months: float | None) -> float | None:

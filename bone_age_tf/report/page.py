@@ -14,13 +14,15 @@ from bone_age_tf.manifest import written_whole
 TEMPLATES = Path(__file__).parent / "templates"
 
 
+def render(template: str, **values: Any) -> str:
+    """The HTML of a template of `report/templates`."""
+    page = _environment().get_template(template)
+    return page.render(version=__version__, research_only=RESEARCH_ONLY, **values)
+
+
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """Render a template of `report/templates` into a file, whole or not at all."""
-    text = (
-        _environment()
-        .get_template(template)
-        .render(version=__version__, research_only=RESEARCH_ONLY, **values)
-    )
+    """The same into a file, whole or not at all."""
+    text = render(template, **values)
     with written_whole(path) as stream:
         stream.write(text)
 

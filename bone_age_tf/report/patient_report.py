@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +20,13 @@ from bone_age_tf.explanation import (
     safe_name,
 )
 from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.image_files import SourceFile, radiographs_in
+from bone_age_tf.image_files import radiographs_in
+from bone_age_tf.manifest import written_whole
 from bone_age_tf.prediction import INFANT, OK, SEX_LOOKS_WRONG
 from bone_age_tf.radiograph import Refusal
 from bone_age_tf.record import sex_from_label
 from bone_age_tf.reference_standards import CONVENTION, LIMIT_SD, sd_at
-from bone_age_tf.report.page import write_page
+from bone_age_tf.report.page import render
 
 REPORTS = "reports"
 SEXES = {"F": "girl", "M": "boy", "unknown": "sex unknown", "": "sex unknown"}
@@ -62,27 +63,42 @@ def write_patient_reports(
     (folder / REPORTS).mkdir(exist_ok=True)
     for number, (file, line) in enumerate(zip(files, lines, strict=True), start=1):
         row = json.loads(line)
-        values = _values(exported, file, row) if row["status"] == OK else {"pictures": []}
-        write_page(
-            folder / REPORTS / f"{number:04d}-{safe_name(file.stem)}.html",
-            "patient.html",
-            row=SimpleNamespace(**row),
-            sex=SEXES[row["sex"]],
-            reason=row["reason"].partition(": ")[2] or row["reason"],
-            warnings=[WARNINGS[name] for name in row["warning"].split()],
-            coverage=exported.coverage,
-            convention=CONVENTION,
-            band=_band(row),
-            model=made_with,
-            **{"zones": [], "largest": 1.0, **values},
-        )
+        page = patient_page(exported, row, file.read() if row["status"] == OK else b"", made_with)
+        with written_whole(folder / REPORTS / f"{number:04d}-{safe_name(file.stem)}.html") as to:
+            to.write(page)
         notify("report", number, len(files))
     return folder / REPORTS
 
 
-def _values(model: ExportedModel, file: SourceFile, row: dict[str, Any]) -> dict[str, Any]:
+def patient_page(
+    model: ExportedModel, row: dict[str, Any], encoded: bytes, made_with: Mapping[str, Any]
+) -> str:
+    """The HTML of one row of `predictions.jsonl` and its file's bytes.
+
+    `made_with` names the model: `version`, `manifest_sha256`, `fingerprint`.
+    """
+    values = _values(model, encoded, row) if row["status"] == OK else {"pictures": []}
+    return render(
+        "patient.html",
+        row=SimpleNamespace(**row),
+        sex=SEXES[row["sex"]],
+        reason=plain_reason(row["reason"]),
+        warnings=[WARNINGS[name] for name in row["warning"].split()],
+        coverage=model.coverage,
+        convention=CONVENTION,
+        band=age_band(row),
+        model=made_with,
+        **{"zones": [], "largest": 1.0, **values},
+    )
+
+
+def plain_reason(reason: str) -> str:
+    """A reason without its code."""
+    return reason.partition(": ")[2] or reason
+
+
+def _values(model: ExportedModel, encoded: bytes, row: dict[str, Any]) -> dict[str, Any]:
     """Pictures and zones of a radiograph that was read."""
-    encoded = file.read()
     made = model.prepare_with_matrix(encoded)
     assert not isinstance(made, Refusal)
     explanation = explain_prepared(model, *made, row["sex"])
@@ -128,7 +144,7 @@ def _picture(name: str, text: str, pixels: np.ndarray) -> dict[str, str]:
     return {"name": name, "text": text, "source": source}
 
 
-def _band(row: dict[str, Any]) -> tuple[float, float] | None:
+def age_band(row: dict[str, Any]) -> tuple[float, float] | None:
     """2 SD around the chronological age, within 0 and 240 months."""
     age = row["chronological_age_months"]
     if age is None or not row["sex"]:

@@ -133,7 +133,7 @@ def _columns_of_rows(rows: Any, expected: Mapping[str, Tensor]) -> dict[str, lis
     objects = []
     for entry in rows:
         is_bare = only is not None and not (isinstance(entry, dict) and set(entry) == {only})
-        row = {only: entry} if is_bare else entry
+        row = {str(only): entry} if is_bare else entry
         if not isinstance(row, dict):
             raise invalid(
                 f"Each entry of 'instances' must be an object with {', '.join(sorted(expected))}."

@@ -97,7 +97,7 @@ class Guard:
         hosts: Iterable[str],
         token: str | None,
         observe: Observe,
-        open_paths: Iterable[str] = ("/healthz", "/readyz"),
+        open_paths: Iterable[str],
     ) -> None:
         """`hosts` are the names without a port that `Host` may hold; `open_paths` need no token."""
         self._app = app

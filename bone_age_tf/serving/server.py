@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from bone_age_tf.serving.grpc_service import Answers, start_grpc
 from bone_age_tf.serving.guards import Bodies, Guard
 from bone_age_tf.serving.meters import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
+from bone_age_tf.serving.page_app import PageApp
 from bone_age_tf.serving.rest import Rest
 from bone_age_tf.serving.served_model import ServedModel
 
@@ -46,7 +47,7 @@ class Addresses:
     host: str
     rest_port: int
     grpc_port: int
-    web_port: int | None
+    web_port: int
 
 
 def serve(
@@ -104,9 +105,7 @@ class _Server:
             await asyncio.sleep(0.01)
         ports = [one.getsockname()[1] for one in sockets]
         if on_ready is not None:
-            on_ready(
-                Addresses(self._config.host, ports[0], grpc_port, dict(enumerate(ports)).get(1))
-            )
+            on_ready(Addresses(self._config.host, ports[0], grpc_port, ports[1]))
         await self._stop.wait()
         self._rest.is_stopping = True
         log.info("Stopping: what has begun is answered first.")
@@ -120,14 +119,26 @@ class _Server:
         return 128 + self._signal if self._signal else 0
 
     def _apps(self) -> list[tuple[int, ASGIApp]]:
-        return [(self._config.rest_port, self._guarded(self._rest.app()))]
+        page = PageApp(self._models, self._desk, self._bodies, self._meters)
+        static = (
+            "/",
+            *page.static_paths,
+        )  # they hold nothing; what is asked of them needs the token
+        return [
+            (self._config.rest_port, self._guarded(self._rest.app(), ("/healthz", "/readyz"))),
+            (self._config.web_port, self._guarded(page.app(), static)),
+        ]
 
-    def _guarded(self, app: ASGIApp, **options: Any) -> ASGIApp:
+    def _guarded(self, app: ASGIApp, open_paths: Iterable[str]) -> ASGIApp:
         host = self._config.host
         names = (*LOOPBACK, host, *self._config.host_names)
         hosts = {f"[{name}]" if ":" in name else name.lower() for name in names}
         return Guard(
-            app, hosts=hosts, token=self._config.token, observe=self._meters.observe, **options
+            app,
+            hosts=hosts,
+            token=self._config.token,
+            observe=self._meters.observe,
+            open_paths=open_paths,
         )
 
     async def _watch(self) -> None:

@@ -1,0 +1,279 @@
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const token = new URLSearchParams(location.hash.slice(1)).get("token");
+const SVG = "http://www.w3.org/2000/svg";
+let file = null; // what was dropped, a Blob
+let result = null; // what the server said of it
+let asked = 0; // the number of the latest request: older answers are dropped
+
+// === Choosing ===
+
+function choose(chosen) {
+  if (!chosen) return;
+  file = chosen;
+  forget();
+  const address = URL.createObjectURL(chosen);
+  $("radiograph").onload = () => URL.revokeObjectURL(address);
+  $("radiograph").onerror = () => { URL.revokeObjectURL(address); $("view").hidden = true; };
+  $("radiograph").src = address;
+  $("view").hidden = false;
+  $("drop").hidden = $("sample").hidden = true;
+  $("another").hidden = false;
+  say("");
+}
+
+/** Nothing that was said of another file, sex or age stays on the page. */
+function forget() {
+  asked += 1;
+  result = null;
+  $("answer").replaceChildren();
+  $("answer").className = "";
+  $("drawn").replaceChildren();
+  $("heat").hidden = true;
+  $("heat").removeAttribute("src");
+  $("tools").hidden = $("legend").hidden = true;
+  busy(false);
+}
+
+function startAgain() {
+  file = null;
+  forget();
+  $("file").value = "";
+  $("radiograph").removeAttribute("src");
+  $("view").hidden = $("another").hidden = true;
+  $("drop").hidden = $("sample").hidden = false;
+  $("file").focus();
+}
+
+$("file").addEventListener("change", () => choose($("file").files[0]));
+$("another").addEventListener("click", startAgain);
+$("sample").addEventListener("click", async () => {
+  const answer = await fetch("sample.png", { headers: headers() });
+  choose(await answer.blob());
+});
+for (const kind of ["dragenter", "dragover"]) {
+  addEventListener(kind, (event) => { event.preventDefault(); document.body.classList.add("over"); });
+}
+for (const kind of ["dragleave", "drop"]) {
+  addEventListener(kind, (event) => { event.preventDefault(); document.body.classList.remove("over"); });
+}
+addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
+addEventListener("paste", (event) => choose(event.clipboardData.files[0]));
+$("form").addEventListener("input", () => { if (result) forget(); say(""); });
+
+// === Asking ===
+
+$("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const question = asking();
+  if (!question) return;
+  forget();
+  const mine = asked;
+  busy(true);
+  try {
+    const answer = await send("read", question);
+    if (mine === asked) { result = await answer.json(); show(); }
+  } catch (error) {
+    if (mine === asked) refuse("Not read.", error.message);
+  } finally {
+    if (mine === asked) busy(false);
+  }
+});
+
+/** The query, or null where something is missing, which is then said. */
+function asking() {
+  const sex = new FormData($("form")).get("sex");
+  const years = $("years").value.trim(), months = $("months").value.trim();
+  if (!file) { say("Choose a radiograph first."); $("file").focus(); return null; }
+  if (!sex) { say("Choose the sex: girl, boy or unknown."); document.querySelector("[name=sex]").focus(); return null; }
+  const query = new URLSearchParams({ sex });
+  if (years || months) {
+    const age = 12 * Number(years || 0) + Number(months || 0);
+    if (!(/^\d*$/.test(years + months) && age <= 240 && Number(months || 0) < 12)) {
+      say("The age: whole years from 0 to 20 and months from 0 to 11.");
+      $("years").focus();
+      return null;
+    }
+    query.set("chronological_age_months", age);
+  }
+  return query;
+}
+
+async function send(where, query) {
+  let answer;
+  try {
+    answer = await fetch(`${where}?${query}`, { method: "POST", headers: headers(), body: file });
+  } catch {
+    throw new Error("The server on this machine does not answer. Is it still running?");
+  }
+  if (answer.ok) return answer;
+  const said = await answer.json().catch(() => ({}));
+  if (answer.status === 401) throw new Error("This server wants a token: open the address that it printed.");
+  throw new Error(said.error || `The server answered ${answer.status}.`);
+}
+
+const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
+const say = (text) => { $("missing").textContent = text; };
+
+function busy(is) {
+  document.body.classList.toggle("busy", is);
+  $("read").disabled = is;
+  $("read").textContent = is ? "Reading …" : "Read the bone age";
+}
+
+// === Showing ===
+
+function show() {
+  const row = result.prediction;
+  if (row.status !== "ok") {
+    refuse("No estimate.", sentence(result.reason), "A radiograph of one whole left hand with the wrist, upright or turned, is expected.");
+    return;
+  }
+  const [estimate, low, high] = result.in_words;
+  const box = $("answer");
+  const months = element("p", "months", `${estimate} `);
+  months.append(element("small", "", `${row.bone_age_months.toFixed(0)} months`));
+  box.append(months);
+  if (low !== null) {
+    const share = Math.round(100 * result.coverage);
+    box.append(element("p", "interval", `${share} % interval: ${low} to ${high}`));
+  }
+  box.append(scale(row));
+  for (const text of result.warnings) box.append(element("p", "banner", text));
+  if (row.difference_months !== null) box.append(...comparison(row));
+  box.append(downloads());
+  box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}.`));
+  draw(result.view);
+  box.focus({ preventScroll: innerWidth > 820 });
+}
+
+function comparison(row) {
+  const distance = Math.abs(row.difference_months).toFixed(0);
+  const side = row.difference_months < 0 ? "below" : "above";
+  let text = `${distance} months ${side} the age of ${result.age_in_words}`;
+  if (row.sd_score !== null) {
+    const score = `${row.sd_score < 0 ? "\u2212" : "+"}${Math.abs(row.sd_score).toFixed(1)}`;
+    text += `, an SD score of ${score}: ${row.verdict}`;
+    if (row.verdict_probability !== null) text += `, right with a probability of ${Math.round(100 * row.verdict_probability)} %`;
+  }
+  const parts = [element("h2", "", "Against the age"), element("p", "", `${text}.`)];
+  const note = row.sd_score === null
+    ? "No SD score: the table covers 3 to 192 months (girls) and 204 (boys), and known sex."
+    : `${result.convention}; more than 2 SD is delayed or advanced.`;
+  return [...parts, element("p", "note", note)];
+}
+
+/** Estimate, interval and age on a line of 20 years. */
+function scale(row) {
+  const x = (months) => 24 + Math.min(Math.max(months, 0), 240) * (952 / 240);
+  const svg = shape("svg", { viewBox: "0 0 1000 128", role: "img", "aria-label": "Bone age on a scale of 0 to 20 years" });
+  const bar = (from, to, values) => shape("rect", { x: x(from), width: x(to) - x(from), ...values });
+  if (result.band) svg.append(bar(...result.band, { y: 28, height: 54, fill: "#e3eaef" }));
+  svg.append(shape("line", { x1: 24, x2: 976, y1: 82, y2: 82, stroke: "#66737f" }));
+  for (let year = 0; year <= 20; year += 2) {
+    svg.append(shape("line", { x1: x(12 * year), x2: x(12 * year), y1: 82, y2: 89, stroke: "#66737f" }));
+    if (year % 4 === 0) svg.append(shape("text", { x: x(12 * year), y: 118, "text-anchor": "middle", fill: "#5b6873" }, String(year)));
+  }
+  const age = row.chronological_age_months;
+  if (age !== null) {
+    svg.append(shape("line", { x1: x(age), x2: x(age), y1: 22, y2: 82, stroke: "#1f2933", "stroke-width": 2, "stroke-dasharray": "6 5" }));
+    svg.append(shape("text", { x: x(age), y: 16, "text-anchor": "middle", fill: "#1f2933" }, "age"));
+  }
+  if (row.bone_age_low_months !== null) {
+    svg.append(bar(row.bone_age_low_months, row.bone_age_high_months, { y: 47, height: 14, rx: 7, fill: "#1d5a72", opacity: 0.35 }));
+  }
+  svg.append(shape("circle", { cx: x(row.bone_age_months), cy: 54, r: 11, fill: "#1d5a72" }));
+  const box = element("div", "scale", "");
+  box.append(svg);
+  const names = ["Years. Dot: estimate"];
+  if (row.bone_age_low_months !== null) names.push("bar: interval");
+  if (result.band) names.push("grey: 2 SD around the age");
+  box.append(element("p", "note", `${names.join("; ")}.`));
+  return box;
+}
+
+function draw(view) {
+  $("radiograph").src = view.radiograph;
+  const svg = $("drawn");
+  svg.setAttribute("viewBox", `0 0 ${view.width} ${view.height}`);
+  for (const line of view.outline) {
+    svg.append(shape("path", { d: `M${line.map((point) => point.join(" ")).join("L")}Z` }));
+  }
+  for (const [x, y] of view.points) svg.append(shape("circle", { cx: x, cy: y, r: view.height / 130 }));
+  $("heat-tool").hidden = $("heat").hidden = !view.heat;
+  if (view.heat) $("heat").src = view.heat;
+  $("tools").hidden = $("legend").hidden = false;
+  $("legend").textContent = (view.points.length ? "Green: the hand as it was found; yellow: key points. " : "Green: the hand as it was found. ")
+    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). It says what moves the model, not whether it is right." : "");
+  layers();
+}
+
+function layers() {
+  document.documentElement.style.setProperty("--heat", String($("opacity").value / 100));
+  $("drawn").style.display = $("outline").checked ? "" : "none";
+}
+$("opacity").addEventListener("input", layers);
+$("outline").addEventListener("change", layers);
+
+function refuse(title, ...texts) {
+  const box = $("answer");
+  const banner = element("p", "banner", "");
+  banner.append(element("b", "", title), ` ${texts[0]}`);
+  box.classList.add("refused");
+  box.replaceChildren(banner, ...texts.slice(1).map((text) => element("p", "", text)));
+  box.focus({ preventScroll: innerWidth > 820 });
+}
+
+// === Keeping ===
+
+function downloads() {
+  const box = element("div", "downloads", "");
+  const report = element("button", "quiet", "Save the report");
+  const json = element("button", "quiet", "Save as JSON");
+  report.type = json.type = "button";
+  const question = asking();
+  report.addEventListener("click", async () => {
+    report.disabled = true;
+    report.textContent = "Making the report …";
+    try {
+      save(await (await send("report", question)).blob(), "bone-age.html");
+    } catch (error) {
+      say(error.message);
+    }
+    report.disabled = false;
+    report.textContent = "Save the report";
+  });
+  json.addEventListener("click", () => {
+    const text = JSON.stringify(result.prediction, null, 2);
+    save(new Blob([text], { type: "application/json" }), "bone-age.json");
+  });
+  box.append(report, json);
+  return box;
+}
+
+function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+// === Small things ===
+
+const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+
+function element(name, kind, text) {
+  const made = document.createElement(name);
+  if (kind) made.className = kind;
+  made.textContent = text;
+  return made;
+}
+
+function shape(name, values, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(values)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return made;
+}

@@ -1,0 +1,167 @@
+"""The page: a radiograph is dropped, read and shown, on this machine alone.
+
+| route | |
+|---|---|
+| `GET /`, `/page.css`, `/page.js` | the page |
+| `GET /sample.png` | a drawn hand to try |
+| `POST /read?sex=F&chronological_age_months=126` | bytes of a PNG or JPEG -> what the page shows, JSON |
+| `POST /report?...` | the same -> the HTML report of `predict --report` |
+
+Nothing is written to disk, and nothing of a file is kept after its answer.
+"""
+
+import asyncio
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from bone_age_tf.export import GOLDEN_HAND
+from bone_age_tf.exported_model import IMAGE_BYTES, SERVING, STATUS
+from bone_age_tf.manifest import MANIFEST, sha256_of
+from bone_age_tf.prediction import OK, Prediction, compared, prediction_of
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS
+from bone_age_tf.radiograph import Refusal
+from bone_age_tf.record import SEX, SEX_NAMES
+from bone_age_tf.reference_standards import CONVENTION
+from bone_age_tf.report.page import years
+from bone_age_tf.report.patient_report import WARNINGS, age_band, patient_page, plain_reason
+from bone_age_tf.serving.contract import Code, ServingError, invalid
+from bone_age_tf.serving.desk import Desk
+from bone_age_tf.serving.guards import Bodies, answering_errors, error_response
+from bone_age_tf.serving.meters import Meters
+from bone_age_tf.serving.model_folder import ModelFolder
+from bone_age_tf.serving.pictures import Viewer
+from bone_age_tf.serving.served_model import ServedModel
+
+PAGE = Path(__file__).parent / "page"
+STATIC = {
+    "/": PAGE / "index.html",
+    "/page.css": PAGE / "page.css",
+    "/page.js": PAGE / "page.js",
+    "/sample.png": GOLDEN_HAND,
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+OLDEST_MONTHS = 240
+FILE = "radiograph"
+"""Instead of a file's name, which the page does not send."""
+
+
+class PageApp:
+    """The routes over a model folder."""
+
+    def __init__(self, models: ModelFolder, desk: Desk, bodies: Bodies, meters: Meters) -> None:
+        self._models = models
+        self._desk = desk
+        self._bodies = bodies
+        self._meters = meters
+        self._viewer = Viewer()
+
+    static_paths = tuple(STATIC)
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        routes = [
+            *(Route(path, _static(file), methods=["GET"]) for path, file in STATIC.items()),
+            Route("/read", answering_errors(self._read), methods=["POST"]),
+            Route("/report", answering_errors(self._report), methods=["POST"]),
+        ]
+        return Starlette(routes=routes, exception_handlers={HTTPException: _unknown})
+
+    async def _read(self, request: Request) -> Response:
+        model, encoded, row = await self._row(request)
+        shown: Mapping[str, Any] = {}
+        if row.status == OK:
+            shown = await asyncio.to_thread(self._viewer.view, model.exported, encoded, row.sex)
+        return JSONResponse(_answer(model, row) | {"view": shown})
+
+    async def _report(self, request: Request) -> Response:
+        model, encoded, row = await self._row(request)
+        made_with = {
+            "version": str(model.version),
+            "manifest_sha256": sha256_of(model.exported.folder / MANIFEST),
+            "fingerprint": model.exported.fingerprint,
+        }
+        page = await asyncio.to_thread(
+            patient_page, model.exported, dataclasses.asdict(row), encoded, made_with
+        )
+        return HTMLResponse(page, headers={"Content-Security-Policy": "sandbox"})
+
+    async def _row(self, request: Request) -> tuple[ServedModel, bytes, Prediction]:
+        """Model, file, and what the model says of it."""
+        model = self._models.get()
+        sex, age = _asked(request)
+        encoded = await self._bodies.read(request)
+        inputs = {
+            IMAGE_BYTES: np.array([encoded], object),
+            SEX: np.array([sex.encode()], object),
+        }
+        work = self._desk.begin(model, SERVING, inputs)
+        (answered,) = await asyncio.gather(*map(asyncio.wrap_future, work.futures))
+        outputs = dict(answered.outputs)
+        status = outputs.pop(STATUS).decode()
+        outcome: Mapping[str, float] | Refusal = {n: float(v) for n, v in outputs.items()}
+        if status != OK:
+            outcome = answered.refusal or Refusal(status, EXPLANATIONS[status])
+        self._meters.count({STATUS: [status.encode()]})
+        row = prediction_of(FILE, FILE, sex, outcome)
+        return model, encoded, compared(row, age, model.exported.coverage)
+
+
+def _answer(model: ServedModel, row: Prediction) -> dict[str, Any]:
+    values = dataclasses.asdict(row)
+    ends = (row.bone_age_months, row.bone_age_low_months, row.bone_age_high_months)
+    return {
+        "prediction": values,
+        "in_words": [None if months is None else years(months) for months in ends],
+        "age_in_words": None
+        if row.chronological_age_months is None
+        else years(row.chronological_age_months),
+        "coverage": model.exported.coverage,
+        "reason": plain_reason(row.reason),
+        "warnings": [WARNINGS[name] for name in row.warning.split()],
+        "band": age_band(values),
+        "convention": CONVENTION,
+        "model": {"name": model.exported.folder.parent.name, "version": str(model.version)},
+    }
+
+
+def _asked(request: Request) -> tuple[str, float | None]:
+    """Sex and chronological age of the query. Raises `ServingError`."""
+    sex = request.query_params.get("sex", "")
+    if sex not in SEX_NAMES:
+        raise invalid("Say the sex: F, M or unknown.")
+    text = request.query_params.get("chronological_age_months", "")
+    if not text:
+        return sex, None
+    try:
+        age = float(text)
+    except ValueError:
+        age = math.nan
+    if not 0 <= age <= OLDEST_MONTHS:
+        raise invalid(f"The age must be a number of months from 0 to {OLDEST_MONTHS}.")
+    return sex, age
+
+
+def _static(file: Path) -> Any:
+    async def send(request: Request) -> Response:
+        return FileResponse(file, headers={"Content-Security-Policy": POLICY})
+
+    return send
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = Code.NOT_FOUND if error.status_code == 404 else Code.INVALID_ARGUMENT
+    return error_response(ServingError(code, str(error.detail)))

@@ -1,0 +1,122 @@
+"""What the page draws over a radiograph: outline, key points, heat; all in pixels of what it shows."""
+
+import base64
+from typing import Any
+
+import cv2
+import numpy as np
+
+from bone_age_tf import config as configuration
+from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.explanation import grey_levels, on_frame, on_original
+from bone_age_tf.exported_model import EXPLAIN, HEAT, ExportedModel
+from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.examination import Examiner
+from bone_age_tf.radiograph import Refusal
+
+LONGEST = 1000
+"""Pixels of the longer side of the radiograph on the page."""
+OUTLINE_ERROR = 1.2
+"""Largest distance in pixels of the drawn outline from the real one."""
+FEWEST_HEAT = 0.15
+"""Share of the largest heat below which nothing is drawn."""
+HOT, WARM = (40, 40, 235), (30, 170, 250)
+"""Colours of the most and the least heat: blue, green, red."""
+
+
+class Viewer:
+    """Draws for the models that it is shown."""
+
+    def __init__(self) -> None:
+        self._examiners: dict[str, Examiner | None] = {}
+
+    def view(self, model: ExportedModel, encoded: bytes, sex: str) -> dict[str, Any]:
+        """What the page shows of a file that was read: `radiograph`, `width`, `height`, `outline` and
+        `points` ((x, y) lists), `prepared`, and `heat`, where the model can tell."""
+        made = model.prepare_with_matrix(encoded)
+        assert not isinstance(made, Refusal)
+        image, to_original = made
+        grey = grey_levels(encoded)
+        scale = min(1.0, LONGEST / max(grey.shape))
+        size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
+        small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        matrix = to_original * scale
+        matrix[:, 2] += (scale - 1) / 2  # a pixel's centre, not its corner
+        hand, points = self._found(model, encoded, image, matrix, small.shape, scale)
+        return {
+            "width": size[0],
+            "height": size[1],
+            "radiograph": _address(small, ".jpg"),
+            "prepared": _address(image[..., 0], ".png"),
+            "outline": _outlines(hand),
+            "points": np.round(points, 1).tolist(),
+            "heat": self._heat(model, image, sex, matrix, small.shape),
+        }
+
+    def _found(
+        self,
+        model: ExportedModel,
+        encoded: bytes,
+        image: np.ndarray,
+        matrix: np.ndarray,
+        shape: tuple[int, ...],
+        scale: float,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mask of the hand, uint8, and key points [N, 2], on the page's picture."""
+        examiner = self._examiner(model)
+        if examiner is None:
+            mask = on_original((image[..., 0] > 0).astype(np.float32), matrix, shape[:2])
+            return (mask > 0.5).astype(np.uint8), np.zeros((0, 2))
+        found = examiner(encoded)
+        mask = cv2.resize(found.mask, shape[1::-1], interpolation=cv2.INTER_AREA)
+        return (mask > 127).astype(np.uint8), (found.points + 0.5) * scale - 0.5
+
+    def _examiner(self, model: ExportedModel) -> Examiner | None:
+        """Finds what the model's own localizer finds; None where that is not the shipped one."""
+        key = model.fingerprint
+        if key not in self._examiners:
+            config = configuration.from_dict(
+                PreprocessingConfig, dict(model.manifest["preprocessing"])
+            )
+            is_ours = config.method == "registered" and pipeline.fingerprint(config) == key
+            self._examiners[key] = Examiner(config) if is_ours else None
+        return self._examiners[key]
+
+    @staticmethod
+    def _heat(
+        model: ExportedModel,
+        image: np.ndarray,
+        sex: str,
+        matrix: np.ndarray,
+        shape: tuple[int, ...],
+    ) -> str | None:
+        """Grad-CAM as a PNG whose opacity is the heat."""
+        if EXPLAIN not in model.signatures:
+            return None
+        import tensorflow as tf
+
+        answer = model.signatures[EXPLAIN](image=tf.constant(image[None]), sex=tf.constant([sex]))
+        region = model.manifest["config"]["data"]["region"]
+        heat = on_frame(answer[HEAT].numpy()[0], image.shape[:2], region)
+        is_hand = image[..., 0] > 0
+        heat = np.where(is_hand, np.maximum(heat, 0), 0)
+        largest = float(np.percentile(heat[is_hand], 99)) if is_hand.any() else 1.0
+        share = np.clip(on_original(heat, matrix, shape[:2]) / max(largest, 1e-6), 0, 1)
+        opacity = np.clip((share - FEWEST_HEAT) / (1 - FEWEST_HEAT), 0, 1)
+        colours = share[..., None] * HOT + (1 - share[..., None]) * np.array(WARM)
+        pixels = np.dstack([colours, 255 * opacity]).round().astype(np.uint8)
+        return _address(pixels, ".png")
+
+
+def _outlines(mask: np.ndarray) -> list[list[list[int]]]:
+    """Closed lines around the hand."""
+    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    large = [one for one in found if cv2.contourArea(one) > mask.size * 0.005]
+    return [cv2.approxPolyDP(one, OUTLINE_ERROR, True)[:, 0].tolist() for one in large]
+
+
+def _address(pixels: np.ndarray, ending: str) -> str:
+    kind = {".jpg": "jpeg", ".png": "png"}[ending]
+    options = [cv2.IMWRITE_JPEG_QUALITY, 90] if ending == ".jpg" else []
+    encoded = cv2.imencode(ending, pixels, options)[1].tobytes()
+    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"

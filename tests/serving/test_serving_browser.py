@@ -1,0 +1,167 @@
+"""The page in headless Chromium, as a person uses it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import draw_hand, encode
+from running_server import Running
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
+SECONDS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: Running) -> Iterator[Any]:
+    """The page, which must go without an error and without asking anyone else."""
+    context = browser.new_context(viewport={"width": 1180, "height": 900}, accept_downloads=True)
+    page = context.new_page()
+    said: list[str] = []
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("console", lambda line: said.append(line.text))
+    page.on(
+        "request",
+        lambda one: (
+            None
+            if one.url.startswith((server.page, "blob:", "data:"))
+            else said.append(f"asked {one.url}")
+        ),
+    )
+    page.goto(server.page)
+    yield page
+    context.close()
+    assert said == []
+
+
+@pytest.fixture(scope="module")
+def hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "hand.png"
+    path.write_bytes(encode(draw_hand(120, 1)))
+    return path
+
+
+def read(page: Any, path: Path, sex: str) -> None:
+    page.set_input_files("#file", path)
+    page.check(f"input[value={sex}]", force=True)
+    page.click("#read")
+
+
+def test_a_file_is_read_and_shown(page: Any, hand: Path) -> None:
+    page.fill("#years", "8")
+    read(page, hand, "F")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    assert " y " in page.inner_text(".months")
+    assert "Against the age" in page.inner_text("#answer")
+    assert page.locator("#drawn circle").count() == 6
+    assert page.locator("#drawn path").count() >= 1
+    assert page.is_visible("#heat")
+    page.uncheck("#outline")
+    assert not page.is_visible("#drawn")
+
+
+def test_a_file_is_dropped(page: Any, hand: Path) -> None:
+    page.evaluate(
+        """async (bytes) => {
+          const data = new DataTransfer();
+          data.items.add(new File([new Uint8Array(bytes)], "hand.png", {type: "image/png"}));
+          dispatchEvent(new DragEvent("drop", {dataTransfer: data, cancelable: true}));
+        }""",
+        list(hand.read_bytes()),
+    )
+    assert page.is_visible("#view")
+    assert not page.is_visible("#drop")
+    page.check("input[value=unknown]", force=True)
+    page.click("#read")
+    page.wait_for_selector(".months", timeout=SECONDS)
+
+
+def test_nothing_is_read_without_a_sex(page: Any, hand: Path) -> None:
+    page.click("#read")
+    assert "radiograph" in page.inner_text("#missing")
+    page.set_input_files("#file", hand)
+    page.click("#read")
+    assert "sex" in page.inner_text("#missing")
+    assert page.locator("#answer > *").count() == 0
+
+
+def test_an_answer_goes_with_what_it_was_for(page: Any, hand: Path) -> None:
+    read(page, hand, "F")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    page.check("input[value=M]", force=True)
+    assert page.locator("#answer > *").count() == 0
+    assert page.locator("#drawn > *").count() == 0
+    assert not page.is_visible("#heat")
+
+
+def test_a_refusal_is_in_plain_words(page: Any, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    grey.write_bytes(encode(np.full((300, 200), 90, np.uint8)))
+    read(page, grey, "F")
+    page.wait_for_selector(".banner", timeout=SECONDS)
+    said = page.inner_text("#answer")
+    assert "No estimate." in said
+    assert "All pixels have nearly the same grey level." in said
+    assert page.locator(".months").count() == 0
+
+
+def test_the_keyboard_is_enough(page: Any, hand: Path) -> None:
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "file"
+    page.set_input_files("#file", hand)
+    page.focus("input[name=sex]")
+    page.keyboard.press("ArrowRight")
+    assert page.is_checked("input[value=M]")
+    page.keyboard.press("Tab")
+    page.keyboard.type("9")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    assert page.evaluate("document.activeElement.id") == "answer"
+    assert "9 y 0 m" in page.inner_text("#answer")
+
+
+def test_the_sample_and_the_way_back(page: Any) -> None:
+    page.click("#sample")
+    page.check("input[value=F]", force=True)
+    page.click("#read")
+    page.wait_for_selector(".months, .banner", timeout=SECONDS)
+    page.click("#another")
+    assert page.is_visible("#drop")
+    assert page.locator("#answer > *").count() == 0
+
+
+def test_report_and_json_are_saved(page: Any, hand: Path, tmp_path: Path) -> None:
+    read(page, hand, "M")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    for name, words in (("Save as JSON", "bone_age_months"), ("Save the report", "</html>")):
+        with page.expect_download(timeout=SECONDS) as saved:
+            page.click(f"text={name}")
+        path = tmp_path / saved.value.suggested_filename
+        saved.value.save_as(path)
+        assert words in path.read_text()
+
+
+@pytest.mark.parametrize("width", [360, 820, 1400])
+def test_nothing_sticks_out(width: int, page: Any, hand: Path) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.fill("#years", "8")
+    read(page, hand, "F")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    box = page.locator("#radiograph").bounding_box()
+    drawn = page.locator("#drawn").bounding_box()
+    for side in ("x", "y", "width", "height"):
+        assert drawn[side] == pytest.approx(box[side], abs=1)

@@ -1,0 +1,132 @@
+"""The page's routes, without a browser."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from conftest import draw_hand, encode
+from running_server import Running
+
+from bone_age_tf.exported_model import ExportedModel
+
+HAND = encode(draw_hand(120, 1))
+
+
+def read(client: httpx.Client, server: Running, encoded: bytes = HAND, **query: Any) -> Any:
+    answer = client.post(f"{server.page}/read", params={"sex": "F", **query}, content=encoded)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def pixels(address: str) -> np.ndarray:
+    encoded = base64.b64decode(address.partition(",")[2])
+    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    return picture
+
+
+def test_the_page_asks_for_nothing_from_elsewhere(client: httpx.Client, server: Running) -> None:
+    page = client.get(server.page)
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for name in ("/", "/page.css", "/page.js", "/sample.png"):
+        answer = client.get(f"{server.page}{name}")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "no-store"
+        addresses = answer.content.replace(b"http://www.w3.org/2000/svg", b"")
+        assert b"http://" not in addresses
+        assert b"https://" not in addresses
+
+
+def test_an_answer_is_that_of_the_model(
+    client: httpx.Client, server: Running, exported: Path
+) -> None:
+    row = read(client, server)["prediction"]
+    model = ExportedModel.open(exported)
+    image = model.prepare(HAND)
+    assert isinstance(image, np.ndarray)
+    months = float(model.months_of_prepared(image[None], ["F"])[0])
+    assert row["bone_age_months"] == pytest.approx(months, abs=0.01)
+    assert (row["status"], row["sex"], row["file"]) == ("ok", "F", "radiograph")
+
+
+def test_what_is_drawn_lies_on_the_hand(client: httpx.Client, server: Running) -> None:
+    view = read(client, server)["view"]
+    radiograph = pixels(view["radiograph"])
+    assert radiograph.shape[:2] == (view["height"], view["width"])
+    heat = pixels(view["heat"])
+    assert heat.shape == (view["height"], view["width"], 4)
+    assert len(view["points"]) == 6
+    mask = np.zeros(radiograph.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [np.array(line, np.int32) for line in view["outline"]], 1)
+    for x, y in view["points"]:
+        assert mask[round(y), round(x)]
+    assert heat[..., 3][mask == 0].mean() < heat[..., 3][mask > 0].mean() / 4
+    assert radiograph[mask > 0].mean() > 2 * radiograph[mask == 0].mean()
+
+
+def test_the_age_is_compared_with(client: httpx.Client, server: Running) -> None:
+    alone = read(client, server)
+    beside = read(client, server, chronological_age_months="100")
+    assert alone["prediction"]["difference_months"] is None
+    row = beside["prediction"]
+    assert row["difference_months"] == pytest.approx(row["bone_age_months"] - 100)
+    assert beside["age_in_words"] == "8 y 4 m"
+    assert beside["band"][0] < 100 < beside["band"][1]
+
+
+def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running) -> None:
+    answer = read(client, server, encode(np.full((300, 200), 90, np.uint8)))
+    assert answer["prediction"]["status"] == "refused"
+    assert answer["prediction"]["bone_age_months"] is None
+    assert answer["reason"] == "all pixels have nearly the same grey level"
+    assert answer["view"] == {}
+    answer = read(client, server, b"%PDF-1.4 and so on")
+    assert "save the picture in it as PNG or JPEG" in answer["reason"]
+
+
+def test_the_report_is_that_of_predict(client: httpx.Client, server: Running) -> None:
+    answer = client.post(f"{server.page}/report", params={"sex": "M"}, content=HAND)
+    assert answer.status_code == 200
+    assert "Bone age from a radiograph of the hand" in answer.text
+    assert "Not a medical device" in answer.text
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"sex": ""},
+        {"sex": "male"},
+        {"sex": "F", "chronological_age_months": "-1"},
+        {"sex": "F", "chronological_age_months": "nan"},
+        {"sex": "F", "chronological_age_months": "ten"},
+    ],
+)
+def test_what_is_not_understood_is_said(
+    query: dict[str, str], client: httpx.Client, server: Running
+) -> None:
+    answer = client.post(f"{server.page}/read", params=query, content=HAND)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_nothing_is_stored(
+    client: httpx.Client, server: Running, exported: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="bone_age_tf")
+    before = sorted((str(path), path.stat().st_mtime) for path in exported.rglob("*"))
+    read(client, server, chronological_age_months="101")
+    client.post(f"{server.page}/report", params={"sex": "M"}, content=HAND)
+    assert before == sorted((str(path), path.stat().st_mtime) for path in exported.rglob("*"))
+    assert "101" not in caplog.text.replace(str(len(HAND)), "")
+
+
+def test_the_token_guards_what_is_read(exported: Path, start: Any, client: httpx.Client) -> None:
+    guarded = start(exported, token="another-long-secret")
+    assert client.get(guarded.page).status_code == 200
+    answer = client.post(f"{guarded.page}/read", params={"sex": "F"}, content=HAND)
+    assert answer.status_code == 401
