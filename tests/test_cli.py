@@ -31,6 +31,7 @@ COMMANDS = [
     "calibrate",
     "stress",
     "report",
+    "serve",
     "explain",
     "predict",
 ]

@@ -1,10 +1,12 @@
 """Every command that the README and the helps show is run, on drawn hands."""
 
 import csv
+import functools
 import json
 import re
 import shlex
 import shutil
+import threading
 from pathlib import Path
 
 import cv2
@@ -14,6 +16,7 @@ from conftest import ROOT, draw_hand, write_kaggle_layout
 from bone_age_tf import cli
 from bone_age_tf.manifest import sha256_of
 from bone_age_tf.preprocessing import localizer
+from bone_age_tf.serving import server
 
 WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1 --set train.batch_size=8 --set train.accumulation_passes=1 --set train.steps_per_call=1"
 """Appended to `train`: a small network on few radiographs, and no download of ImageNet weights."""
@@ -30,7 +33,7 @@ def _examples() -> list[str]:
     found = [
         line
         for line in lines
-        if re.match(r"bone-age-tf [a-z]+ .*--output|bone-age-tf train ", line)
+        if re.match(r"bone-age-tf [a-z]+ .*--output|bone-age-tf (train|serve)\b", line)
     ]
     return list(dict.fromkeys(found))
 
@@ -111,6 +114,11 @@ def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyP
         assert cli.commands.main(shlex.split(make), standalone_mode=False) == 0
     if arguments[0] == "demo":
         arguments += ["--count", "30", "--epochs", "1"]
+    if arguments[0] == "serve":
+        arguments += shlex.split("--rest-port 0 --grpc-port 0 --web-port 0")
+        ended = threading.Event()
+        ended.set()
+        monkeypatch.setattr(server, "serve", functools.partial(server.serve, stop=ended))
     if "runs/fold2" in arguments and arguments[0] == "evaluate":
         teach = "train --data prepared --run runs/fold2 --fold 2/5 --quiet"
         learning = shlex.split(f"{teach} {WITHOUT_DOWNLOAD}")
