@@ -1,0 +1,190 @@
+"""The server under load: 32 clients, a fifth of their requests bad; what each gets, how soon, in what memory.
+
+    BONE_AGE_REAL_DATA=... python benchmarks/serving_load.py --model saved_models/bone_age
+
+Without `BONE_AGE_REAL_DATA`, drawn hands are sent. A client that gets 503 waits as long as `Retry-After`
+says and asks again; its time counts from the first try. Before, the same radiographs go through the
+SavedModel one after the other in this process: the ratio is to that.
+"""
+
+import argparse
+import base64
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+import httpx
+import numpy as np
+import psutil
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from bone_age_tf.exported_model import ExportedModel
+
+RADIOGRAPHS = 100
+BAD_SHARE = 0.2
+NAMES = ("bone_age_months", "bone_age_low_months", "bone_age_high_months")
+
+
+def files(work: Path) -> list[bytes]:
+    """Encoded radiographs."""
+    data = os.environ.get("BONE_AGE_REAL_DATA")
+    if data:
+        folder = Path(data) / "rsna-bone-age/boneage-training-dataset"
+    else:
+        command = f"phantom --output {work / 'drawn'} --count {RADIOGRAPHS} --quiet"
+        subprocess.run([sys.executable, "-m", "bone_age_tf", *command.split()], check=True)
+        folder = work / "drawn/boneage-training-dataset"
+    return [path.read_bytes() for path in sorted(folder.glob("*.png"))[:RADIOGRAPHS]]
+
+
+def body(encoded: bytes, sex: str) -> dict[str, object]:
+    """A request in row form."""
+    picture = {"b64": base64.b64encode(encoded).decode()}
+    return {"instances": [{"image_bytes": picture, "sex": sex}]}
+
+
+def bad_requests(good: bytes) -> list[dict[str, object]]:
+    """Content for httpx, each of which must get a 4xx."""
+    return [
+        {"content": b"{'instances': ["},
+        {"json": {"instances": [{"sex": "F"}]}},
+        {"json": body(good, "male")},
+        {"json": body(b"%PDF-1.4", "F")},
+        {"json": body(good[: len(good) // 2], "F")},
+        {"json": body(base64.b64encode(good), "F")},
+    ]
+
+
+class Load:
+    """The clients, and what they saw."""
+
+    def __init__(self, url: str, bodies: list[dict[str, object]], expected: np.ndarray) -> None:
+        self.url, self.bodies, self.expected = url, bodies, expected
+        self.statuses: Counter[str] = Counter()
+        self.seconds: list[float] = []
+        self.wrong = 0
+        self._lock = threading.Lock()
+
+    def client(self, number: int, requests: int, bad: list[dict[str, object]]) -> None:
+        """One client's requests, one after the other."""
+        draw = random.Random(number)
+        with httpx.Client(timeout=120) as http:
+            for _ in range(requests):
+                if draw.random() < BAD_SHARE:
+                    self._note("bad", http.post(self.url, **draw.choice(bad)), 4)  # type: ignore[arg-type]
+                    continue
+                which = draw.randrange(len(self.bodies))
+                started = time.monotonic()
+                answer = http.post(self.url, json=self.bodies[which])
+                while answer.status_code == 503:
+                    self._note("good", answer, 5)
+                    time.sleep(float(answer.headers["retry-after"]) * draw.uniform(0.5, 1.5))
+                    answer = http.post(self.url, json=self.bodies[which])
+                self._note("good", answer, 2)
+                months = answer.json()["predictions"][0]["bone_age_months"]
+                with self._lock:
+                    self.seconds.append(time.monotonic() - started)
+                    self.wrong += abs(months - self.expected[which]) > 0.01
+
+    def _note(self, kind: str, answer: httpx.Response, wanted: int) -> None:
+        with self._lock:
+            self.statuses[f"{kind} {answer.status_code}"] += 1
+            self.wrong += answer.status_code // 100 != wanted
+
+
+def by_grpc(address: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray:
+    """Months by gRPC, one radiograph a request."""
+    months = []
+    with grpc.insecure_channel(address) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for picture, sex in zip(pictures, sexes, strict=True):
+            request = predict_pb2.PredictRequest()
+            request.model_spec.name = "bone_age"
+            request.inputs["image_bytes"].CopyFrom(tf.make_tensor_proto([picture]))
+            request.inputs["sex"].CopyFrom(tf.make_tensor_proto([sex]))
+            answer = stub.Predict(request, timeout=120)
+            months.append(float(tf.make_ndarray(answer.outputs["bone_age_months"])[0]))
+    return np.array(months)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=200)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        pictures = files(Path(work))
+    model = ExportedModel.open(chosen.model)
+    pictures = [one for one in pictures if isinstance(model.prepare(one), np.ndarray)]
+    sexes = ["FM"[number % 2] for number in range(len(pictures))]
+    serve = model.signatures["serving_default"]
+    started = time.monotonic()
+    expected = np.array(
+        [
+            float(serve(image_bytes=tf.constant([p]), sex=tf.constant([s]))[NAMES[0]][0])
+            for p, s in zip(pictures, sexes, strict=True)
+        ]
+    )
+    alone = len(pictures) / (time.monotonic() - started)
+
+    command = [sys.executable, "-m", "bone_age_tf", "serve", "--model", chosen.model]
+    command += ["--rest-port", "0", "--grpc-port", "0", "--web-port", "0", "--quiet"]
+    begun = time.monotonic()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[-1]
+        address = server.stdout.readline().split()[-1]
+        ready = time.monotonic() - begun
+        process = psutil.Process(server.pid)
+        bodies = [body(p, s) for p, s in zip(pictures, sexes, strict=True)]
+        started = time.monotonic()
+        httpx.post(url, json=bodies[0], timeout=120)
+        first = time.monotonic() - started
+        by_rest = [
+            httpx.post(url, json=one, timeout=120).json()["predictions"][0][NAMES[0]]
+            for one in bodies
+        ]
+        differences = {
+            "REST": np.abs(np.array(by_rest) - expected).max(),
+            "gRPC": np.abs(by_grpc(address, pictures, sexes) - expected).max(),
+        }
+        before = process.memory_info().rss / 2**20
+        load = Load(url, bodies, expected)
+        bad = bad_requests(pictures[0])
+        started = time.monotonic()
+        with ThreadPoolExecutor(chosen.clients) as pool:
+            clients = [
+                pool.submit(load.client, number, chosen.requests, bad)
+                for number in range(chosen.clients)
+            ]
+            for client in clients:
+                client.result()
+        seconds = time.monotonic() - started
+        after = process.memory_info().rss / 2**20
+        server.terminate()
+        code = server.wait(60)
+    p50, p99 = np.quantile(load.seconds, (0.5, 0.99))
+    print(f"start {ready:.1f} s; first request {first:.2f} s; exit code {code}")
+    print(f"largest difference in months on {len(pictures)} radiographs: "
+          + ", ".join(f"{name} {value:.4f}" for name, value in differences.items()))  # fmt: skip
+    print(
+        f"{chosen.clients} clients x {chosen.requests}: {dict(sorted(load.statuses.items()))}; wrong: {load.wrong}"
+    )
+    print(f"good answers: p50 {p50:.2f} s, p99 {p99:.2f} s; {len(load.seconds) / seconds:.1f} images/s, "
+          f"{len(load.seconds) / seconds / alone:.2f} x one after the other in one process ({alone:.1f})")  # fmt: skip
+    print(f"memory of the server: {before:.0f} MB before, {after:.0f} MB after")
+
+
+if __name__ == "__main__":
+    main()
