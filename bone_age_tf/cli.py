@@ -311,6 +311,28 @@ def phantom(*, progress: console.ProgressDisplay, **options: Any) -> int:
 
 
 @commands.command()
+@click.argument("name", type=click.Choice(["rsna"]))
+@_new_folder("--output", "Folder to download into.")
+@_without_tensorflow
+def download(*, progress: console.ProgressDisplay, name: str, output: str) -> int:
+    """The RSNA challenge's 12,611 training radiographs from Kaggle, counted: 9 GB, non-commercial use.
+
+    Needs the package kagglehub and a free Kaggle account; where it fails, it says how to get them by hand.
+
+    \b
+    Examples:
+      bone-age-tf download rsna --output rsna-bone-age
+    """
+    del progress, name
+    from bone_age_tf.data_prep.download import download_rsna
+
+    folder = download_rsna(output)
+    click.echo(str(folder))
+    log.info(f"Next: bone-age-tf prepare {folder} --output prepared --preview 100")
+    return 0
+
+
+@commands.command()
 @click.argument("source", type=click.Path(exists=True))
 @click.option("--output", required=True, type=click.Path(), help="Folder of the data set to make.")
 @click.option(

@@ -22,6 +22,7 @@ from bone_age_tf.errors import UsageError
 COMMANDS = [
     "demo",
     "phantom",
+    "download",
     "prepare",
     "train",
     "localize",

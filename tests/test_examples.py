@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT, draw_hand, write_kaggle_layout
 
 from bone_age_tf import cli
+from bone_age_tf.data_prep import download
 from bone_age_tf.manifest import sha256_of
 from bone_age_tf.preprocessing import localizer
 from bone_age_tf.serving import server
@@ -105,6 +106,12 @@ def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyP
     if "phantoms" in arguments and arguments[0] == "train":
         draw = "phantom --output phantoms --count 4 --size 256 --quiet"
         assert cli.commands.main(shlex.split(draw), standalone_mode=False) == 0
+    if (
+        arguments[0] == "download"
+    ):  # Kaggle is out of reach: what it gives is tested with a stand-in
+        monkeypatch.setattr(download, "_fetch", lambda folder: folder.mkdir())
+        monkeypatch.setattr(download, "RADIOGRAPHS", 0)
+        shutil.rmtree("rsna-bone-age")
     if arguments[0] == "phantom":
         arguments += ["--count", "4"]
     if arguments[0] == "ensemble":

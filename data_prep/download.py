@@ -1,0 +1,64 @@
+"""The RSNA challenge's training radiographs from Kaggle, by Kaggle's own client, or how to get them by hand."""
+
+import logging
+from pathlib import Path
+
+from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
+
+log = logging.getLogger(__name__)
+
+DATA_SET = "kmader/rsna-bone-age"
+RADIOGRAPHS = 12_611
+"""In the training set (Halabi et al. 2018)."""
+BY_HAND = (
+    "By hand: sign in at https://www.kaggle.com/datasets/kmader/rsna-bone-age, press Download (9 GB), unpack the "
+    "archive, and give its folder to `bone-age-tf prepare`."
+)
+
+
+def download_rsna(output: str) -> Path:
+    """Download into `output`, which must be empty or absent, and count; returns the folder.
+
+    About 9 GB. Non-commercial use; cite Halabi SS et al., Radiology 2018;290(2):498-503. Raises
+    `UsageError` without the package kagglehub, `EnvironmentFaultError` where Kaggle cannot be reached or
+    does not know the user, `InputDataError` where radiographs are missing.
+    """
+    folder = Path(output)
+    if folder.exists() and any(folder.iterdir()):
+        found = count_radiographs(folder)
+        if found == RADIOGRAPHS:
+            log.info(f"{folder} is complete already: {found} radiographs.")
+            return folder
+        raise UsageError(
+            f"{folder} is not empty and holds {found} of {RADIOGRAPHS} radiographs. Name a new folder, or remove it."
+        )
+    _fetch(folder)
+    found = count_radiographs(folder)
+    if found != RADIOGRAPHS:
+        raise InputDataError(
+            f"{folder}: expected {RADIOGRAPHS} training radiographs. Received {found}. Remove the folder and "
+            f"download it again. {BY_HAND}"
+        )
+    return folder
+
+
+def count_radiographs(folder: Path) -> int:
+    """PNG files of the training set, in whatever folder of the archive they lie."""
+    return sum("training" in path.parent.name for path in folder.rglob("*.png"))
+
+
+def _fetch(folder: Path) -> None:
+    try:
+        import kagglehub
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"download needs the package kagglehub: pip install kagglehub, then again. {BY_HAND}"
+        ) from error
+    try:
+        kagglehub.dataset_download(DATA_SET, output_dir=str(folder))
+    except Exception as error:  # of the client, of HTTP, of the disk: it has no base of its own
+        raise EnvironmentFaultError(
+            f"Kaggle's client could not download {DATA_SET}: {type(error).__name__}: {str(error)[:300]}. It needs a "
+            "free account and its token (https://www.kaggle.com/docs/api, kaggle.json or KAGGLE_API_TOKEN). "
+            f"{BY_HAND}"
+        ) from error
