@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -926,7 +927,7 @@ def serve(*, progress: console.ProgressDisplay, **options: Any) -> int:
     """TensorFlow Serving's REST and gRPC contract on this machine, and a page to drop a radiograph on.
 
     The folder is watched: a new version takes over when it is whole and has passed its golden request.
-    Where BONE_AGE_TOKEN is set (16 characters or more), every request must show it. Needs the extra
+    Where BONE_AGE_TOKEN is set (16 characters or more), every question must show it. Needs the extra
     [serve]: pip install 'bone-age-tf[serve]'.
 
     \b
@@ -951,7 +952,7 @@ def _say_addresses(config: ServeConfig, where: Any) -> None:
     host = f"[{where.host}]" if ":" in where.host else where.host
     click.echo(f"REST  http://{host}:{where.rest_port}/v1/models/{name}:predict")
     click.echo(f"gRPC  {host}:{where.grpc_port}")
-    key = f"#token={config.token}" if config.token else ""
+    key = f"#token={quote(config.token, safe='')}" if config.token else ""
     click.echo(f"page  http://{host}:{where.web_port}/{key}")
     log.info(f"{RESEARCH_ONLY} Nothing is stored. Ctrl-C stops.")
 

@@ -538,11 +538,14 @@ class ServeConfig:
         _require(self.places >= 1, "--places", "at least 1", self.places)
         _require(self.poll_seconds > 0, "--poll-seconds", "above 0", self.poll_seconds)
         _require(
-            self.token is None or len(self.token) >= 16,
+            self.token is None or re.fullmatch(r"[!-~]{16,}", self.token) is not None,
             "the token",
-            "16 characters or more",
-            "fewer",
+            "16 or more printable ASCII characters without blanks",
+            "something else",
         )
+        for name in self.host_names:
+            is_name = re.fullmatch(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", name)
+            _require(is_name is not None, "--host-name", "a name or address without a port", name)
         is_open = self.host not in LOOPBACK and self.token is None and not self.allow_anyone
         if is_open:
             raise UsageError(

@@ -362,15 +362,17 @@ def _explain_file(
     try:
         encoded = file.read()
         made = model.prepare_with_matrix(encoded)
+        original = None if isinstance(made, Refusal) else grey_levels(encoded)
     except InputDataError as error:
-        encoded, made = b"", Refusal("unreadable", str(error))
+        encoded, made, original = b"", Refusal("unreadable", str(error)), None
     if isinstance(made, Refusal):
         return _Explained(sex, f"{made.reason}: {made.explanation}")
     explanation = explain_prepared(model, *made, sex)
     similar: Sequence[Neighbour] = ()
     if reference is not None and explanation.features is not None:
         similar = reference.nearest(explanation.features, encoded)
-    picture = sheet(explanation, grey_levels(encoded))
+    assert original is not None
+    picture = sheet(explanation, original)
     return _Explained(sex, explanation=explanation, picture=picture, neighbours=similar)
 
 

@@ -9,6 +9,7 @@ the reference radiographs is not its own neighbour.
 import dataclasses
 import hashlib
 import logging
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -166,6 +167,6 @@ def _cached(path: Path, key: str) -> np.ndarray | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return stored["features"] if str(stored["key"]) == key else None
-    except (ValueError, KeyError, OSError, EOFError):
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
         log.warning(f"{path} could not be read; the features are computed again.")
         return None

@@ -92,7 +92,7 @@ def test_features_are_computed_once(
     assert [one.id for one in again.nearest(query)] == before
 
 
-@pytest.mark.parametrize("spoilt", ["text", "other model"])
+@pytest.mark.parametrize("spoilt", ["text", "cut", "other model"])
 def test_what_is_kept_of_something_else_is_not_taken(
     spoilt: str, model: ExportedModel, prepared: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +101,8 @@ def test_what_is_kept_of_something_else_is_not_taken(
         path.write_text("not an archive")
     else:
         np.savez(path, features=np.zeros((3, 2)), key=np.array("another"))
+    if spoilt == "cut":
+        path.write_bytes(path.read_bytes()[:-30])
     reference = Reference(model, str(prepared), cache=path)
     assert len(reference) == len(training(prepared)["id"])
     with np.load(path) as stored:

@@ -101,10 +101,14 @@ def _values(model: ExportedModel, encoded: bytes, row: dict[str, Any]) -> dict[s
     """Pictures and zones of a radiograph that was read."""
     made = model.prepare_with_matrix(encoded)
     assert not isinstance(made, Refusal)
+    try:
+        original = grey_levels(encoded)
+    except InputDataError:  # TensorFlow can read it, OpenCV cannot: the page goes without pictures
+        return {"pictures": []}
     explanation = explain_prepared(model, *made, row["sex"])
     zones = list(explanation.zones.items())
     return {
-        "pictures": _pictures(explanation, grey_levels(encoded)),
+        "pictures": _pictures(explanation, original),
         "zones": zones,
         "largest": max([1.0, *(abs(fall) for _, fall in zones)]),
     }

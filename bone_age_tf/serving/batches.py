@@ -67,12 +67,15 @@ class Batches:
         self.sizes[len(jobs)] = self.sizes.get(len(jobs), 0) + 1
         try:
             outputs = self._network(np.stack(images), sexes)
+            rows = [
+                {name: values[row] for name, values in outputs.items()} for row in range(len(jobs))
+            ]
         except Exception as error:  # whatever it is belongs to those who wait
             for answer in answers:
                 _set(answer, error=error)
             return
-        for row, answer in enumerate(answers):
-            _set(answer, {name: values[row] for name, values in outputs.items()})
+        for row, answer in zip(rows, answers, strict=True):
+            _set(answer, row)
 
 
 def _set(answer: "Future[Any]", value: Any = None, *, error: Exception | None = None) -> None:

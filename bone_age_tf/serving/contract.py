@@ -192,7 +192,8 @@ def _bytes(name: str, value: Any) -> bytes:
         return value.encode("utf-8", "surrogatepass")
     if isinstance(value, dict) and set(value) == {"b64"} and isinstance(value["b64"], str):
         try:
-            return base64.b64decode(value["b64"], validate=True)
+            text = "".join(value["b64"].split())
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (binascii.Error, ValueError) as error:
             raise invalid(f"Input {name!r}: not base64: {error}.") from error
     raise invalid(

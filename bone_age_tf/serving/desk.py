@@ -1,13 +1,14 @@
 """Where every way in (REST, gRPC, page) hands its requests: a bounded number of them, or a clear no."""
 
+import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from bone_age_tf.exported_model import IMAGE_BYTES, SERVING
+from bone_age_tf.exported_model import IMAGE_BYTES, SERVING, STATUS
 from bone_age_tf.record import SEX
 from bone_age_tf.serving.contract import Code, ServingError, invalid
 from bone_age_tf.serving.served_model import Row, ServedModel, sexes_of
@@ -34,8 +35,14 @@ class Work(NamedTuple):
 class Desk:
     """Thread-safe."""
 
-    def __init__(self, places: int = PLACES) -> None:
+    def __init__(
+        self,
+        places: int = PLACES,
+        count: Callable[[Sequence[bytes]], None] = lambda statuses: None,
+    ) -> None:
+        """`count` is told the status of every file that was answered."""
         self.places = places
+        self._count = count
         self._taken = 0
         self._is_closed = False
         self._lock = threading.Lock()
@@ -59,7 +66,22 @@ class Desk:
             return Work(self._admit([lambda: model.call(signature, inputs)], count), lambda r: r[0])
         files = zip(inputs[IMAGE_BYTES].tolist(), sexes, strict=True)
         calls = [lambda e=encoded, s=sex: model.answer_file(e, s) for encoded, sex in files]
-        return Work(self._admit(calls, 1), lambda rows: joined(rows, model.output_names))
+        names = model.output_names
+
+        def finish(rows: Sequence[Row]) -> dict[str, np.ndarray]:
+            self._count([row.outputs[STATUS] for row in rows])
+            return joined(rows, names)
+
+        return Work(self._admit(calls, 1), finish)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """A place for work beside the model's answer. Raises `BusyError`."""
+        self._enter(1)
+        try:
+            yield
+        finally:
+            self._leave(1)
 
     def close(self, seconds: float) -> bool:
         """Take no more; whether all that was begun is done within that time."""
@@ -71,18 +93,24 @@ class Desk:
         self, calls: Sequence[Callable[[], "Future[Any]"]], each: int
     ) -> list["Future[Any]"]:
         """Begin all calls, each of which takes so many places until it is done; or none of them."""
+        self._enter(len(calls) * each)
+        futures: list[Future[Any]] = []
+        try:
+            for call in calls:
+                futures.append(call())
+                futures[-1].add_done_callback(lambda _: self._leave(each))
+        except BaseException:
+            self._leave((len(calls) - len(futures)) * each)
+            raise
+        return futures
+
+    def _enter(self, count: int) -> None:
         with self._lock:
             if self._is_closed:
                 raise ServingError(Code.UNAVAILABLE, "The server is stopping.")
-            if self._taken + len(calls) * each > self.places:
+            if self._taken + count > self.places:
                 raise BusyError
-            self._taken += len(calls) * each
-        futures = []
-        for call in calls:
-            future = call()
-            future.add_done_callback(lambda _: self._leave(each))
-            futures.append(future)
-        return futures
+            self._taken += count
 
     def _leave(self, count: int) -> None:
         with self._is_empty:

@@ -1,6 +1,8 @@
 """TensorFlow Serving's gRPC services, by its own protocol: Predict, GetModelMetadata, GetModelStatus."""
 
 import hmac
+import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent import futures
@@ -11,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
 from google.protobuf.message import Message
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -27,7 +30,12 @@ from bone_age_tf.serving.meters import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.served_model import ServedModel
 
+log = logging.getLogger(__name__)
+
 THREADS = 32
+CONNECTION_SECONDS = 600
+"""After that a client has to connect again, and calls that never sent their message end."""
+GRACE_SECONDS = 60
 _STATUS = {code: getattr(grpc.StatusCode, code.name) for code in Code}
 
 
@@ -37,13 +45,10 @@ class Answers(
 ):
     """Both services over a model folder."""
 
-    def __init__(
-        self, models: ModelFolder, desk: Desk, meters: Meters, *, token: str | None
-    ) -> None:
+    def __init__(self, models: ModelFolder, desk: Desk, meters: Meters) -> None:
         self._models = models
         self._desk = desk
         self._meters = meters
-        self._token = token
 
     def Predict(  # noqa: N802 - the protocol's name
         self, request: Any, context: grpc.ServicerContext
@@ -70,14 +75,14 @@ class Answers(
     ) -> Message:
         started, code = time.monotonic(), "OK"
         try:
-            self._require_token(context)
             return method(request)
-        except ServingError as error:
-            code = error.code.name
-            context.abort(_STATUS[error.code], str(error))
-            raise AssertionError from error
+        except Exception as error:
+            failure = _as_failure(error)
+            code = failure.code.name
         finally:
             self._meters.observe(f"gRPC {kind}", code, time.monotonic() - started)
+        context.abort(_STATUS[failure.code], str(failure))
+        raise AssertionError
 
     def _predict(self, request: Any) -> Message:
         model = self._model(request.model_spec)
@@ -87,13 +92,12 @@ class Answers(
                 f"Serving signature name: {name[:40]!r} not found. There are: {', '.join(model.inputs)}."
             )
         try:
-            arrays = {key: tf.make_ndarray(proto) for key, proto in request.inputs.items()}
+            arrays = {key: _ndarray(proto) for key, proto in request.inputs.items()}
         except (TypeError, ValueError) as error:
             raise contract.invalid(f"An input is no tensor: {str(error)[:200]}") from error
         inputs = contract.to_arrays(arrays, model.inputs[name])
         work = self._desk.begin(model, name, inputs)
         outputs = work.finish([future.result() for future in work.futures])
-        self._meters.count(outputs)
         wanted = list(request.output_filter) or list(outputs)
         answer = predict_pb2.PredictResponse()
         for key in wanted:
@@ -134,31 +138,47 @@ class Answers(
                 Code.NOT_FOUND, f"Servable not found for request: Latest({spec.name[:40]})"
             )
 
-    def _require_token(self, context: grpc.ServicerContext) -> None:
-        if self._token is None:
-            return
-        sent: Mapping[str, Any] = {str(key): value for key, value in context.invocation_metadata()}
-        given = str(sent.get("authorization", "")).encode()
-        if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
-            raise ServingError(
-                Code.UNAUTHENTICATED, "Expected the metadata 'authorization: Bearer TOKEN'."
-            )
-
     def _describe(self, spec: Any, model: ServedModel, signature: str) -> None:
         spec.name, spec.signature_name = self._models.name, signature
         spec.version.value = model.version
 
 
-def start_grpc(answers: Answers, address: str) -> tuple[grpc.Server, int]:
-    """A running server and its port. Raises `RuntimeError` where the address is taken."""
+class _TokenCheck(grpc.ServerInterceptor):
+    """Refuses calls without the token, before anything of their message is read."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+        self._refusal = grpc.unary_unary_rpc_method_handler(self._refuse)
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """The call's handler, or one that refuses it."""
+        sent: Mapping[str, Any] = {str(k): v for k, v in handler_call_details.invocation_metadata}
+        given = str(sent.get("authorization", "")).encode()
+        is_known = hmac.compare_digest(given, self._expected)
+        return continuation(handler_call_details) if is_known else self._refusal
+
+    @staticmethod
+    def _refuse(request: Any, context: grpc.ServicerContext) -> None:
+        context.abort(
+            grpc.StatusCode.UNAUTHENTICATED, "Expected the metadata 'authorization: Bearer TOKEN'."
+        )
+
+
+def start_grpc(
+    answers: Answers, address: str, *, token: str | None = None
+) -> tuple[grpc.Server, int]:
+    """A running server and its port; with `token`, every call must show it. Raises `RuntimeError` where the address is taken."""
     limits = [
         ("grpc.max_receive_message_length", LARGEST_BODY),
         ("grpc.max_send_message_length", LARGEST_BODY),
         ("grpc.so_reuseport", 0),
+        ("grpc.max_connection_age_ms", 1000 * CONNECTION_SECONDS),
+        ("grpc.max_connection_age_grace_ms", 1000 * GRACE_SECONDS),
     ]
     server = grpc.server(
         futures.ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
         options=limits,
+        interceptors=[_TokenCheck(token)] if token else [],
         maximum_concurrent_rpcs=4 * THREADS,
     )
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(answers, server)
@@ -168,6 +188,13 @@ def start_grpc(answers: Answers, address: str) -> tuple[grpc.Server, int]:
     return server, port
 
 
+def _as_failure(error: Exception) -> ServingError:
+    if isinstance(error, ServingError):
+        return error
+    log.error("A bug in bone-age-tf", exc_info=error)
+    return ServingError(Code.INTERNAL, "A bug in bone-age-tf; see its log.")
+
+
 def _choice(spec: Any) -> tuple[int | None, str | None]:
     version = int(spec.version.value) if spec.HasField("version") else None
     return version, spec.version_label or None
@@ -175,3 +202,17 @@ def _choice(spec: Any) -> tuple[int | None, str | None]:
 
 def _plain(array: np.ndarray) -> Any:
     return array.tolist() if array.dtype == object else array
+
+
+_VALUES = [field.name for field in TensorProto.DESCRIPTOR.fields if field.name.endswith("_val")]
+
+
+def _ndarray(proto: Any) -> np.ndarray:
+    """The tensor, where it holds as many values as it says: TensorFlow would fill up a larger one."""
+    said = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    held = max(len(getattr(proto, name)) for name in _VALUES)
+    if proto.tensor_content:
+        held = len(proto.tensor_content) // max(1, tf.dtypes.as_dtype(proto.dtype).size)
+    if said != held:
+        raise ValueError(f"its shape has {said} values, but it holds {held}")
+    return tf.make_ndarray(proto)

@@ -7,11 +7,13 @@ never its path's free part, a file's name, or pixels.
 """
 
 import asyncio
+import contextlib
 import hmac
 import itertools
 import logging
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -32,6 +34,10 @@ HEADERS = {
     "X-Frame-Options": "DENY",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+
+HEALTH = ("/healthz", "/readyz")
+_VERBS = frozenset({"predict", "v1", "healthz", "readyz", "metrics", "read", "report", ""})
+_HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 
 Observe = Callable[[str, int, float], None]
 """Called with the kind of a request, its status and its seconds."""
@@ -62,29 +68,42 @@ class Bodies:
     def __init__(self) -> None:
         self._held = 0
 
-    async def read(self, request: Request) -> bytes:
-        """The whole body. Raises `ServingError`."""
+    @contextlib.asynccontextmanager
+    async def held(self, request: Request) -> AsyncIterator[bytes]:
+        """The whole body, counted until the block ends. Raises `ServingError`."""
         if int(request.headers.get("content-length") or 0) > LARGEST_BODY:
             raise TooLargeError
         chunks: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(BODY_SECONDS):
-                async for chunk in request.stream():
-                    size += len(chunk)
-                    self._held += len(chunk)
-                    if size > LARGEST_BODY:
-                        raise TooLargeError
-                    if self._held > LARGEST_TOGETHER:
-                        raise ServingError(Code.UNAVAILABLE, "Too much is being sent at a time.")
-                    chunks.append(chunk)
+            async for chunk in _in_time(request):
+                size += len(chunk)
+                self._held += len(chunk)
+                if size > LARGEST_BODY:
+                    raise TooLargeError
+                if self._held > LARGEST_TOGETHER:
+                    raise ServingError(Code.UNAVAILABLE, "Too much is being sent at a time.")
+                chunks.append(chunk)
+            yield b"".join(chunks)
+        finally:
+            self._held -= size
+
+
+async def _in_time(request: Request) -> AsyncIterator[bytes]:
+    """The body's pieces. Raises `ServingError` where they do not all come soon."""
+    end = asyncio.get_running_loop().time() + BODY_SECONDS
+    pieces = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout_at(end):
+                piece = await anext(pieces)
+        except StopAsyncIteration:
+            return
         except TimeoutError as error:
             raise SlowError from error
         except ClientDisconnect as error:
             raise ServingError(Code.INVALID_ARGUMENT, "The body is cut short.") from error
-        finally:
-            self._held -= size
-        return b"".join(chunks)
+        yield piece
 
 
 class Guard:
@@ -97,9 +116,12 @@ class Guard:
         hosts: Iterable[str],
         token: str | None,
         observe: Observe,
-        open_paths: Iterable[str],
+        open_paths: Iterable[str] = (),
     ) -> None:
-        """`hosts` are the names without a port that `Host` may hold; `open_paths` need no token."""
+        """`hosts` are the names without a port that `Host` may hold, IPv6 addresses in brackets.
+
+        `open_paths` need no token; `HEALTH` needs none, and no known `Host`, as probes name addresses.
+        """
         self._app = app
         self._hosts = frozenset(hosts)
         self._token = token
@@ -142,17 +164,23 @@ class Guard:
             )
 
     def _refusal(self, request: Request) -> Response | None:
-        host = _without_port(request.headers.get("host", ""))
-        if host not in self._hosts:
+        path = request.scope["path"]
+        if path in HEALTH:
+            return None
+        match = _HOST.fullmatch(request.headers.get("host", ""))
+        if match is None or match["name"].lower() not in self._hosts:
             return error_response(
-                ServingError(Code.INVALID_ARGUMENT, "This server does not answer for that Host.")
+                ServingError(
+                    Code.INVALID_ARGUMENT,
+                    "This server does not answer for that Host; serve --host-name names others.",
+                )
             )
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
             return error_response(
                 ServingError(Code.PERMISSION_DENIED, "Other web pages may not use this server.")
             )
-        if self._token is None or request.url.path in self._open:
+        if self._token is None or path in self._open:
             return None
         given = request.headers.get("authorization", "")
         if hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
@@ -164,10 +192,10 @@ class Guard:
 
 def kind_of(request: Request) -> str:
     """What sort of request it is, without anything that its sender chose."""
-    path = request.url.path
+    path = request.scope["path"]
     verb = path.rpartition(":")[2] if ":" in path else path.strip("/").partition("/")[0]
-    known = {"predict", "v1", "healthz", "readyz", "metrics", "read", "report", ""}
-    return f"{request.method} {verb}" if verb in known and len(request.method) < 8 else "other"
+    is_known = verb in _VERBS and request.method in ("GET", "HEAD", "POST")
+    return f"{request.method} {verb}" if is_known else "other"
 
 
 def error_response(error: ServingError) -> JSONResponse:
@@ -199,9 +227,3 @@ def answering_errors(handler: Handler) -> Handler:
             return error_response(ServingError(Code.INTERNAL, "A bug in bone-age-tf; see its log."))
 
     return wrapped
-
-
-def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0].lower()

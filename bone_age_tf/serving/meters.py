@@ -1,12 +1,9 @@
 """Numbers for Prometheus."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
-from bone_age_tf.exported_model import STATUS
 
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -42,9 +39,9 @@ class Meters:
         self._requests.labels(kind, str(status)).inc()
         self._seconds.labels(kind).observe(seconds)
 
-    def count(self, outputs: Mapping[str, Any]) -> None:
+    def count(self, statuses: Sequence[bytes]) -> None:
         """The radiographs of an answer."""
-        for status in outputs.get(STATUS, ()):
+        for status in statuses:
             self._radiographs.labels(status.decode()).inc()
 
     def text(self) -> bytes:

@@ -7,12 +7,12 @@ serves on. Requests that have begun keep the version that they began with.
 
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.serving.contract import Code, ServingError
 from bone_age_tf.serving.served_model import ServedModel
 
@@ -40,29 +40,26 @@ class ModelFolder:
     ) -> None:
         """`labels` name versions, as in `{"stable": 3}`."""
         self.base = base
-        self.name = base.resolve().name
+        self.name = Path(os.path.abspath(base)).name  # noqa: PTH100 - resolve() would follow a link
         self._load = loader
         self._labels = dict(labels or {})
         self._served: dict[int, ServedModel] = {}
         self._states: dict[int, State] = {}
-        self._stamps: dict[int, float] = {}
+        self._stamps: dict[int, frozenset[tuple[str, int, int]]] = {}
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
         """Load what is new, drop what is not wanted any more."""
         there = _versions(self.base)
-        wanted = {max(there)} if there else set()
-        wanted |= set(self._labels.values()) & set(there)
-        for version in sorted(wanted - set(self._served)):
-            self._take(version, there[version])
-        if self._served:
-            best = max(self._served)
-            keep = {best} | set(self._labels.values())
-            for version in sorted(set(self._served) - keep):
-                self._drop(version)
-        for version in sorted(set(self._served) - set(there)):  # its folder is gone
-            if set(self._served) - {version}:
-                self._drop(version)
+        for version in sorted(there, reverse=True):
+            if self._is_served(version, there[version]):
+                break  # where the highest is refused, the next one
+        for version in sorted(set(self._labels.values()) & set(there)):
+            self._is_served(version, there[version])
+        alive = set(self._served) & set(there) or set(self._served)
+        keep = {max(alive, default=0)} | alive & set(self._labels.values())
+        for version in sorted(set(self._served) - keep):
+            self._drop(version)
 
     def get(self, version: int | None = None, label: str | None = None) -> ServedModel:
         """The version, the labelled one, or the highest. Raises `ServingError` where it is not served."""
@@ -117,22 +114,26 @@ class ModelFolder:
         for version in list(self._served):
             self._drop(version)
 
-    def _take(self, version: int, folder: Path) -> None:
-        stamp = folder.stat().st_mtime
+    def _is_served(self, version: int, folder: Path) -> bool:
+        """Whether it is served; loads it where it is new, or not as it was when it was refused."""
+        if version in self._served:
+            return True
+        stamp = _stamp(folder)
         if self._stamps.get(version) == stamp:
-            return  # it was refused, and is still the same
+            return False
         self._stamps[version] = stamp
         self._set(version, State(LOADING))
         try:
             model = self._load(folder, version)
-        except (ModelRefusedError, OSError, KeyError, ValueError) as error:
+        except Exception as error:  # whatever it is, the other versions are served on
             log.error(f"Version {version} is not served: {error}")
-            self._set(version, State(END, str(error).splitlines()[0]))
-            return
+            self._set(version, State(END, (str(error) or type(error).__name__).splitlines()[0]))
+            return False
         with self._lock:
             self._served[version] = model
         self._set(version, State(AVAILABLE))
         log.info(f"Version {version} is served.")
+        return True
 
     def _drop(self, version: int) -> None:
         self._set(version, State(UNLOADING))
@@ -157,3 +158,9 @@ def _versions(base: Path) -> dict[int, Path]:
         for path in base.iterdir()
         if path.name.isdecimal() and path.name.isascii() and path.is_dir()
     }
+
+
+def _stamp(folder: Path) -> frozenset[tuple[str, int, int]]:
+    """What changes when a file of it does."""
+    found = ((str(path), path.stat()) for path in folder.rglob("*") if path.is_file())
+    return frozenset((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)

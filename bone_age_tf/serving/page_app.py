@@ -13,7 +13,8 @@ Nothing is written to disk, and nothing of a file is kept after its answer.
 import asyncio
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from bone_age_tf.errors import InputDataError
 from bone_age_tf.export import GOLDEN_HAND
 from bone_age_tf.exported_model import IMAGE_BYTES, SERVING, STATUS
 from bone_age_tf.manifest import MANIFEST, sha256_of
@@ -54,6 +56,8 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 OLDEST_MONTHS = 240
+ARTISTS = 2
+"""Pictures and reports that are made at a time."""
 FILE = "radiograph"
 """Instead of a file's name, which the page does not send."""
 
@@ -67,6 +71,7 @@ class PageApp:
         self._bodies = bodies
         self._meters = meters
         self._viewer = Viewer()
+        self._artists = ThreadPoolExecutor(ARTISTS, thread_name_prefix="page")
 
     static_paths = tuple(STATIC)
 
@@ -80,29 +85,38 @@ class PageApp:
         return Starlette(routes=routes, exception_handlers={HTTPException: _unknown})
 
     async def _read(self, request: Request) -> Response:
-        model, encoded, row = await self._row(request)
-        shown: Mapping[str, Any] = {}
-        if row.status == OK:
-            shown = await asyncio.to_thread(self._viewer.view, model.exported, encoded, row.sex)
-        return JSONResponse(_answer(model, row) | {"view": shown})
+        with self._desk.held():
+            async with self._bodies.held(request) as encoded:
+                model, row = await self._row(request, encoded)
+                shown = await self._drawn(self._view, model, encoded, row)
+        return JSONResponse(_answer(self._models.name, model, row) | {"view": shown})
 
     async def _report(self, request: Request) -> Response:
-        model, encoded, row = await self._row(request)
-        made_with = {
-            "version": str(model.version),
-            "manifest_sha256": sha256_of(model.exported.folder / MANIFEST),
-            "fingerprint": model.exported.fingerprint,
-        }
-        page = await asyncio.to_thread(
-            patient_page, model.exported, dataclasses.asdict(row), encoded, made_with
-        )
+        with self._desk.held():
+            async with self._bodies.held(request) as encoded:
+                model, row = await self._row(request, encoded)
+                page = await self._drawn(_page, model, encoded, row)
         return HTMLResponse(page, headers={"Content-Security-Policy": "sandbox"})
 
-    async def _row(self, request: Request) -> tuple[ServedModel, bytes, Prediction]:
-        """Model, file, and what the model says of it."""
+    async def _drawn(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """By a few threads of their own, for this is slow beside the model's answer."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._artists, function, *arguments)
+
+    def _view(
+        self, model: ServedModel, encoded: bytes, row: Prediction
+    ) -> Mapping[str, Any] | None:
+        if row.status != OK:
+            return None
+        try:
+            return self._viewer.view(model.exported, encoded, row.sex)
+        except InputDataError:
+            return None  # the model could read it, OpenCV cannot
+
+    async def _row(self, request: Request, encoded: bytes) -> tuple[ServedModel, Prediction]:
+        """What the model says of a file."""
         model = self._models.get()
         sex, age = _asked(request)
-        encoded = await self._bodies.read(request)
         inputs = {
             IMAGE_BYTES: np.array([encoded], object),
             SEX: np.array([sex.encode()], object),
@@ -114,12 +128,21 @@ class PageApp:
         outcome: Mapping[str, float] | Refusal = {n: float(v) for n, v in outputs.items()}
         if status != OK:
             outcome = answered.refusal or Refusal(status, EXPLANATIONS[status])
-        self._meters.count({STATUS: [status.encode()]})
+        self._meters.count([status.encode()])
         row = prediction_of(FILE, FILE, sex, outcome)
-        return model, encoded, compared(row, age, model.exported.coverage)
+        return model, compared(row, age, model.exported.coverage)
 
 
-def _answer(model: ServedModel, row: Prediction) -> dict[str, Any]:
+def _page(model: ServedModel, encoded: bytes, row: Prediction) -> str:
+    made_with = {
+        "version": str(model.version),
+        "manifest_sha256": sha256_of(model.exported.folder / MANIFEST),
+        "fingerprint": model.exported.fingerprint,
+    }
+    return patient_page(model.exported, dataclasses.asdict(row), encoded, made_with)
+
+
+def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
     values = dataclasses.asdict(row)
     ends = (row.bone_age_months, row.bone_age_low_months, row.bone_age_high_months)
     return {
@@ -133,7 +156,7 @@ def _answer(model: ServedModel, row: Prediction) -> dict[str, Any]:
         "warnings": [WARNINGS[name] for name in row.warning.split()],
         "band": age_band(values),
         "convention": CONVENTION,
-        "model": {"name": model.exported.folder.parent.name, "version": str(model.version)},
+        "model": {"name": name, "version": str(model.version)},
     }
 
 

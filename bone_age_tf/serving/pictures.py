@@ -32,7 +32,10 @@ class Viewer:
 
     def view(self, model: ExportedModel, encoded: bytes, sex: str) -> dict[str, Any]:
         """What the page shows of a file that was read: `radiograph`, `width`, `height`, `outline` and
-        `points` ((x, y) lists), `prepared`, and `heat`, where the model can tell."""
+        `points` ((x, y) lists), and `heat`, where the model can tell.
+
+        Raises `InputDataError` where OpenCV cannot read the file.
+        """
         made = model.prepare_with_matrix(encoded)
         assert not isinstance(made, Refusal)
         image, to_original = made
@@ -42,15 +45,14 @@ class Viewer:
         small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
         matrix = to_original * scale
         matrix[:, 2] += (scale - 1) / 2  # a pixel's centre, not its corner
-        hand, points = self._found(model, encoded, image, matrix, small.shape, scale)
+        hand, points = self._found(model, encoded, image, matrix, size[::-1], scale)
         return {
             "width": size[0],
             "height": size[1],
             "radiograph": _address(small, ".jpg"),
-            "prepared": _address(image[..., 0], ".png"),
             "outline": _outlines(hand),
             "points": np.round(points, 1).tolist(),
-            "heat": self._heat(model, image, sex, matrix, small.shape),
+            "heat": self._heat(model, image, sex, matrix, size[::-1]),
         }
 
     def _found(
@@ -59,16 +61,16 @@ class Viewer:
         encoded: bytes,
         image: np.ndarray,
         matrix: np.ndarray,
-        shape: tuple[int, ...],
+        shape: tuple[int, int],
         scale: float,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Mask of the hand, uint8, and key points [N, 2], on the page's picture."""
         examiner = self._examiner(model)
         if examiner is None:
-            mask = on_original((image[..., 0] > 0).astype(np.float32), matrix, shape[:2])
+            mask = on_original((image[..., 0] > 0).astype(np.float32), matrix, shape)
             return (mask > 0.5).astype(np.uint8), np.zeros((0, 2))
         found = examiner(encoded)
-        mask = cv2.resize(found.mask, shape[1::-1], interpolation=cv2.INTER_AREA)
+        mask = cv2.resize(found.mask, shape[::-1], interpolation=cv2.INTER_AREA)
         return (mask > 127).astype(np.uint8), (found.points + 0.5) * scale - 0.5
 
     def _examiner(self, model: ExportedModel) -> Examiner | None:
@@ -88,7 +90,7 @@ class Viewer:
         image: np.ndarray,
         sex: str,
         matrix: np.ndarray,
-        shape: tuple[int, ...],
+        shape: tuple[int, int],
     ) -> str | None:
         """Grad-CAM as a PNG whose opacity is the heat."""
         if EXPLAIN not in model.signatures:
@@ -101,7 +103,7 @@ class Viewer:
         is_hand = image[..., 0] > 0
         heat = np.where(is_hand, np.maximum(heat, 0), 0)
         largest = float(np.percentile(heat[is_hand], 99)) if is_hand.any() else 1.0
-        share = np.clip(on_original(heat, matrix, shape[:2]) / max(largest, 1e-6), 0, 1)
+        share = np.clip(on_original(heat, matrix, shape) / max(largest, 1e-6), 0, 1)
         opacity = np.clip((share - FEWEST_HEAT) / (1 - FEWEST_HEAT), 0, 1)
         colours = share[..., None] * HOT + (1 - share[..., None]) * np.array(WARM)
         pixels = np.dstack([colours, 255 * opacity]).round().astype(np.uint8)

@@ -77,7 +77,7 @@ class Rest:
         return Response(self._meters.text(), media_type=self._meters.media_type)
 
     async def _model(self, request: Request) -> Response:
-        match = _MODEL.fullmatch(request.url.path)
+        match = _MODEL.fullmatch(request.scope["path"])
         rest = match["rest"] if match else None
         if match is None or (rest or "").startswith(":") != (request.method == "POST"):
             raise invalid(f"Malformed request: {request.method} of this path.")
@@ -96,14 +96,12 @@ class Rest:
         return await self._predict(model, request)
 
     async def _predict(self, model: ServedModel, request: Request) -> Response:
-        body = await self._bodies.read(request)
-        asked = await asyncio.to_thread(contract.parse, body, model.inputs)
-        del body
-        outputs = await finished(self._desk.begin(model, asked.signature, asked.inputs))
-        self._meters.count(outputs)
-        answer = await asyncio.to_thread(
-            lambda: json.dumps(contract.reply(asked, outputs), allow_nan=False).encode()
-        )
+        async with self._bodies.held(request) as body:
+            asked = await asyncio.to_thread(contract.parse, body, model.inputs)
+            outputs = await finished(self._desk.begin(model, asked.signature, asked.inputs))
+            answer = await asyncio.to_thread(
+                lambda: json.dumps(contract.reply(asked, outputs), allow_nan=False).encode()
+            )
         return Response(answer, media_type="application/json")
 
 

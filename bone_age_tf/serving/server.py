@@ -17,8 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bone_age_tf.config import LOOPBACK, ServeConfig
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError
@@ -35,6 +37,8 @@ log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 20.0
 """For what has begun when the server is told to stop."""
+HEAD_SECONDS = 10.0
+"""For the first line and the headers of a request."""
 BACKLOG = 128
 MOST_CONNECTIONS = 512
 """Of each of REST and page; more get 503."""
@@ -80,8 +84,10 @@ class _Server:
     def __init__(self, config: ServeConfig, models: ModelFolder) -> None:
         self._config = config
         self._models = models
-        self._desk = Desk(config.places)
         self._meters = Meters(lambda: self._desk.taken)
+        self._desk = Desk(config.places, self._meters.count)
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="server")
+        """Of its own, so that nothing that is asked of the server keeps it from stopping."""
         self._bodies = Bodies()
         self._rest = Rest(models, self._desk, self._bodies, self._meters)
         self._stop = asyncio.Event()
@@ -92,7 +98,7 @@ class _Server:
     ) -> int:
         apps = self._apps()
         sockets = [_listen(self._config.host, port) for port, _ in apps]
-        answers = Answers(self._models, self._desk, self._meters, token=self._config.token)
+        answers = Answers(self._models, self._desk, self._meters)
         grpc_server, grpc_port = _start_grpc(answers, self._config)
         servers = [_Quiet(_settings(app)) for _, app in apps]
         running = [
@@ -109,13 +115,14 @@ class _Server:
         await self._stop.wait()
         self._rest.is_stopping = True
         log.info("Stopping: what has begun is answered first.")
-        if not await asyncio.to_thread(self._desk.close, GRACE_SECONDS):
+        if not await self._in_thread(self._desk.close, GRACE_SECONDS):
             log.warning(f"Some requests were not done within {GRACE_SECONDS:.0f} seconds.")
         for server in servers:
             server.should_exit = True
         watching.cancel()
         await asyncio.gather(*running, watching, return_exceptions=True)
-        await asyncio.to_thread(grpc_server.stop(1).wait)
+        await self._in_thread(grpc_server.stop(1).wait)
+        self._threads.shutdown()
         return 128 + self._signal if self._signal else 0
 
     def _apps(self) -> list[tuple[int, ASGIApp]]:
@@ -125,7 +132,7 @@ class _Server:
             *page.static_paths,
         )  # they hold nothing; what is asked of them needs the token
         return [
-            (self._config.rest_port, self._guarded(self._rest.app(), ("/healthz", "/readyz"))),
+            (self._config.rest_port, self._guarded(self._rest.app(), ())),
             (self._config.web_port, self._guarded(page.app(), static)),
         ]
 
@@ -141,12 +148,16 @@ class _Server:
             open_paths=open_paths,
         )
 
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, function, *arguments)
+
     async def _watch(self) -> None:
         """Look for new versions."""
         while True:
             await asyncio.sleep(self._config.poll_seconds)
             try:
-                await asyncio.to_thread(self._models.refresh)
+                await self._in_thread(self._models.refresh)
             except Exception:
                 log.exception(
                     "Looking for new versions failed; the server goes on with what it has."
@@ -178,13 +189,43 @@ class _Quiet(uvicorn.Server):
         yield
 
 
+class _PromptHeads(H11Protocol):
+    """Closes connections whose request does not get as far as its body within `HEAD_SECONDS`."""
+
+    _clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._wait()
+
+    def handle_events(self) -> None:
+        super().handle_events()
+        if self.conn.their_state is h11.IDLE:
+            self._wait()
+        else:
+            self._wait_no_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wait_no_more()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._clock is None:
+            self._clock = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _wait_no_more(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+
 def _settings(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         lifespan="off",
-        http="h11",
+        http=_PromptHeads,
         ws="none",
         server_header=False,
         backlog=BACKLOG,
@@ -227,7 +268,7 @@ def _listen(host: str, port: int) -> socket.socket:
 def _start_grpc(answers: Answers, config: ServeConfig) -> tuple[Any, int]:
     host = f"[{config.host}]" if ":" in config.host else config.host
     try:
-        return start_grpc(answers, f"{host}:{config.grpc_port}")
+        return start_grpc(answers, f"{host}:{config.grpc_port}", token=config.token)
     except RuntimeError as error:
         raise _taken(config.host, config.grpc_port, "it may be taken") from error
 

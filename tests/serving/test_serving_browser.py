@@ -107,6 +107,38 @@ def test_an_answer_goes_with_what_it_was_for(page: Any, hand: Path) -> None:
     assert not page.is_visible("#heat")
 
 
+def test_a_change_while_it_is_read_drops_the_answer(page: Any, hand: Path) -> None:
+    page.evaluate(
+        """() => {
+          const ask = window.fetch;
+          window.fetch = async (...given) => {
+            const answer = await ask(...given);
+            await new Promise((done) => setTimeout(done, 1000));
+            window.answered = true;
+            return answer;
+          };
+        }"""
+    )
+    read(page, hand, "F")
+    page.check("input[value=M]", force=True)
+    while not page.evaluate("window.answered"):
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(300)
+    assert page.locator("#answer > *").count() == 0
+    page.click("#read")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    assert "For a boy" in page.inner_text("#answer")
+
+
+def test_another_child_has_no_sex_yet(page: Any, hand: Path) -> None:
+    page.fill("#years", "8")
+    read(page, hand, "F")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    page.click("#another")
+    assert page.locator("input[name=sex]:checked").count() == 0
+    assert page.input_value("#years") == ""
+
+
 def test_a_refusal_is_in_plain_words(page: Any, tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     grey.write_bytes(encode(np.full((300, 200), 90, np.uint8)))
@@ -121,7 +153,9 @@ def test_a_refusal_is_in_plain_words(page: Any, tmp_path: Path) -> None:
 def test_the_keyboard_is_enough(page: Any, hand: Path) -> None:
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
-    page.set_input_files("#file", hand)
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Enter")
+    chooser.value.set_files(hand)
     page.focus("input[name=sex]")
     page.keyboard.press("ArrowRight")
     assert page.is_checked("input[value=M]")

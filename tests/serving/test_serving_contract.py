@@ -55,6 +55,12 @@ def test_a_single_input_needs_no_name(content: Any) -> None:
     assert parsed(content).inputs["image_bytes"].tolist() == [b"\x89PNG"]
 
 
+def test_base64_may_have_line_breaks_and_no_padding() -> None:
+    text = base64.encodebytes(b"\x89PNG" * 40).decode().rstrip("=\n")
+    content = {"signature_name": "prepare", "instances": [{"b64": text}]}
+    assert parsed(content).inputs["image_bytes"].tolist() == [b"\x89PNG" * 40]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -101,6 +101,16 @@ def test_errors_have_their_code(
     assert caught.value.details()  # type: ignore[attr-defined]
 
 
+def test_a_tensor_that_says_more_than_it_holds_is_refused(channel: grpc.Channel) -> None:
+    request = asked(HANDS[:1], ["F"])
+    for name in ("image_bytes", "sex"):
+        request.inputs[name].tensor_shape.dim[0].size = 2_000_000_000
+    with pytest.raises(grpc.RpcError) as caught:
+        predicted(channel, request)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
+    assert "2000000000 values" in str(caught.value.details())  # type: ignore[attr-defined]
+
+
 def test_status(channel: grpc.Channel) -> None:
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = "bone_age"

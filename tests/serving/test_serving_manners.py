@@ -26,9 +26,11 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from bone_age_tf.config import ServeConfig
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError, UsageError
 from bone_age_tf.serving import guards
+from bone_age_tf.serving import server as server_module
 from bone_age_tf.serving.batches import BATCH_SIZE, Batches
 from bone_age_tf.serving.contract import ServingError
 from bone_age_tf.serving.desk import BusyError, Desk
+from bone_age_tf.serving.model_folder import ModelFolder
 
 HAND = {"b64": base64.b64encode(encode(draw_hand(120, 1))).decode()}
 BODY = {"instances": [{"image_bytes": HAND, "sex": "F"}]}
@@ -86,6 +88,58 @@ def test_versions_come_and_go(client: httpx.Client, watched: Running) -> None:
     assert client.post(f"{watched.model}:predict", json=BODY).status_code == 200
 
 
+def test_going_back_by_removing_a_version(
+    exported: Path, start: Callable[..., Running], client: httpx.Client, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    folder = shutil.copytree(exported, tmp_path / "bone_age")
+    shutil.copytree(folder / "1", folder / "2")
+    server = start(folder)
+    assert client.get(f"{server.rest}/readyz").text == "version 2\n"
+    caplog.set_level("INFO", logger="bone_age_tf")
+    shutil.rmtree(folder / "2")
+    until(lambda: client.get(f"{server.rest}/readyz").text == "version 1\n")
+    time.sleep(1)  # several more looks at the folder
+    assert states(client, server) == {"1": "AVAILABLE", "2": "END"}
+    assert caplog.text.count("Version 1 is served.") == 1
+
+
+class StandIn:
+    """A model that is served as soon as it is loaded."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def close(self) -> None:
+        pass
+
+
+def test_whatever_is_wrong_with_a_version_the_next_lower_one_is_served(tmp_path: Path) -> None:
+    loaded = []
+
+    def load(folder: Path, version: int) -> Any:
+        loaded.append(version)
+        if not (folder / "whole").exists():
+            raise RuntimeError("what nobody thought of")
+        return StandIn(version)
+
+    for version, name in ((1, "whole"), (2, "whole"), (3, "half")):
+        (tmp_path / str(version)).mkdir()
+        (tmp_path / str(version) / name).touch()
+    models = ModelFolder(tmp_path, load)
+    models.refresh()
+    models.refresh()
+    assert loaded == [3, 2]
+    assert models.get().version == 2
+    (state, *_) = models.status()["model_version_status"]
+    assert (state["version"], state["state"]) == ("3", "END")
+    assert state["status"]["error_message"] == "what nobody thought of"
+    (tmp_path / "3" / "whole").touch()  # the copy is complete now
+    models.refresh()
+    assert models.get().version == 3
+    assert loaded == [3, 2, 3]
+
+
 def test_without_a_usable_version_nothing_starts(
     exported: Path, start: Callable[..., Running], tmp_path: Path
 ) -> None:
@@ -112,8 +166,11 @@ def test_an_open_address_needs_a_token_or_a_word() -> None:
         ServeConfig(model="m", host="0.0.0.0")
     ServeConfig(model="m", host="0.0.0.0", allow_anyone=True)
     ServeConfig(model="m", host="0.0.0.0", token="x" * 16)
-    with pytest.raises(UsageError, match="16 characters"):
-        ServeConfig(model="m", token="short")
+    for token in ("short", "with a blank in the middle", "é" * 16):
+        with pytest.raises(UsageError, match="16 or more"):
+            ServeConfig(model="m", token=token)
+    with pytest.raises(UsageError, match="without a port"):
+        ServeConfig(model="m", host_names=("here:8501",))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +179,9 @@ def test_an_open_address_needs_a_token_or_a_word() -> None:
         ({"Host": "elsewhere.example"}, 400),
         ({"Host": "127.0.0.1.elsewhere.example"}, 400),
         ({"Host": ""}, 400),
+        ({"Host": "["}, 400),
+        ({"Host": "localhost:80:80"}, 400),
+        ({"Host": "localhost/readyz?"}, 400),
         ({"Origin": "http://elsewhere.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Host": "localhost"}, 200),
@@ -192,6 +252,21 @@ def test_a_slow_body_is_not_waited_for(server: Running, monkeypatch: pytest.Monk
     assert " 408" in raw(server, f"{PREDICT}\nContent-Length: 1000", b'{"instances"')
 
 
+def test_a_slow_head_is_not_waited_for(
+    exported: Path, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.3)
+    patient = start(exported)
+    address = ("127.0.0.1", patient.where.rest_port)
+    with (
+        socket.create_connection(address, timeout=20) as silent,
+        socket.create_connection(address, timeout=20) as half,
+    ):
+        half.sendall(b"GET /healthz HTTP/1.1\r\nHo")
+        assert silent.recv(10) == half.recv(10) == b""
+    assert "200" in raw(patient, "GET /healthz HTTP/1.1\nHost: localhost")
+
+
 def test_together_bodies_have_a_limit(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "LARGEST_TOGETHER", 10)
     assert " 503" in raw(server, f"{PREDICT}\nContent-Length: 100", b"x" * 100)
@@ -220,12 +295,14 @@ def test_nothing_of_a_request_is_logged_but_its_kind(
     client: httpx.Client, server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="bone_age_tf")
+    client.request("CANARY", f"{server.rest}/v1/models/bone_age")
     client.get(f"{server.rest}/v1/models/canary-name")
     client.get(f"{server.rest}/canary?name=canary")
     client.post(f"{server.model}:predict", json={"instances": [{"canary": "canary"}]})
     assert "GET v1" in caplog.text
     assert "POST predict" in caplog.text
-    assert "canary" not in caplog.text
+    assert "canary" not in caplog.text.lower()
+    assert "canary" not in client.get(f"{server.rest}/metrics").text.lower()
 
 
 # === The desk ===
@@ -265,6 +342,28 @@ def test_places_are_taken_until_the_answer_is_there() -> None:
     with pytest.raises(ServingError, match="3 radiographs at most"):
         begin(desk, model, 4)
     assert len(model.waiting) == 4
+
+
+def test_places_come_back_where_a_call_fails() -> None:
+    class Failing(SlowModel):
+        def answer_file(self, encoded: bytes, sex: str) -> "Future[Any]":
+            if len(self.waiting) == 1:
+                raise RuntimeError("no thread")
+            return super().answer_file(encoded, sex)
+
+    desk, model = Desk(places=5), Failing()
+    with pytest.raises(RuntimeError, match="no thread"):
+        begin(desk, model, 3)
+    assert desk.taken == 1
+    model.waiting[0].set_result(None)
+    assert desk.taken == 0
+
+
+def test_a_place_is_held_for_other_work() -> None:
+    desk = Desk(places=1)
+    with desk.held(), pytest.raises(BusyError):
+        begin(desk, SlowModel(), 1)
+    assert desk.taken == 0
 
 
 def test_a_closed_desk_waits_for_what_has_begun() -> None:
@@ -337,6 +436,16 @@ def test_an_error_of_the_network_is_everybody_s() -> None:
     batches.stop()
 
 
+def test_too_few_answers_are_an_error_and_the_thread_lives() -> None:
+    batches = Batches(lambda images, sexes: {"months": np.zeros(0)})
+    for _ in range(2):
+        answer: Future[dict[str, Any]] = Future()
+        batches.put(np.zeros((2, 2, 1), np.uint8), "F", answer)
+        with pytest.raises(IndexError):
+            answer.result(10)
+    batches.stop()
+
+
 # === The command ===
 
 
@@ -353,10 +462,11 @@ def test_sigterm_ends_it_and_answers_what_has_begun(exported: Path) -> None:
             target=lambda: answers.append(httpx.post(url, json=BODY, timeout=60))
         )
         asking.start()
-        time.sleep(0.2)
+        metrics = url.partition("/v1")[0] + "/metrics"
+        until(lambda: "in_progress 1.0" in httpx.get(metrics).text)
         process.send_signal(signal.SIGTERM)
         asking.join()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert answers[0].status_code in (200, 503)
+    assert answers[0].status_code == 200
     assert "Traceback" not in errors

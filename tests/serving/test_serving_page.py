@@ -1,6 +1,7 @@
 """The page's routes, without a browser."""
 
 import base64
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 from conftest import draw_hand, encode
 from running_server import Running
 
+from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.report import patient_report
+from bone_age_tf.serving import pictures
 
 HAND = encode(draw_hand(120, 1))
 
@@ -84,7 +88,7 @@ def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running
     assert answer["prediction"]["status"] == "refused"
     assert answer["prediction"]["bone_age_months"] is None
     assert answer["reason"] == "all pixels have nearly the same grey level"
-    assert answer["view"] == {}
+    assert answer["view"] is None
     answer = read(client, server, b"%PDF-1.4 and so on")
     assert "save the picture in it as PNG or JPEG" in answer["reason"]
 
@@ -115,14 +119,39 @@ def test_what_is_not_understood_is_said(
 
 
 def test_nothing_is_stored(
-    client: httpx.Client, server: Running, exported: Path, caplog: pytest.LogCaptureFixture
+    client: httpx.Client,
+    server: Running,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("DEBUG", logger="bone_age_tf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     before = sorted((str(path), path.stat().st_mtime) for path in exported.rglob("*"))
-    read(client, server, chronological_age_months="101")
+    read(client, server, chronological_age_months="123.456")
     client.post(f"{server.page}/report", params={"sex": "M"}, content=HAND)
     assert before == sorted((str(path), path.stat().st_mtime) for path in exported.rglob("*"))
-    assert "101" not in caplog.text.replace(str(len(HAND)), "")
+    assert not list(tmp_path.iterdir())
+    assert "123.456" not in caplog.text
+    assert "POST read" in caplog.text
+
+
+def test_what_opencv_cannot_read_is_answered_without_pictures(
+    client: httpx.Client, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(encoded: bytes) -> np.ndarray:
+        raise InputDataError("no")
+
+    monkeypatch.setattr(pictures, "grey_levels", cannot)
+    monkeypatch.setattr(patient_report, "grey_levels", cannot)
+    answer = read(client, server)
+    assert answer["prediction"]["status"] == "ok"
+    assert answer["view"] is None
+    report = client.post(f"{server.page}/report", params={"sex": "F"}, content=HAND)
+    assert "months" in report.text
 
 
 def test_the_token_guards_what_is_read(exported: Path, start: Any, client: httpx.Client) -> None:

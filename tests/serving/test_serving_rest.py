@@ -191,11 +191,13 @@ def test_health_and_readiness(client: httpx.Client, server: Running) -> None:
 
 
 def test_metrics_count_what_was_answered(client: httpx.Client, server: Running) -> None:
-    def counted() -> float:
+    def counted(status: str) -> float:
         lines = client.get(f"{server.rest}/metrics").text.splitlines()
-        name = 'bone_age_radiographs_total{status="ok"}'
+        name = f'bone_age_radiographs_total{{status="{status}"}}'
         return next((float(line.split()[-1]) for line in lines if line.startswith(name)), 0.0)
 
-    before = counted()
+    before = counted("ok"), counted("not_png_or_jpeg")
+    bad = {"image_bytes": {"b64": "AAAA"}, "sex": "F"}
     post(client, server.model, {"instances": [ROW, ROW]})
-    assert counted() == before + 2
+    assert post(client, server.model, {"instances": [bad]}).status_code == 400
+    assert (counted("ok"), counted("not_png_or_jpeg")) == (before[0] + 2, before[1] + 1)

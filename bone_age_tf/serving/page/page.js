@@ -3,14 +3,18 @@
 const $ = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 const SVG = "http://www.w3.org/2000/svg";
+const LARGEST = 32 * 2 ** 20; // bytes that the server takes
+const SEXES = { F: "For a girl", M: "For a boy", unknown: "Sex unknown" };
 let file = null; // what was dropped, a Blob
 let result = null; // what the server said of it
+let question = null; // what it was asked
 let asked = 0; // the number of the latest request: older answers are dropped
 
 // === Choosing ===
 
 function choose(chosen) {
   if (!chosen) return;
+  if (file) $("form").reset(); // another child
   file = chosen;
   forget();
   const address = URL.createObjectURL(chosen);
@@ -18,7 +22,7 @@ function choose(chosen) {
   $("radiograph").onerror = () => { URL.revokeObjectURL(address); $("view").hidden = true; };
   $("radiograph").src = address;
   $("view").hidden = false;
-  $("drop").hidden = $("sample").hidden = true;
+  $("drop").hidden = $("file").hidden = $("sample").hidden = true;
   $("another").hidden = false;
   say("");
 }
@@ -40,17 +44,23 @@ function startAgain() {
   file = null;
   forget();
   $("file").value = "";
+  $("form").reset();
   $("radiograph").removeAttribute("src");
   $("view").hidden = $("another").hidden = true;
-  $("drop").hidden = $("sample").hidden = false;
+  $("drop").hidden = $("file").hidden = $("sample").hidden = false;
   $("file").focus();
 }
 
 $("file").addEventListener("change", () => choose($("file").files[0]));
 $("another").addEventListener("click", startAgain);
 $("sample").addEventListener("click", async () => {
-  const answer = await fetch("sample.png", { headers: headers() });
-  choose(await answer.blob());
+  try {
+    const answer = await fetch("sample.png");
+    const sample = await answer.blob();
+    if (answer.ok && !file) choose(sample);
+  } catch {
+    say("The server on this machine does not answer. Is it still running?");
+  }
 });
 for (const kind of ["dragenter", "dragover"]) {
   addEventListener(kind, (event) => { event.preventDefault(); document.body.classList.add("over"); });
@@ -60,13 +70,13 @@ for (const kind of ["dragleave", "drop"]) {
 }
 addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
 addEventListener("paste", (event) => choose(event.clipboardData.files[0]));
-$("form").addEventListener("input", () => { if (result) forget(); say(""); });
+$("form").addEventListener("input", () => { forget(); say(""); });
 
 // === Asking ===
 
 $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const question = asking();
+  question = asking();
   if (!question) return;
   forget();
   const mine = asked;
@@ -86,6 +96,7 @@ function asking() {
   const sex = new FormData($("form")).get("sex");
   const years = $("years").value.trim(), months = $("months").value.trim();
   if (!file) { say("Choose a radiograph first."); $("file").focus(); return null; }
+  if (file.size > LARGEST) { say("The file has more than 32 MB."); return null; }
   if (!sex) { say("Choose the sex: girl, boy or unknown."); document.querySelector("[name=sex]").focus(); return null; }
   const query = new URLSearchParams({ sex });
   if (years || months) {
@@ -134,7 +145,7 @@ function show() {
   const box = $("answer");
   const months = element("p", "months", `${estimate} `);
   months.append(element("small", "", `${row.bone_age_months.toFixed(0)} months`));
-  box.append(months);
+  box.append(months, element("p", "interval", `${SEXES[row.sex]}.`));
   if (low !== null) {
     const share = Math.round(100 * result.coverage);
     box.append(element("p", "interval", `${share} % interval: ${low} to ${high}`));
@@ -144,7 +155,7 @@ function show() {
   if (row.difference_months !== null) box.append(...comparison(row));
   box.append(downloads());
   box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}.`));
-  draw(result.view);
+  if (result.view) draw(result.view);
   box.focus({ preventScroll: innerWidth > 820 });
 }
 
@@ -232,12 +243,12 @@ function downloads() {
   const report = element("button", "quiet", "Save the report");
   const json = element("button", "quiet", "Save as JSON");
   report.type = json.type = "button";
-  const question = asking();
+  const mine = question;
   report.addEventListener("click", async () => {
     report.disabled = true;
     report.textContent = "Making the report …";
     try {
-      save(await (await send("report", question)).blob(), "bone-age.html");
+      save(await (await send("report", mine)).blob(), "bone-age.html");
     } catch (error) {
       say(error.message);
     }
