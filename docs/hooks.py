@@ -21,6 +21,8 @@ OUTSIDE = "repository"
 LINK = re.compile(r"(\[[^\]]*\])\((?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?\)")
 """Text, path and anchor of a relative link of Markdown."""
 HELPS = "<!-- the text of every --help -->"
+BEHIND = "---\nsearch:\n  boost: 0.3\n---\n\n"
+"""What a search finds in these pages comes after what it finds in those of `docs/`."""
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".sbatch": "bash", ".cff": "yaml", ".json": "json"}
 
 
@@ -39,7 +41,7 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
             else:
                 language = LANGUAGES.get(target.suffix, "text")
                 text = f"# {target.relative_to(ROOT)}\n\n````{language}\n{text}\n````\n"
-            files.append(File.generated(config, _uri(target), content=text))
+            files.append(File.generated(config, _uri(target), content=BEHIND + text))
     return files
 
 
