@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 INSTALLED = $(VENV)/.installed
 
-.PHONY: help setup demo test check wheel clean
+.PHONY: help setup demo test check docs wheel clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
@@ -28,6 +28,9 @@ check: setup  ## lint, format and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
+
+docs: setup  ## build the documentation into site/; warnings are errors
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 wheel: setup  ## build the wheel into dist/
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -19,6 +19,7 @@ SERVE = [
     "tensorflow-serving-api>=2.21",
     "uvicorn>=0.30",
 ]
+DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 DEVELOPMENT = [
     "crepes",
     "crossplane",
@@ -74,7 +75,8 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": [*DEVELOPMENT, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
+        "dev": [*DEVELOPMENT, *DOCS, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
+        "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "serve": SERVE,
         **TRACKERS,
