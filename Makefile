@@ -69,4 +69,4 @@ docker:  ## build the images bone-age-tf:cpu and bone-age-tf:gpu
 	docker build --target gpu --tag bone-age-tf:gpu .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build dist site *.egg-info .pytest_cache .ruff_cache
