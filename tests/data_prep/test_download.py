@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from bone_age_tf.data_prep import download
-from bone_age_tf.data_prep.download import download_rsna
+from bone_age_tf.data_prep.download import download_rsna, find_radiographs
 from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 
 
@@ -69,3 +69,24 @@ def test_a_folder_of_something_else_is_left_alone(
     with pytest.raises(UsageError, match="not empty"):
         download_rsna(str(tmp_path))
     assert not asked
+
+
+def test_radiographs_are_found_where_there_are_some(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked = stand_in(monkeypatch, 5)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    named = find_radiographs("mine", str(tmp_path / "named"), count=2)
+    assert (named.folder, named.is_drawn) == (Path("mine"), False)
+    drawn = find_radiographs(None, str(tmp_path / "drawn"), count=2)
+    assert drawn.is_drawn
+    assert "no child's" in drawn.why
+    assert len(list((tmp_path / "drawn/boneage-training-dataset").glob("*.png"))) == 2
+    assert not asked
+    (tmp_path / "home/.kaggle").mkdir(parents=True)
+    (tmp_path / "home/.kaggle/kaggle.json").write_text("{}")
+    kaggle = find_radiographs(None, str(tmp_path / "kaggle"), count=2)
+    assert (kaggle.folder, kaggle.is_drawn) == (tmp_path / "kaggle", False)
+    assert len(asked) == 1

@@ -1,0 +1,60 @@
+"""The notebooks, on drawn hands and in short."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SHORT = {"count": 60, "epochs": 1, "scale": 0.0625, "shown": 2, "limit": 2}
+SECONDS = 600
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_they_import_and_define_nothing_and_hold_no_output(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert cells
+    for cell in cells:
+        assert not cell.outputs
+        assert cell.execution_count is None
+        lines = cell.source.splitlines()
+        assert not [line for line in lines if line.lstrip().startswith(("def ", "class "))]
+        assert "lambda" not in cell.source
+
+
+def execute(path: Path, folder: Path, **settings: Any) -> str:
+    """Run a notebook in a folder with other parameters; its texts."""
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(path, as_version=4)
+    (parameters,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+    named = {line.partition(" = ")[0] for line in parameters.source.splitlines() if " = " in line}
+    given = {name: value for name, value in settings.items() if name in named}
+    parameters.source += "".join(f"\n{name} = {value!r}" for name, value in given.items())
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources).execute()
+    outputs = [out for c in notebook.cells if c.cell_type == "code" for out in c.outputs]
+    return "\n".join(str(out.get("text") or out.get("data", {})) for out in outputs)
+
+
+@pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
+def test_they_run_one_after_the_other_on_drawn_hands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # Kaggle knows nobody there
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))  # fmt: skip
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    said = [execute(path, tmp_path, **SHORT) for path in NOTEBOOKS]
+    assert "drawn hands, no child's radiographs" in said[0]
+    assert "MAE" in said[0]
+    assert "'status': b'ok'" in said[0]
+    assert "image/png" in said[1]
+    assert "<svg" in said[2]
+    assert (tmp_path / "demo/report.html").stat().st_size > 100_000
