@@ -4,6 +4,8 @@ Command: `bone-age-tf train --data prepared --run runs/1 --recipe high_resolutio
 Before it: `bone-age-tf train --data prepared-small --run runs/small`, on the same radiographs prepared
 with a smaller `--scale`. There an epoch takes less than half the time, and most is learnt; the details
 follow.
+Measured: `--scale 0.15625` after the default recipe's runs at 0.1, the same folds: 8.53 months
+[8.11, 8.99], 0.45 [0.16, 0.74] less; about 8 minutes a fold.
 """
 
 import dataclasses
