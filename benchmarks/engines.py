@@ -25,8 +25,8 @@ Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ROUNDS = 3
 
 
-def tensorflow_engine(model: keras.Model, frame: tuple[int, int]) -> tuple[Engine, object]:
-    """The network as a graph of constants, and that graph."""
+def tensorflow_engine(model: keras.Model, frame: tuple[int, int]) -> tuple[Engine, object, object]:
+    """The network as a graph of constants; that graph with variables, and with constants."""
     specs = [
         tf.TensorSpec([None, *frame, 1], tf.uint8, name="image"),
         tf.TensorSpec([None], tf.int32, name="sex"),
@@ -39,6 +39,7 @@ def tensorflow_engine(model: keras.Model, frame: tuple[int, int]) -> tuple[Engin
     frozen = convert_variables_to_constants_v2(graph)
     return (
         lambda image, sex: np.array(frozen(tf.constant(image), tf.constant(sex))[0]),
+        graph,
         frozen,
     )
 
@@ -110,7 +111,7 @@ def main() -> None:
     examples = PreparedRadiographs.open(chosen.data).examples(chosen.split).batch(chosen.count)
     first = next(iter(examples.as_numpy_iterator()))
     images, sexes = first["image"], first["sex"]
-    own, graph = tensorflow_engine(model, trained.preprocessing.frame)
+    own, graph, frozen = tensorflow_engine(model, trained.preprocessing.frame)
 
     def predict(image: np.ndarray, sex: np.ndarray) -> np.ndarray:
         return model.predict({"image": image, "sex": sex}, batch_size=len(image), verbose=0)
@@ -121,8 +122,8 @@ def main() -> None:
             "keras.predict": predict,
             "OpenVINO, float32": openvino_engine(graph, "f32"),
             "OpenVINO, bfloat16": openvino_engine(graph, "bf16"),
-            "LiteRT, float32": litert_engine(graph, Path(work), dynamic_int8=False),
-            "LiteRT, dynamic int8": litert_engine(graph, Path(work), dynamic_int8=True),
+            "LiteRT, float32": litert_engine(frozen, Path(work), dynamic_int8=False),
+            "LiteRT, dynamic int8": litert_engine(frozen, Path(work), dynamic_int8=True),
         }
         print(
             "| engine | batch | images/s | times keras.predict [each round] | months differ: mean | largest |"
