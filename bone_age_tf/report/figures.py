@@ -22,6 +22,8 @@ COLOURS = {Sex.F: "#c2456b", Sex.M: "#1d7a8c", Sex.UNKNOWN: "#8d8d8d"}
 NAMES = {Sex.F: "girls", Sex.M: "boys", Sex.UNKNOWN: "sex unknown"}
 TALL, FLAT = (4.6, 4.2), (4.6, 3.1)
 """Inches. All are equally wide, so that they are scaled alike."""
+FEWEST_FOR_LIMITS = 3
+"""Radiographs below which limits of agreement are not drawn."""
 MANY_POINTS = 400
 STYLE = {
     "svg.fonttype": "path",
@@ -65,11 +67,14 @@ def bland_altman(judged: Judged) -> str:
         middle = (judged.true_months + judged.answers) / 24
         _points(axes, judged, middle, judged.errors)
         summary = metrics.summarize(judged.errors)
-        for name, word in (
-            ("agreement_high_months", "+1.96 SD"),
-            ("bias_months", "bias"),
-            ("agreement_low_months", "\N{MINUS SIGN}1.96 SD"),
-        ):
+        lines = {
+            "agreement_high_months": "+1.96 SD",
+            "bias_months": "bias",
+            "agreement_low_months": "\N{MINUS SIGN}1.96 SD",
+        }
+        for name, word in lines.items():
+            if name != "bias_months" and len(judged) < FEWEST_FOR_LIMITS:
+                continue
             value = _value(summary, name)
             axes.axhline(value, color=INK, lw=0.9, ls="-" if name == "bias_months" else (0, (4, 3)))
             axes.annotate(
@@ -194,4 +199,4 @@ def _value(summary: dict[str, Any], name: str) -> float:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, 1) + 0.0:+.1f}".replace("-", "\N{MINUS SIGN}")

@@ -55,7 +55,7 @@ def years(months: float) -> str:
 
 def signed(number: float, digits: int = 1) -> str:
     """With its sign: `+1.2`, `−0.4`."""
-    return f"{number:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def estimate(summary: dict[str, Any] | None, digits: int = 2, factor: float = 1.0) -> str:
