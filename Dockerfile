@@ -26,7 +26,7 @@ FROM python:3.11-slim AS base
 RUN useradd --create-home --uid 1000 bone-age
 ENV PATH="/opt/venv/bin:$PATH" PYTHONUNBUFFERED=1
 USER 1000
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["bone-age-tf"]
 
 # The machine has the driver and NVIDIA's container toolkit; CUDA comes with the packages.

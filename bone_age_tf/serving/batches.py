@@ -28,8 +28,6 @@ class Batches:
         )
         self._lock = threading.Lock()
         self._is_stopped = False
-        self.sizes: dict[int, int] = {}
-        """Size of a batch -> how many there were."""
         self._thread = threading.Thread(target=self._work, name="network", daemon=True)
         self._thread.start()
 
@@ -64,7 +62,6 @@ class Batches:
 
     def _answer(self, jobs: Sequence[tuple[np.ndarray, str, "Future[Any]"]]) -> None:
         images, sexes, answers = zip(*jobs, strict=True)
-        self.sizes[len(jobs)] = self.sizes.get(len(jobs), 0) + 1
         try:
             outputs = self._network(np.stack(images), sexes)
             rows = [

@@ -27,9 +27,7 @@ class Code(enum.Enum):
     PERMISSION_DENIED = 403
     NOT_FOUND = 404
     INTERNAL = 500
-    UNIMPLEMENTED = 501
     UNAVAILABLE = 503
-    DEADLINE_EXCEEDED = 504
 
 
 class ServingError(Exception):
@@ -51,7 +49,7 @@ class Tensor:
 
     dtype: np.dtype
     """`object` for strings."""
-    shape: tuple[int | None, ...] | None
+    shape: tuple[int | None, ...]
     """None where a dimension is free; the first is that of the radiographs."""
 
 
@@ -165,9 +163,8 @@ def _array(name: str, values: Any, tensor: Tensor) -> np.ndarray:
     except (ValueError, TypeError, OverflowError) as error:
         raise invalid(f"Input {name!r} is no array of numbers: {error}.") from error
     wanted = tensor.shape
-    if wanted is not None and (
-        array.ndim != len(wanted)
-        or any(size not in (None, got) for size, got in zip(wanted, array.shape, strict=True))
+    if array.ndim != len(wanted) or any(
+        size not in (None, got) for size, got in zip(wanted, array.shape, strict=True)
     ):
         raise invalid(
             f"Input {name!r} must have the shape {list(wanted)}, got {list(array.shape)}."

@@ -13,9 +13,6 @@ from bone_age_tf.record import SEX
 from bone_age_tf.serving.contract import Code, ServingError, invalid
 from bone_age_tf.serving.served_model import Row, ServedModel, sexes_of
 
-PLACES = 64
-"""Radiographs in the house, waiting or being read."""
-
 
 class BusyError(ServingError):
     """All places are taken: the request may come again in a second."""
@@ -37,10 +34,10 @@ class Desk:
 
     def __init__(
         self,
-        places: int = PLACES,
+        places: int,
         count: Callable[[Sequence[bytes]], None] = lambda statuses: None,
     ) -> None:
-        """`count` is told the status of every file that was answered."""
+        """`places` are radiographs in the house; `count` is told the status of every file that was answered."""
         self.places = places
         self._count = count
         self._taken = 0

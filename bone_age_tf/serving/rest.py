@@ -49,13 +49,13 @@ class Rest:
     def app(self) -> Starlette:
         """The ASGI application."""
         handlers = {
-            "/healthz": (self._health, "GET"),
-            "/readyz": (self._ready, "GET"),
-            "/metrics": (self._metrics, "GET"),
+            "/healthz": self._health,
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
         }
         routes = [
-            Route(path, answering_errors(handler), methods=[method])
-            for path, (handler, method) in handlers.items()
+            Route(path, answering_errors(handler), methods=["GET"])
+            for path, handler in handlers.items()
         ]
         model = answering_errors(self._model)
         routes.append(Route("/v1/models/{path:path}", model, methods=["GET", "POST"]))
@@ -92,7 +92,7 @@ class Rest:
         if rest == "/metadata":
             return JSONResponse(_metadata(self._models.name, model))
         if rest != ":predict":
-            raise ServingError(Code.INVALID_ARGUMENT, f"Only :predict is offered, not {rest[:20]}.")
+            raise invalid(f"Only :predict is offered, not {rest[:20]}.")
         return await self._predict(model, request)
 
     async def _predict(self, model: ServedModel, request: Request) -> Response:

@@ -30,7 +30,7 @@ from bone_age_tf.exported_model import (
 from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
 from bone_age_tf.radiograph import Refusal
 from bone_age_tf.record import BONE_AGE_MONTHS, SEX, SEX_NAMES
-from bone_age_tf.serving.batches import Batches, Network
+from bone_age_tf.serving.batches import Batches
 from bone_age_tf.serving.contract import Tensor, hint, invalid
 
 log = logging.getLogger(__name__)
@@ -52,11 +52,9 @@ class Row:
 
 
 class ServedModel:
-    """Thread-safe. `network` answers for prepared radiographs; None: the SavedModel's own does."""
+    """Thread-safe."""
 
-    def __init__(
-        self, folder: Path, version: int, pool: Executor, *, network: Network | None = None
-    ) -> None:
+    def __init__(self, folder: Path, version: int, pool: Executor) -> None:
         """Raises `ModelRefusedError` where the model is not what its manifest says, or answers otherwise."""
         self.version = version
         self.exported = ExportedModel.open(folder)
@@ -64,7 +62,7 @@ class ServedModel:
         self.inputs = {name: _inputs(each) for name, each in self.signature_defs.items()}
         self.output_names = tuple(self.signature_defs[SERVING].outputs)
         self._pool = pool
-        self._batches = Batches(network or self.exported.answers_of_prepared)
+        self._batches = Batches(self.exported.answers_of_prepared)
         try:
             self._require_golden()
         except BaseException:
@@ -74,11 +72,6 @@ class ServedModel:
     def close(self) -> None:
         """Answer what is waiting, then end."""
         self._batches.stop()
-
-    @property
-    def batch_sizes(self) -> Mapping[int, int]:
-        """Size of a batch -> how many there were."""
-        return dict(self._batches.sizes)
 
     def answer_file(self, encoded: bytes, sex: str) -> "Future[Row]":
         """A file's bytes and F, M or unknown -> its row, when it is there."""
