@@ -458,13 +458,16 @@ def test_sigterm_ends_it_and_answers_what_has_begun(exported: Path) -> None:
         assert process.stdout is not None
         url = process.stdout.readline().split()[-1]
         answers: list[Any] = []
+        long = {"instances": BODY["instances"] * 60}  # so that it is seen in progress
         asking = threading.Thread(
-            target=lambda: answers.append(httpx.post(url, json=BODY, timeout=60))
+            target=lambda: answers.append(httpx.post(url, json=long, timeout=60))
         )
         asking.start()
         metrics = url.partition("/v1")[0] + "/metrics"
-        until(lambda: "in_progress 1.0" in httpx.get(metrics).text)
-        process.send_signal(signal.SIGTERM)
+        try:
+            until(lambda: "in_progress 0.0" not in httpx.get(metrics).text)
+        finally:
+            process.send_signal(signal.SIGTERM)
         asking.join()
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 143
