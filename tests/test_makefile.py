@@ -1,5 +1,6 @@
 """What `make TARGET` would run, by `make -n`; nothing is run."""
 
+import os
 import re
 import shlex
 import shutil
@@ -22,8 +23,16 @@ def venv(tmp_path: Path) -> Path:
 
 
 def make(*words: str) -> str:
+    """What make prints, also where these tests are themselves run by `make test`."""
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
     done = subprocess.run(
-        [str(MAKE), *words], cwd=ROOT, check=True, timeout=60, capture_output=True, text=True
+        [str(MAKE), *words],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        timeout=60,
+        capture_output=True,
+        text=True,
     )
     return done.stdout
 
