@@ -35,7 +35,7 @@ demo: setup  ## the whole way on drawn hands, into demo/
 	$(VENV)/bin/bone-age-tf demo --output demo
 
 test: setup  ## run all tests, after setting up where that is needed
-	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 check: setup  ## lint, format and types
 	$(VENV)/bin/ruff check .

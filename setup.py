@@ -36,6 +36,7 @@ DEVELOPMENT = [
     "psutil",
     "pyright",
     "pytest",
+    "pytest-xdist",
     "pyyaml",
     "ruff",
     "scikit-learn",

@@ -75,6 +75,10 @@ def records(path: Path) -> list[Any]:
 
 
 def wandb_runs(folder: Path) -> list[list[Any]]:
+    """Of each run its messages, once the process that writes them has ended."""
+    import wandb
+
+    wandb.teardown()  # `finish` may return before the last message is on the disk
     return [records(path) for path in sorted(folder.glob("wandb/offline-run-*/*.wandb"))]
 
 

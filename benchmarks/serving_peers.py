@@ -1,0 +1,139 @@
+"""`bone-age-tf serve` against a plain Flask + PyTorch server, on the same machine and radiographs, in turns.
+
+    BONE_AGE_REAL_DATA=... python benchmarks/serving_peers.py --model saved_models/bone_age --torch-python TORCH_ENVIRONMENT/bin/python
+
+The other server (`flask_torch_server.py`, an interpreter with torch and flask) runs a network of the same
+layers at the same size on letterboxed pictures. Ours also finds the hand, registers it, judges whether it
+can be read and gives an interval; `predict_prepared` leaves that out, for a comparison of like with like.
+Rounds take turns; the ratio is the median of the ratios of each turn.
+"""
+
+import argparse
+import base64
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+from serving_load import files
+
+from bone_age_tf.exported_model import ExportedModel
+
+HERE = Path(__file__).parent
+FLASK = "http://127.0.0.1:{port}/predict"
+
+
+def ours(model: str) -> tuple[subprocess.Popen, str]:
+    """Our server and the address of its model."""
+    command = [sys.executable, "-m", "bone_age_tf", "serve", "--model", model]
+    command += ["--rest-port", "0", "--grpc-port", "0", "--web-port", "0", "--quiet"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    return server, server.stdout.readline().split()[-1]
+
+
+def theirs(python: str, port: int, options: list[str]) -> tuple[subprocess.Popen, str]:
+    """The other server, when it listens."""
+    command = [python, str(HERE / "flask_torch_server.py"), "--port", str(port), *options]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    url = FLASK.format(port=port)
+    for _ in range(600):
+        try:
+            httpx.get(url)
+            return server, url
+        except httpx.ConnectError:
+            time.sleep(0.1)
+    raise SystemExit("the other server did not start")
+
+
+def round_of(url: str, bodies: list[dict[str, Any]], clients: int) -> tuple[float, np.ndarray]:
+    """Radiographs a second and each one's seconds, `clients` at a time."""
+
+    def post(body: dict[str, Any]) -> float:
+        began = time.monotonic()
+        answer = http.post(url, json=body)
+        while answer.status_code == 503:
+            time.sleep(0.1)
+            answer = http.post(url, json=body)
+        answer.raise_for_status()
+        return time.monotonic() - began
+
+    with httpx.Client(timeout=120) as http, ThreadPoolExecutor(clients) as pool:
+        began = time.monotonic()
+        seconds = np.array(list(pool.map(post, bodies)))
+        return len(bodies) / (time.monotonic() - began), seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--torch-python", required=True)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--port", type=int, default=5000)
+    chosen = parser.parse_args()
+    model = ExportedModel.open(chosen.model)
+    with tempfile.TemporaryDirectory() as work:
+        pictures = files(Path(work))
+    made = [(picture, model.prepare(picture)) for picture in pictures]
+    made = [(picture, image) for picture, image in made if isinstance(image, np.ndarray)]
+    height, width = made[0][1].shape[:2]
+
+    def base64_of(encoded: bytes) -> str:
+        return base64.b64encode(encoded).decode()
+
+    rows = [{"image_bytes": {"b64": base64_of(p)}, "sex": "F"} for p, _ in made]
+    prepared = [{"image": image.tolist(), "sex": "F"} for _, image in made]
+    our_server, our_url = ours(chosen.model)
+    options = ["--height", str(height), "--width", str(width)]
+    their_servers = {
+        precision: theirs(
+            chosen.torch_python, chosen.port + n, [*options, "--precision", precision]
+        )
+        for n, precision in enumerate(("float32", "bfloat16"))
+    }
+    plain = [{"image": base64_of(picture), "sex": 0} for picture, _ in made]
+    sides = {
+        "ours, radiograph to interval": (our_url, [{"instances": [row]} for row in rows]),
+        "ours, a prepared radiograph in JSON": (
+            our_url,
+            [{"signature_name": "predict_prepared", "instances": [row]} for row in prepared],
+        ),
+    } | {f"Flask + PyTorch, {name}": (url, plain) for name, (_, url) in their_servers.items()}
+    try:
+        print(f"{len(made)} radiographs, {chosen.rounds} rounds in turns, {height} x {width}")
+        print("| clients | server | images/s | ratio to Flask + PyTorch | p50, s | p99, s |")
+        print("|---|---|---|---|---|---|")
+        for clients in (1, 8, 32):
+            speeds: dict[str, list[float]] = {name: [] for name in sides}
+            seconds: dict[str, list[np.ndarray]] = {name: [] for name in sides}
+            for turn in range(chosen.rounds + 1):
+                for name, side in sides.items():
+                    speed, each = round_of(*side, clients)
+                    if turn:  # the first one warms up
+                        speeds[name].append(speed)
+                        seconds[name].append(each)
+            base = speeds["Flask + PyTorch, float32"]
+            for name, found in speeds.items():
+                ratio = statistics.median(a / b for a, b in zip(found, base, strict=True))
+                p50, p99 = np.quantile(np.concatenate(seconds[name]), (0.5, 0.99))
+                print(f"| {clients} | {name} | {statistics.median(found):.1f} | {ratio:.2f} | {p50:.2f} | {p99:.2f} |")  # fmt: skip
+        memory = {"ours": our_server} | {f"Flask, {n}": s for n, (s, _) in their_servers.items()}
+        for name, server in memory.items():
+            print(
+                f"memory of {name}: {psutil.Process(server.pid).memory_info().rss / 2**20:.0f} MB"
+            )
+    finally:
+        for server in (our_server, *(server for server, _ in their_servers.values())):
+            server.kill()
+
+
+if __name__ == "__main__":
+    main()
