@@ -100,8 +100,8 @@ def test_functions_settings_and_helps_are_in_the_site(site: Path) -> None:
 def test_files_outside_docs_come_along(site: Path) -> None:
     readme = (site / "repository/index.html").read_text(encoding="utf-8")
     assert 'href="benchmarks/index.html"' in readme
-    assert 'src="../images/phantoms.jpg"' in readme
-    assert (site / "images/phantoms.jpg").exists()
+    assert 'src="../images/registered.jpg"' in readme
+    assert (site / "images/registered.jpg").exists()
     assert "ReadWriteMany" in (
         site / "repository/deploy/kubernetes/train-workers.yaml.html"
     ).read_text(encoding="utf-8")

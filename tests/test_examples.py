@@ -1,4 +1,4 @@
-"""Every command that the README and the helps show is run, on drawn hands."""
+"""Every command that the README, the docs and the helps show is run, on drawn hands."""
 
 import csv
 import functools

@@ -1,4 +1,4 @@
-"""The sheet of the README."""
+"""The sheet of `docs/drawn-hands.md`."""
 
 from bone_age_tf.data_prep.phantom.sheet import sheet
 
