@@ -4,11 +4,13 @@
 
 Without `BONE_AGE_REAL_DATA`, drawn hands are sent. A client that gets 503 waits as long as `Retry-After`
 says and asks again; its time counts from the first try. Before, the same radiographs go through the
-SavedModel one after the other in this process: the ratio is to that.
+SavedModel one after the other in this process: the ratio is to that; and by REST, gRPC, `predict` and,
+with `--run`, Keras: how far apart are the months?
 """
 
 import argparse
 import base64
+import json
 import os
 import random
 import subprocess
@@ -28,6 +30,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.record import IMAGE, SEX, Sex
+from bone_age_tf.runs import Run
 
 RADIOGRAPHS = 100
 BAD_SHARE = 0.2
@@ -101,6 +105,11 @@ class Load:
             self.wrong += answer.status_code // 100 != wanted
 
 
+def months_by_rest(url: str, content: dict[str, object]) -> float:
+    """Months of a request with one radiograph."""
+    return httpx.post(url, json=content, timeout=120).json()["predictions"][0][NAMES[0]]
+
+
 def by_grpc(address: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray:
     """Months by gRPC, one radiograph a request."""
     months = []
@@ -116,12 +125,43 @@ def by_grpc(address: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray
     return np.array(months)
 
 
+def by_predict(model: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray:
+    """Months by the command line."""
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work) / "radiographs"
+        folder.mkdir()
+        lines = ["id,sex"]
+        for number, (picture, sex) in enumerate(zip(pictures, sexes, strict=True)):
+            (folder / f"{number:05}.png").write_bytes(picture)
+            lines.append(f"{number:05},{sex}")
+        (Path(work) / "sexes.csv").write_text("\n".join(lines))
+        command = [sys.executable, "-m", "bone_age_tf", "predict", folder, "--model", model]
+        command += ["--labels", Path(work) / "sexes.csv", "--output", Path(work) / "out"]
+        command += ["--json", "--quiet"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    rows = {row["id"]: row["bone_age_months"] for row in map(json.loads, done.stdout.splitlines())}
+    return np.array([rows[f"{number:05}"] for number in range(len(pictures))])
+
+
+def by_keras(run: str, epoch: str, images: list[np.ndarray], sexes: list[str]) -> np.ndarray:
+    """Months by the run's own network."""
+    network = Run.open(run, epoch).load_model()
+    codes = [Sex[sex] for sex in sexes]
+    return np.array(
+        [
+            float(network({IMAGE: image[None], SEX: np.array([code])})[0])
+            for image, code in zip(images, codes, strict=True)
+        ]
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--requests", type=int, default=200)
+    parser.add_argument("--run", help="that was exported, with its last weights")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         pictures = files(Path(work))
@@ -151,14 +191,14 @@ def main() -> None:
         started = time.monotonic()
         httpx.post(url, json=bodies[0], timeout=120)
         first = time.monotonic() - started
-        by_rest = [
-            httpx.post(url, json=one, timeout=120).json()["predictions"][0][NAMES[0]]
-            for one in bodies
-        ]
-        differences = {
-            "REST": np.abs(np.array(by_rest) - expected).max(),
-            "gRPC": np.abs(by_grpc(address, pictures, sexes) - expected).max(),
+        ways = {
+            "REST": np.array([months_by_rest(url, one) for one in bodies]),
+            "gRPC": by_grpc(address, pictures, sexes),
+            "predict": by_predict(chosen.model, pictures, sexes),
         }
+        if chosen.run:
+            images = [np.asarray(model.prepare(picture)) for picture in pictures]
+            ways["Keras"] = by_keras(chosen.run, "last", images, sexes)
         before = process.memory_info().rss / 2**20
         load = Load(url, bodies, expected)
         bad = bad_requests(pictures[0])
@@ -177,7 +217,7 @@ def main() -> None:
     p50, p99 = np.quantile(load.seconds, (0.5, 0.99))
     print(f"start {ready:.1f} s; first request {first:.2f} s; exit code {code}")
     print(f"largest difference in months on {len(pictures)} radiographs: "
-          + ", ".join(f"{name} {value:.4f}" for name, value in differences.items()))  # fmt: skip
+          + ", ".join(f"{name} {np.abs(found - expected).max():.4f}" for name, found in ways.items()))  # fmt: skip
     print(
         f"{chosen.clients} clients x {chosen.requests}: {dict(sorted(load.statuses.items()))}; wrong: {load.wrong}"
     )

@@ -4,7 +4,7 @@
 
 The other server (`flask_torch_server.py`, an interpreter with torch and flask) runs a network of the same
 layers at the same size on letterboxed pictures. Ours also finds the hand, registers it, judges whether it
-can be read and gives an interval; `predict_prepared` leaves that out, for a comparison of like with like.
+can be read and gives an interval; `predict_prepared` by gRPC leaves that out: like with like, but for the file.
 Rounds take turns; the ratio is the median of the ratios of each turn.
 """
 
@@ -15,28 +15,34 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 import numpy as np
 import psutil
+import tensorflow as tf
 from serving_load import files
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from bone_age_tf.exported_model import ExportedModel
 
 HERE = Path(__file__).parent
+Send = Callable[[], object]
 FLASK = "http://127.0.0.1:{port}/predict"
 
 
-def ours(model: str) -> tuple[subprocess.Popen, str]:
-    """Our server and the address of its model."""
+def ours(model: str) -> tuple[subprocess.Popen, str, str]:
+    """Our server, the address of its model, and that of gRPC."""
     command = [sys.executable, "-m", "bone_age_tf", "serve", "--model", model]
     command += ["--rest-port", "0", "--grpc-port", "0", "--web-port", "0", "--quiet"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    return server, server.stdout.readline().split()[-1]
+    rest, by_grpc = (server.stdout.readline().split()[-1] for _ in range(2))
+    return server, rest, by_grpc
 
 
 def theirs(python: str, port: int, options: list[str]) -> tuple[subprocess.Popen, str]:
@@ -53,22 +59,41 @@ def theirs(python: str, port: int, options: list[str]) -> tuple[subprocess.Popen
     raise SystemExit("the other server did not start")
 
 
-def round_of(url: str, bodies: list[dict[str, Any]], clients: int) -> tuple[float, np.ndarray]:
-    """Radiographs a second and each one's seconds, `clients` at a time."""
+def by_http(http: httpx.Client, url: str, body: dict[str, Any]) -> Send:
+    """One request, again where the server is full."""
 
-    def post(body: dict[str, Any]) -> float:
-        began = time.monotonic()
+    def send() -> None:
         answer = http.post(url, json=body)
         while answer.status_code == 503:
             time.sleep(0.1)
             answer = http.post(url, json=body)
         answer.raise_for_status()
+
+    return send
+
+
+def by_grpc(channel: grpc.Channel, image: np.ndarray) -> Send:
+    """One prepared radiograph."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name, request.model_spec.signature_name = "bone_age", "predict_prepared"
+    request.inputs["image"].CopyFrom(tf.make_tensor_proto(image[None]))
+    request.inputs["sex"].CopyFrom(tf.make_tensor_proto(["F"]))
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    return lambda: stub.Predict(request, timeout=120)
+
+
+def round_of(sends: list[Send], clients: int) -> tuple[float, np.ndarray]:
+    """Radiographs a second and each one's seconds, `clients` at a time."""
+
+    def timed(send: Send) -> float:
+        began = time.monotonic()
+        send()
         return time.monotonic() - began
 
-    with httpx.Client(timeout=120) as http, ThreadPoolExecutor(clients) as pool:
+    with ThreadPoolExecutor(clients) as pool:
         began = time.monotonic()
-        seconds = np.array(list(pool.map(post, bodies)))
-        return len(bodies) / (time.monotonic() - began), seconds
+        seconds = np.array(list(pool.map(timed, sends)))
+        return len(sends) / (time.monotonic() - began), seconds
 
 
 def main() -> None:
@@ -90,8 +115,7 @@ def main() -> None:
         return base64.b64encode(encoded).decode()
 
     rows = [{"image_bytes": {"b64": base64_of(p)}, "sex": "F"} for p, _ in made]
-    prepared = [{"image": image.tolist(), "sex": "F"} for _, image in made]
-    our_server, our_url = ours(chosen.model)
+    our_server, our_url, our_grpc = ours(chosen.model)
     options = ["--height", str(height), "--width", str(width)]
     their_servers = {
         precision: theirs(
@@ -99,14 +123,15 @@ def main() -> None:
         )
         for n, precision in enumerate(("float32", "bfloat16"))
     }
+    http, channel = httpx.Client(timeout=120), grpc.insecure_channel(our_grpc)
     plain = [{"image": base64_of(picture), "sex": 0} for picture, _ in made]
     sides = {
-        "ours, radiograph to interval": (our_url, [{"instances": [row]} for row in rows]),
-        "ours, a prepared radiograph in JSON": (
-            our_url,
-            [{"signature_name": "predict_prepared", "instances": [row]} for row in prepared],
-        ),
-    } | {f"Flask + PyTorch, {name}": (url, plain) for name, (_, url) in their_servers.items()}
+        "ours, radiograph to interval": [by_http(http, our_url, {"instances": [r]}) for r in rows],
+        "ours, the network alone (gRPC)": [by_grpc(channel, image) for _, image in made],
+    } | {
+        f"Flask + PyTorch, {name}": [by_http(http, url, body) for body in plain]
+        for name, (_, url) in their_servers.items()
+    }
     try:
         print(f"{len(made)} radiographs, {chosen.rounds} rounds in turns, {height} x {width}")
         print("| clients | server | images/s | ratio to Flask + PyTorch | p50, s | p99, s |")
@@ -116,7 +141,7 @@ def main() -> None:
             seconds: dict[str, list[np.ndarray]] = {name: [] for name in sides}
             for turn in range(chosen.rounds + 1):
                 for name, side in sides.items():
-                    speed, each = round_of(*side, clients)
+                    speed, each = round_of(side, clients)
                     if turn:  # the first one warms up
                         speeds[name].append(speed)
                         seconds[name].append(each)

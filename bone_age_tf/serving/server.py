@@ -260,9 +260,13 @@ def _states(models: ModelFolder) -> list[dict[str, Any]]:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise _taken(host, port, error.strerror or str(error)) from error
+    # Its connections inherit it; asyncio does not set it for them. Without it every answer waits 40 ms
+    # for the client's acknowledgement of its head.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening
 
 
 def _start_grpc(answers: Answers, config: ServeConfig) -> tuple[Any, int]:

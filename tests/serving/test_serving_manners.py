@@ -158,6 +158,25 @@ def test_a_taken_port_is_named(exported: Path, start: Callable[..., Running]) ->
             start(exported, rest_port=port)
 
 
+def test_answers_leave_without_waiting_for_acknowledgements(
+    server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    made = server_module._PromptHeads.connection_made
+
+    def look(self: Any, transport: Any) -> None:
+        one = transport.get_extra_info("socket")
+        seen.append(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(self, transport)
+
+    monkeypatch.setattr(server_module._PromptHeads, "connection_made", look)
+    with httpx.Client() as fresh:
+        fresh.get(f"{server.rest}/healthz")
+        fresh.get(f"{server.page}/")
+    assert len(seen) == 2
+    assert all(seen)
+
+
 # === Strangers ===
 
 
