@@ -112,13 +112,6 @@ class Ensemble:
             members, VIEWS[self.tta], intercept_months=line.intercept_months, slope=line.slope
         )
 
-    def answering_like(self, network: keras.Model) -> keras.Model:
-        """One network of months alone, with the views of the ensemble; its correction is left to do."""
-        views, alone = VIEWS[self.tta], Member(network, (1.0, 1.0, 1.0))
-        if len(views) == 1:
-            return network
-        return build_ensemble_model([alone], views, intercept_months=0.0, slope=1.0)
-
     def weights_sha256(self) -> str:
         """Identifies the ensemble: of `ensemble.json`, which holds those of the members."""
         return sha256_of(self.folder / ENSEMBLE_FILE)

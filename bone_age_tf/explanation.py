@@ -97,17 +97,17 @@ def explain_prepared(
     """All views of a prepared radiograph, uint8 [height, width, 1], with its matrix [2, 3]."""
 
     def answers(images: np.ndarray) -> np.ndarray:
-        return model.months_of_prepared(images, [sex] * len(images))
+        return model.months_of_one_view(images, [sex] * len(images))
 
-    months = float(answers(image[np.newaxis])[0])
+    as_it_stands = float(answers(image[np.newaxis])[0])
     heat, features = _look_inside(model, image, sex)
     return Explanation(
         prepared=image[..., 0],
         prepared_to_original=to_original,
-        bone_age_months=months,
+        bone_age_months=float(model.months_of_prepared(image[np.newaxis], [sex])[0]),
         heat=heat,
-        occlusion=occlusion(answers, image, months),
-        zones=without_zones(answers, image, months) if _is_registered(model) else {},
+        occlusion=occlusion(answers, image, as_it_stands),
+        zones=without_zones(answers, image, as_it_stands) if _is_registered(model) else {},
         features=features,
     )
 

@@ -32,6 +32,7 @@ from bone_age_tf.judged import PREDICTIONS, read_predictions
 from bone_age_tf.lines import IDENTITY
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.model_card import CARD, card
+from bone_age_tf.models.views import VIEWS
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.record import SEX_NAMES
@@ -88,20 +89,17 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     if folds is not None:
         metrics["cross_validation"] = _cross_validation(folds)
     intervals = _intervals(folds or trained, evaluation)
-    model = network = trained.load_model()
-    line = IDENTITY
-    if folds is not None:
-        model, line = folds.answering_like(network), folds.correction
     with new_version(output, version) as (aside, target):
         write_saved_model(
-            model,
+            trained.load_model(),
             None if classifier is None else classifier.load_model(),
             trained.preprocessing,
             aside,
             variables=variables,
             intervals=intervals,
-            line=line,
-            explained=isinstance(trained, Run) and model is network,
+            line=IDENTITY if folds is None else folds.correction,
+            views=VIEWS["none" if folds is None else folds.tta],
+            explained=isinstance(trained, Run),
         )
         manifest = _manifest(trained, classifier, metrics, variables, aside)
         manifest["intervals"] = None if intervals is None else intervals.describe()

@@ -223,6 +223,17 @@ class ExportedModel:
         """Prepared radiographs [N, height, width, 1] and F, M, unknown [N] -> months [N]."""
         return self.answers_of_prepared(images, sexes)[record.BONE_AGE_MONTHS]
 
+    def months_of_one_view(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
+        """The same of each radiograph as it stands, where the answer is a mean over several views of it.
+
+        That is what `explain` explains; without that signature, all views count.
+        """
+        explain = self.signatures.get(EXPLAIN)
+        if explain is None or record.BONE_AGE_MONTHS not in explain.structured_outputs:
+            return self.months_of_prepared(images, sexes)
+        answer = explain(image=tf.constant(images), sex=tf.constant(list(sexes)))
+        return answer[record.BONE_AGE_MONTHS].numpy()
+
     def answers_of_prepared(
         self, images: np.ndarray, sexes: Sequence[str]
     ) -> dict[str, np.ndarray]:

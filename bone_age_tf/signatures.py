@@ -9,7 +9,7 @@
 | `prepare`          | `image_bytes` string [N]                          | `image` uint8 [N, ...], `status`,    |
 |                    |                                                   | `prepared_to_original` float [N, 2, 3]|
 | `explain`          | as `predict_prepared`                             | `heat` float [N, h, w], `features`   |
-|                    |                                                   | float [N, c]                         |
+|                    |                                                   | float [N, c], `bone_age_months`      |
 
 `image_bytes` are PNG or JPEG files, `sex` is `F`, `M` or `unknown`. `status` is `ok` or the reason
 why a picture is refused (`preprocessing/reasons.py`), and all its months are then -1; so are the ends
@@ -20,7 +20,8 @@ that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
 `explain`, of a run alone, not of an ensemble: `heat` is Grad-CAM for a regression (Selvaraju et al.
 2017), in months: the trunk's feature maps, each times the mean gradient of the months to it, summed;
 a cell is so many of h x w equal parts of the region that the network sees. `features` are the feature
-maps' means.
+maps' means, `bone_age_months` those of the radiograph as it stands: where the answer is a mean over
+several views of it, explanations are about the first, which is that radiograph.
 
 With a sex classifier, `serving_default` and `predict_prepared` have one more output,
 `boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where refused.
@@ -32,7 +33,7 @@ out of 0 to 240 months. The variable `intervals` holds the half-widths of the in
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import keras
@@ -60,6 +61,7 @@ from bone_age_tf.exported_model import (
 from bone_age_tf.intervals import LIMITS_MONTHS, Intervals
 from bone_age_tf.lines import IDENTITY, Line
 from bone_age_tf.models.parts import split
+from bone_age_tf.models.views import VIEWS, View, mean_over_views, transforms_of
 from bone_age_tf.preprocessing import localizer, pipeline
 from bone_age_tf.preprocessing.reasons import OK
 from bone_age_tf.radiograph import require
@@ -68,7 +70,7 @@ from bone_age_tf.record import SEX_NAMES, Sex
 NO_INTERVALS = np.full((len(SEX_NAMES), len(LIMITS_MONTHS) + 1), -1.0)
 
 
-def write_saved_model(
+def write_saved_model(  # noqa: PLR0913 - what the graph is made of
     model: keras.Model,
     classifier: keras.Model | None,
     config: PreprocessingConfig,
@@ -77,13 +79,14 @@ def write_saved_model(
     variables: str,
     intervals: Intervals | None = None,
     line: Line = IDENTITY,
+    views: Sequence[View] = VIEWS["none"],
     explained: bool = False,
 ) -> None:
     """Write the SavedModel of networks that tell the months and, where there is one, the sex.
 
     `variables` is `float32` or `float16`, `config` the preprocessing of the radiographs that they
-    were trained on, `line` the correction of all sexes. With
-    `explained`, `model` is one network, and the signature `explain` is written.
+    were trained on, `line` the correction of all sexes, `views` those of each radiograph over which the months are averaged.
+    With `explained`, `model` is one network, and the signature `explain` is written.
     """
     files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
     sexes = tf.TensorSpec([None], tf.string, name=record.SEX)
@@ -125,13 +128,20 @@ def write_saved_model(
         }
 
     parts = _Parts(model, stored["model"], images) if explained else None
-    months_of = stored["model"] if parts is None else parts
+    network = stored["model"] if parts is None else parts
+    transforms = transforms_of(views, config.frame)
+
+    def corrected(months: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+        line = tf.gather(tf.convert_to_tensor(module.correction), codes)
+        return in_range(line[:, 0] + line[:, 1] * months)
 
     def predicted(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
         codes = sex_codes(sex)
         inputs = {record.IMAGE: image, record.SEX: codes}
-        line = tf.gather(tf.convert_to_tensor(module.correction), codes)
-        months = in_range(line[:, 0] + line[:, 1] * months_of(inputs))
+        seen = mean_over_views(
+            lambda view: network({**inputs, record.IMAGE: view}), image, transforms
+        )
+        months = corrected(seen, codes)
         low, high = interval(months, codes, tf.convert_to_tensor(module.intervals))
         answer = {record.BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
         if "classifier" in stored:
@@ -157,7 +167,17 @@ def write_saved_model(
         PREPARE: prepare,
     }
     if parts is not None:
-        signatures[EXPLAIN] = tf.function(parts.explain, [images, sexes], autograph=False)
+
+        def explain(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
+            codes = sex_codes(sex)
+            months, heat, features = parts.explain(image, codes)
+            return {
+                record.BONE_AGE_MONTHS: corrected(months, codes),
+                HEAT: heat,
+                FEATURES: features,
+            }
+
+        signatures[EXPLAIN] = tf.function(explain, [images, sexes], autograph=False)
     tf.saved_model.save(module, str(folder), signatures)
 
 
@@ -230,9 +250,8 @@ class _Parts:
         with self._stored.scope():
             return self._head([maps, inputs[record.SEX]], training=False)
 
-    def explain(self, image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The outputs of the signature `explain`."""
-        codes = sex_codes(sex)
+    def explain(self, image: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Months [N], heat [N, h, w] and features [N, c]."""
         maps = self._maps(image, codes)
         with (
             self._stored.scope(),
@@ -241,10 +260,8 @@ class _Parts:
             tape.watch(maps)
             months = self._head([maps, codes], training=False)
         slopes = tf.reduce_mean(tape.gradient(months, maps), axis=(1, 2), keepdims=True)
-        return {
-            HEAT: tf.reduce_sum(slopes * maps, axis=-1),
-            FEATURES: tf.reduce_mean(maps, axis=(1, 2)),
-        }
+        heat = tf.reduce_sum(slopes * maps, axis=-1)
+        return months, heat, tf.reduce_mean(maps, axis=(1, 2))
 
     def _look(self, image: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
         with self._stored.scope():

@@ -20,6 +20,8 @@ from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.intervals import fit_intervals
 from bone_age_tf.lines import fit_line
+from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
+from bone_age_tf.models.views import VIEWS
 from bone_age_tf.runs import Run
 from bone_age_tf.selection import select
 
@@ -384,12 +386,19 @@ def test_a_run_is_exported_with_what_its_folds_held_out(
     )
     model, opened = ExportedModel.open(exported), Ensemble.open(folds)
     assert opened.description["correction"]["kept"]
-    network = opened.answering_like(Run.open(whole, "last").load_model())
-    sex = everyone["sex"]
-    plain = network.predict_on_batch({"image": everyone["image"], "sex": sex})
-    expected = np.clip(opened.correction(plain), 0, 240)
-    received = model.answers_of_prepared(everyone["image"], ["FM"[code] for code in sex])
-    np.testing.assert_allclose(received["bone_age_months"], expected, atol=0.05)
+    network = Run.open(whole, "last").load_model()
+    sex, inputs = everyone["sex"], {name: everyone[name] for name in ("image", "sex")}
+    names = ["FM"[code] for code in sex]
+    received = model.answers_of_prepared(everyone["image"], names)
+    for views, months in (
+        ("warps", received["bone_age_months"]),
+        ("none", model.months_of_one_view(everyone["image"], names)),
+    ):
+        alone = build_ensemble_model(
+            [Member(network, (1, 1, 1))], VIEWS[views], intercept_months=0, slope=1
+        )
+        expected = np.clip(opened.correction(alone.predict_on_batch(inputs)), 0, 240)
+        np.testing.assert_allclose(months, expected, atol=0.05)
     fitted = fit_intervals(*_columns(read_predictions(folds)))
     assert model.manifest["intervals"] == fitted.describe()
     width = fitted.half_width(sex, received["bone_age_months"])

@@ -1,7 +1,8 @@
 """Test-time augmentation: the views of a prepared radiograph over which answers are averaged."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -53,6 +54,34 @@ def transforms_of(views: Sequence[View], frame: tuple[int, int]) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
+def mean_over_views(months_of: Callable[[Any], Any], image: Any, transforms: np.ndarray) -> Any:
+    """Mean of the months of the views, float32 [N], one view after the other.
+
+    `months_of` takes uint8 [N, height, width, 1], `image` is such radiographs, `transforms` come from `transforms_of`.
+    """
+    count = len(transforms)
+    if count == 1:
+        return months_of(image)
+    table = ops.convert_to_tensor(transforms)
+    pixels = ops.cast(image, "float32")
+
+    def goes_on(number, total):
+        # The sum decides nothing; but by asking for it the loop finishes a view before the next,
+        # where TensorFlow would compute up to ten at once, each with memory of its own.
+        waited = ops.isnan(ops.sum(total))
+        return ops.cast(number, "float32") < ops.where(waited, count - 0.5, float(count))
+
+    def add(number, total):
+        seen = ops.image.affine_transform(
+            pixels, ops.take(table, number, axis=0), data_format="channels_last"
+        )
+        return number + 1, total + months_of(ops.cast(ops.round(seen), "uint8"))
+
+    start = (ops.convert_to_tensor(0, "int32"), ops.zeros_like(pixels[:, 0, 0, 0]))
+    _, total = ops.while_loop(goes_on, add, start)
+    return total / count
+
+
 class MeanOverViews(keras.layers.Layer):
     """A network's months, averaged over views of each radiograph, one view after the other.
 
@@ -78,26 +107,8 @@ class MeanOverViews(keras.layers.Layer):
         """Months of each radiograph."""
         if self.told_sex is not None:
             sex = ops.full_like(sex, self.told_sex)
-        count = len(self._transforms)
-        if count == 1:
-            return self.network({"image": image, "sex": sex}, training=False)
-        transforms = ops.convert_to_tensor(self._transforms)
-        pixels = ops.cast(image, "float32")
 
-        def goes_on(number, total):
-            # The sum decides nothing; but by asking for it the loop finishes a view before the next,
-            # where TensorFlow would compute up to ten at once, each with memory of its own.
-            waited = ops.isnan(ops.sum(total))
-            return ops.cast(number, "float32") < ops.where(waited, count - 0.5, float(count))
+        def months_of(view):
+            return self.network({"image": view, "sex": sex}, training=False)
 
-        def add(number, total):
-            seen = ops.image.affine_transform(
-                pixels, ops.take(transforms, number, axis=0), data_format="channels_last"
-            )
-            view = ops.cast(ops.round(seen), "uint8")
-            months = self.network({"image": view, "sex": sex}, training=False)
-            return number + 1, total + months
-
-        start = (ops.convert_to_tensor(0, "int32"), ops.zeros_like(sex, "float32"))
-        _, total = ops.while_loop(goes_on, add, start)
-        return total / count
+        return mean_over_views(months_of, image, self._transforms)
