@@ -21,7 +21,7 @@ import numpy as np
 from bone_age_tf import metrics, record
 from bone_age_tf.ensembles import told_sex
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.lines import fit_line, parts_of
+from bone_age_tf.lines import fit_line, fit_lines, parts_of
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.views import VIEWS
 from bone_age_tf.record import Sex
@@ -135,7 +135,7 @@ def answers(folder: Path, data: Path, tta: str = "none", told: int | None = None
     assert records is not None
     sex = told_sex(trained_run.config.data.sex) if told is None else told
     member = Member(trained_run.load_model(), (1.0, 1.0, 1.0), sex)
-    network = build_ensemble_model([member], VIEWS[tta], intercept_months=0.0, slope=1.0)
+    network = build_ensemble_model([member], VIEWS[tta])
     found = {}
     for batch in radiographs.examples_of(records).batch(32).as_numpy_iterator():
         months = network.predict_on_batch({n: batch[n] for n in (record.IMAGE, record.SEX)})
@@ -146,12 +146,13 @@ def answers(folder: Path, data: Path, tta: str = "none", told: int | None = None
 
 
 def corrected(found: dict) -> dict:
-    """The same after a linear correction, each tenth by a line fitted on the others."""
+    """The same after a correction by sex, each tenth by lines fitted on the others."""
     sex, true, months = (np.array(column) for column in zip(*found.values(), strict=True))
     parts, after = parts_of(len(true)), months.copy()
     for part in range(parts.max() + 1):
-        line = fit_line(months[parts != part], true[parts != part])
-        after[parts == part] = line(months[parts == part])
+        out, rest = parts == part, parts != part
+        lines = fit_lines(sex[rest].astype(int), months[rest], true[rest])
+        after[out] = lines(months[out], sex[out].astype(int))
     return {
         i: (int(s), float(t), float(p)) for i, s, t, p in zip(found, sex, true, after, strict=True)
     }

@@ -1,10 +1,7 @@
 """An exported model -> the same model, recalibrated for the radiographs of one place, with intervals.
 
 Other devices, other children and other readers shift a model's answers by a nearly straight line. It
-is fitted for each sex on labelled radiographs of that place, about 100 in all: least squares of true
-on predicted months over the radiographs of that sex and, together as heavy as `PRIOR_RADIOGRAPHS` of
-them, all radiographs on the line that fits both sexes. So a sex with few radiographs gets nearly the
-common line, one with many its own. Unknown sex gets the common line.
+is fitted for each sex (`lines.py`) on labelled radiographs of that place, about 100 in all.
 
 The lines stay out where they do not help radiographs that they were not fitted on (leave-one-out).
 Around the answers, intervals of the coverage asked for are fitted on the same radiographs
@@ -37,17 +34,21 @@ from bone_age_tf.intervals import (
     fit_intervals,
 )
 from bone_age_tf.judged import INTERVAL
-from bone_age_tf.lines import IDENTITY, Line, fit_line, in_range
+from bone_age_tf.lines import (
+    NO_CORRECTION,
+    PRIOR_RADIOGRAPHS,
+    Line,
+    LinesBySex,
+    fit_lines,
+)
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.model_card import CARD, card
-from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
+from bone_age_tf.record import SEX_NAMES, sex_from_label
 from bone_age_tf.selection import has_learnt_from, was_fitted_to
 
 log = logging.getLogger(__name__)
 
 FEWEST_RADIOGRAPHS = 20
-PRIOR_RADIOGRAPHS = 20
-"""How heavy the line of both sexes is in the line of each."""
 BATCH_SIZE = 16
 
 Notify = Callable[[str, int, int], None]
@@ -110,32 +111,19 @@ def calibrate(
     return section | {"folder": str(target)}
 
 
-def fit_lines(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> list[Line]:
-    """The lines for F, M and unknown from radiographs [n], as the module's first lines say."""
-    common = fit_line(predicted, true)
-    months = np.concatenate([predicted, predicted])
-    targets = np.concatenate([true, common(predicted)])
-    prior = np.full(len(sex), PRIOR_RADIOGRAPHS / len(sex))
-    own = [
-        fit_line(months, targets, np.concatenate([(sex == code).astype(float), prior]))
-        for code in (Sex.F, Sex.M)
-    ]
-    return [*own, common]
-
-
 def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Recalibrated months [n], each from lines that were fitted on the other radiographs."""
     months = np.empty(len(sex))
     for row in range(len(sex)):
         rest = np.arange(len(sex)) != row
         lines = fit_lines(sex[rest], predicted[rest], true[rest])
-        months[row] = in_range(lines[sex[row]](predicted[row]))
+        months[row] = lines(predicted[row : row + 1], sex[row : row + 1])[0]
     return months
 
 
 def _fit(
     exported: ExportedModel, labelled: Labelled, config: CalibrationConfig
-) -> tuple[dict[str, Any], list[Line], Intervals]:
+) -> tuple[dict[str, Any], LinesBySex, Intervals]:
     """The section of the manifest, and what it describes: lines for F, M and unknown, and intervals."""
     sex, true, before = labelled.sex, labelled.true_months, labelled.predicted_months
     lines = fit_lines(sex, before, true)
@@ -143,14 +131,14 @@ def _fit(
     gains = np.abs(before - true) - np.abs(after - true)
     kept = config.correction == "linear" and bool(gains.mean() > 0)
     if not kept:
-        lines = [IDENTITY] * len(SEX_NAMES)
+        lines = NO_CORRECTION
     answers = after if kept else before
     intervals = fit_intervals(sex, answers, true, config.coverage)
     correction = {
         "method": "linear by sex" if config.correction == "linear" else "none",
         "kept": kept,
         "prior_radiographs": PRIOR_RADIOGRAPHS,
-        **{name: dataclasses.asdict(line) for name, line in zip(SEX_NAMES, lines, strict=True)},
+        **lines.describe(),
     }
     section = {
         "calibrated": {
@@ -255,7 +243,7 @@ def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
         )
 
 
-def _store(folder: Path, lines: list[Line], intervals: Intervals) -> None:
+def _store(folder: Path, lines: LinesBySex, intervals: Intervals) -> None:
     """Put the lines after those that the SavedModel in `folder` has, and the intervals. Its graph stays."""
     prefix = str(folder / "variables" / "variables")
     reader = tf.train.load_checkpoint(prefix)
@@ -266,9 +254,8 @@ def _store(folder: Path, lines: list[Line], intervals: Intervals) -> None:
             "The model was exported by an earlier version and cannot be calibrated. Export it again."
         )
     values = {name: reader.get_tensor(name) for name in names}
-    old = [Line(*row) for row in values[key].tolist()]
-    new = [line.after(first) for line, first in zip(lines, old, strict=True)]
-    values[key] = np.array([dataclasses.astuple(line) for line in new], np.float32)
+    old = LinesBySex(tuple(Line(*row) for row in values[key].tolist()))
+    values[key] = lines.after(old).table.astype(np.float32)
     values[widths] = intervals.half_widths.astype(np.float32)
     tf.raw_ops.SaveV2(
         prefix=prefix,

@@ -40,7 +40,7 @@ from bone_age_tf.held_out import (
 )
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.judged import INTERVAL
-from bone_age_tf.lines import IDENTITY, PARTS
+from bone_age_tf.lines import NO_CORRECTION, PARTS
 from bone_age_tf.manifest import versions, write_json, written_whole
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.views import VIEWS, is_mirrored
@@ -111,12 +111,12 @@ def ensemble(
     held_out = _collect(members, families, chosen, months)
     judged = held_out.complete()
     shares = fit_weights(judged, weights)
-    line = fit_correction(judged.predicted_months @ shares, judged.true_months, correction)
+    lines = fit_correction(judged, shares, correction)
     before, after = cross_validate(judged, weights, correction)
     helps = _mae(after, judged) < _mae(before, judged)
     if correction != "none" and not helps:
         log.info("The linear correction does not help in the cross-validation: it is left out.")
-        line = IDENTITY
+        lines = NO_CORRECTION
     description = {
         "schema": ENSEMBLE_SCHEMA,
         "members": [
@@ -132,7 +132,7 @@ def ensemble(
         "weights": weights,
         "tta": tta,
         "views": len(VIEWS[tta]),
-        "correction": {"method": correction, "kept": helps, **dataclasses.asdict(line)},
+        "correction": {"method": correction, "kept": helps, **lines.describe()},
         "held_out": {"radiographs": len(judged.ids), "of": len(held_out.ids)},
         "result": {
             "parts": PARTS,
@@ -251,7 +251,7 @@ def _predict(
 def _answering(member: Run, tta: str) -> keras.Model:
     """A member as it answers in the ensemble: all views, and the sex that it knows."""
     alone = Member(member.load_model(), (1.0, 1.0, 1.0), told_sex(member.config.data.sex))
-    return build_ensemble_model([alone], VIEWS[tta], intercept_months=0.0, slope=1.0)
+    return build_ensemble_model([alone], VIEWS[tta])
 
 
 def _held_out_records(member: Run, radiographs: PreparedRadiographs) -> Records:

@@ -20,7 +20,7 @@ import numpy as np
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError, UsageError
-from bone_age_tf.lines import Line
+from bone_age_tf.lines import LinesBySex
 from bone_age_tf.manifest import sha256_of
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.views import VIEWS
@@ -28,7 +28,7 @@ from bone_age_tf.record import Sex, sex_from_label
 from bone_age_tf.runs import Run
 
 ENSEMBLE_FILE = "ensemble.json"
-ENSEMBLE_SCHEMA = "bone-age-tf/ensemble/1"
+ENSEMBLE_SCHEMA = "bone-age-tf/ensemble/2"
 MEMBERS = "members"
 
 
@@ -44,7 +44,7 @@ class Ensemble:
     """Of each family; they add up to 1."""
     tta: str
     """A name in `models/views.py`."""
-    correction: Line
+    correction: LinesBySex
     preprocessing: PreprocessingConfig
     fingerprint: str
     description: dict[str, Any]
@@ -68,9 +68,7 @@ class Ensemble:
                 families=tuple(member["family"] for member in entries),
                 weights=tuple(family["weight"] for family in values["families"]),
                 tta=values["tta"],
-                correction=Line(
-                    values["correction"]["intercept_months"], values["correction"]["slope"]
-                ),
+                correction=LinesBySex.of(values["correction"]),
                 preprocessing=preprocessing.resolved(Path(folder)),
                 fingerprint=values["fingerprint"],
                 description=values,
@@ -107,10 +105,7 @@ class Ensemble:
             Member(run.load_model(), tuple(row), told_sex(sex))
             for run, sex, row in zip(self.members, sexes, shares.tolist(), strict=True)
         ]
-        line = self.correction
-        return build_ensemble_model(
-            members, VIEWS[self.tta], intercept_months=line.intercept_months, slope=line.slope
-        )
+        return build_ensemble_model(members, VIEWS[self.tta], self.correction)
 
     def weights_sha256(self) -> str:
         """Identifies the ensemble: of `ensemble.json`, which holds those of the members."""

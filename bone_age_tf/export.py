@@ -29,7 +29,7 @@ from bone_age_tf.exported_model import (
 )
 from bone_age_tf.intervals import DEFAULT_COVERAGE, Intervals, fewest_for, fit_intervals
 from bone_age_tf.judged import PREDICTIONS, read_predictions
-from bone_age_tf.lines import IDENTITY
+from bone_age_tf.lines import NO_CORRECTION
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.model_card import CARD, card
 from bone_age_tf.models.views import VIEWS
@@ -97,7 +97,7 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
             aside,
             variables=variables,
             intervals=intervals,
-            line=IDENTITY if folds is None else folds.correction,
+            correction=NO_CORRECTION if folds is None else folds.correction,
             views=VIEWS["none" if folds is None else folds.tta],
             explained=isinstance(trained, Run),
         )

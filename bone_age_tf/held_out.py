@@ -7,7 +7,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from bone_age_tf.errors import ModelRefusedError
-from bone_age_tf.lines import IDENTITY, Line, fit_line, in_range, parts_of
+from bone_age_tf.lines import NO_CORRECTION, LinesBySex, fit_lines, parts_of
 from bone_age_tf.record import Sex
 
 
@@ -48,9 +48,12 @@ def fit_weights(held_out: HeldOut, method: str) -> np.ndarray:
     return weights / weights.sum()
 
 
-def fit_correction(predicted: np.ndarray, true: np.ndarray, method: str) -> Line:
-    """`linear`: least squares of true on predicted months; `none`: as they are."""
-    return IDENTITY if method == "none" else fit_line(predicted, true)
+def fit_correction(held_out: HeldOut, shares: np.ndarray, method: str) -> LinesBySex:
+    """Of the weighted families; `linear`: a line for each sex; `none`: as they are."""
+    if method == "none":
+        return NO_CORRECTION
+    months = held_out.predicted_months @ shares
+    return fit_lines(held_out.sex, months, held_out.true_months)
 
 
 def cross_validate(
@@ -68,9 +71,9 @@ def cross_validate(
             [], held_out.sex[rest], held_out.true_months[rest], held_out.predicted_months[rest]
         )
         shares = fit_weights(others, weights)
-        line = fit_correction(others.predicted_months @ shares, others.true_months, correction)
+        lines = fit_correction(others, shares, correction)
         before[out] = held_out.predicted_months[out] @ shares
-        after[out] = in_range(line(before[out]))
+        after[out] = lines(before[out], held_out.sex[out])
     return before, after
 
 

@@ -27,12 +27,11 @@ With a sex classifier, `serving_default` and `predict_prepared` have one more ou
 `boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where refused.
 
 The variable `correction`, float32 [3, 2], holds an intercept in months and a slope for F, M and
-unknown that every bone age goes through; 0 and 1 until `calibrate` writes others. No line leads
+unknown that every bone age goes through: those of the folds of a run, otherwise 0 and 1, until `calibrate` writes others. No line leads
 out of 0 to 240 months. The variable `intervals` holds the half-widths of the intervals.
 """
 
 import contextlib
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,7 +58,7 @@ from bone_age_tf.exported_model import (
     STATUS,
 )
 from bone_age_tf.intervals import LIMITS_MONTHS, Intervals
-from bone_age_tf.lines import IDENTITY, Line
+from bone_age_tf.lines import NO_CORRECTION, LinesBySex
 from bone_age_tf.models.parts import split
 from bone_age_tf.models.views import VIEWS, View, mean_over_views, transforms_of
 from bone_age_tf.preprocessing import localizer, pipeline
@@ -78,14 +77,14 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
     *,
     variables: str,
     intervals: Intervals | None = None,
-    line: Line = IDENTITY,
+    correction: LinesBySex = NO_CORRECTION,
     views: Sequence[View] = VIEWS["none"],
     explained: bool = False,
 ) -> None:
     """Write the SavedModel of networks that tell the months and, where there is one, the sex.
 
     `variables` is `float32` or `float16`, `config` the preprocessing of the radiographs that they
-    were trained on, `line` the correction of all sexes, `views` those of each radiograph over which the months are averaged.
+    were trained on, `views` those of each radiograph over which the months are averaged.
     With `explained`, `model` is one network, and the signature `explain` is written.
     """
     files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
@@ -95,8 +94,7 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
     # Not keras.export.ExportArchive: it writes every variable twice, 178 MB instead of 90 for
     # InceptionV3 (Keras 3.15).
     module = tf.Module()
-    lines = [dataclasses.astuple(line)] * len(SEX_NAMES)
-    module.correction = tf.Variable(lines, trainable=False, dtype=tf.float32)
+    module.correction = tf.Variable(correction.table, trainable=False, dtype=tf.float32)
     half_widths = NO_INTERVALS if intervals is None else intervals.half_widths
     module.intervals = tf.Variable(half_widths, trainable=False, dtype=tf.float32)
     networks = {"model": model}

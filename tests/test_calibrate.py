@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bone_age_tf.calibration import calibrate, fit_lines, leave_one_out
+from bone_age_tf.calibration import calibrate, leave_one_out
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.lines import fit_line
+from bone_age_tf.lines import fit_line, fit_lines
 from bone_age_tf.manifest import sha256_of
 from bone_age_tf.metrics import age_band
 
@@ -80,7 +80,7 @@ def golden_months(model: ExportedModel, signature: str, prepared: Path) -> np.nd
 
 def test_each_sex_gets_its_line() -> None:
     sex, predicted, true = place(5000, 5000)
-    girls, boys, unknown = fit_lines(sex, predicted, true)
+    girls, boys, unknown = fit_lines(sex, predicted, true).lines
     assert (girls.intercept_months, girls.slope) == pytest.approx((-9, 1), abs=0.2)
     assert (boys.intercept_months, boys.slope) == pytest.approx((0, 1.2), abs=0.2)
     assert unknown == fit_line(predicted, true)
@@ -90,7 +90,7 @@ def test_a_sex_with_few_radiographs_gets_nearly_the_common_line() -> None:
     months = np.array([60.0, 120, 180])
     away = []
     for girls in (0, 2, 20, 500):
-        own, _, common = fit_lines(*place(girls, 100))
+        own, _, common = fit_lines(*place(girls, 100)).lines
         away.append(np.abs(own(months) - common(months)).mean())
         exact = np.abs(own(months) - (months - 9)).mean()
     assert away[0] == pytest.approx(0, abs=1e-9)

@@ -19,7 +19,7 @@ from bone_age_tf.export import export_saved_model
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.intervals import fit_intervals
-from bone_age_tf.lines import fit_line
+from bone_age_tf.lines import NO_CORRECTION, LinesBySex, fit_lines
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.views import VIEWS
 from bone_age_tf.runs import Run
@@ -157,9 +157,11 @@ def test_the_correction_is_fitted_on_what_was_held_out(
     true = np.array([float(row["bone_age_months_true"]) for row in rows])
     names = [family["name"] for family in description["families"]]
     plain = np.mean([[float(row[name]) for row in rows] for name in names], axis=0)
-    line = fit_line(plain, true)
+    sex = np.array(["FM".index(row["sex"]) for row in rows])
+    lines = fit_lines(sex, plain, true)
     assert description["correction"]["kept"]
-    assert description["correction"]["slope"] == pytest.approx(line.slope, rel=0.01)
+    for line, name in zip(lines.lines, ("F", "M", "unknown"), strict=True):
+        assert description["correction"][name]["slope"] == pytest.approx(line.slope, rel=0.01)
     result = description["result"]
     assert result["before_correction"]["overall"]["mae_months"]["value"] == pytest.approx(
         np.abs(plain - true).mean(), abs=0.01
@@ -168,7 +170,9 @@ def test_the_correction_is_fitted_on_what_was_held_out(
     judged = result["after_correction"]["overall"]["mae_months"]
     assert judged["value"] == pytest.approx(np.abs(corrected - true).mean(), abs=0.01)
     assert judged["low"] < judged["value"] < judged["high"]
-    assert judged["value"] > np.abs(line(plain) - true).mean()  # what was fitted to them flatters
+    assert (
+        judged["value"] > np.abs(lines(plain, sex) - true).mean()
+    )  # what was fitted to them flatters
 
 
 def test_a_correction_that_does_not_help_is_left_out(
@@ -176,8 +180,8 @@ def test_a_correction_that_does_not_help_is_left_out(
 ) -> None:
     """Random networks that all but agree: any slope fits chance."""
     folder, description = made
-    line = {"method": "linear", "kept": False, "intercept_months": 0.0, "slope": 1.0}
-    assert description["correction"] == line
+    lines = {"method": "linear", "kept": False, **NO_CORRECTION.describe()}
+    assert description["correction"] == lines
     before, after = (
         description["result"][f"{time}_correction"]["overall"]["mae_months"]["value"]
         for time in ("before", "after")
@@ -237,9 +241,8 @@ def test_the_model_is_its_members_weighted_and_corrected(
     boys = answers(members[4], everyone, np.ones_like(sex))
     of_girls = np.mean(girls, axis=0)
     hand = np.choose(sex, [of_girls, boys, (of_girls + boys) / 2])
-    line = description["correction"]
     together = ((first + second) / 2 + hand) / 2
-    expected = line["intercept_months"] + line["slope"] * together
+    expected = LinesBySex.of(description["correction"])(together, sex)
     np.testing.assert_allclose(months, expected, rtol=1e-3, atol=0.05)
 
 
@@ -288,12 +291,8 @@ def test_one_run_gets_views_and_correction(
     made = ensemble(
         members[:1], data=str(prepared), output=str(alone), tta="warps", correction="none"
     )
-    assert made["correction"] == {
-        "method": "none",
-        "kept": False,
-        "intercept_months": 0.0,
-        "slope": 1.0,
-    }
+    lines = {"method": "none", "kept": False, **NO_CORRECTION.describe()}
+    assert made["correction"] == lines
     assert [family["weight"] for family in made["families"]] == [1.0]
     result = made["result"]
     assert result["before_correction"] == result["after_correction"]
@@ -394,10 +393,8 @@ def test_a_run_is_exported_with_what_its_folds_held_out(
         ("warps", received["bone_age_months"]),
         ("none", model.months_of_one_view(everyone["image"], names)),
     ):
-        alone = build_ensemble_model(
-            [Member(network, (1, 1, 1))], VIEWS[views], intercept_months=0, slope=1
-        )
-        expected = np.clip(opened.correction(alone.predict_on_batch(inputs)), 0, 240)
+        alone = build_ensemble_model([Member(network, (1, 1, 1))], VIEWS[views])
+        expected = opened.correction(alone.predict_on_batch(inputs), sex)
         np.testing.assert_allclose(months, expected, atol=0.05)
     fitted = fit_intervals(*_columns(read_predictions(folds)))
     assert model.manifest["intervals"] == fitted.describe()

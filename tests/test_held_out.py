@@ -9,7 +9,7 @@ from bone_age_tf.held_out import (
     fit_correction,
     fit_weights,
 )
-from bone_age_tf.lines import IDENTITY, Line, fit_line, parts_of
+from bone_age_tf.lines import NO_CORRECTION, Line, fit_line, fit_lines, parts_of
 
 NONE = np.nan
 
@@ -90,9 +90,35 @@ def test_the_correction_undoes_the_shrinking() -> None:
     held_out = drawn(slope=0.7)
     before, after = cross_validate(held_out, "fitted", "linear")
     assert mae(after, held_out) < 0.7 * mae(before, held_out)
-    line = fit_correction(held_out.predicted_months[:, 0], held_out.true_months, "linear")
-    assert line.slope == pytest.approx(1 / 0.7, rel=0.05)
-    assert fit_correction(held_out.predicted_months[:, 0], held_out.true_months, "none") == IDENTITY
+    first = np.array([1.0, 0, 0])
+    lines = fit_correction(held_out, first, "linear").lines
+    assert [line.slope for line in lines] == pytest.approx([1 / 0.7] * 3, rel=0.05)
+    assert fit_correction(held_out, first, "none") == NO_CORRECTION
+
+
+def test_the_correction_knows_the_sexes_apart() -> None:
+    """Girls are read 6 months too old, boys too young; a common line would leave that."""
+    held_out = drawn(slope=1)
+    shifted = held_out.predicted_months + np.where(held_out.sex == 0, 6, -6)[:, np.newaxis]
+    apart = HeldOut(held_out.ids, held_out.sex, held_out.true_months, shifted)
+    girls, boys, unknown = fit_correction(apart, np.array([1.0, 0, 0]), "linear").lines
+    for line, months in ((girls, -6), (boys, 6), (unknown, 0)):
+        assert line(np.array([120.0])) - 120 == pytest.approx(months, abs=1.5)
+    errors = (cross_validate(apart, "fitted", "linear")[1] - apart.true_months)[apart.sex == 0]
+    assert abs(errors.mean()) < 1.5
+
+
+def test_lines_by_sex_are_described_and_stay_in_range() -> None:
+    sex = np.arange(3)
+    lines = fit_lines(
+        np.array([0, 0, 1, 1]), np.array([50.0, 90, 50, 90]), np.array([40.0, 80, 60, 100])
+    )
+    assert type(lines).of(lines.describe()) == lines
+    months = np.array([60.0, 60, 60])
+    expected = [line(60.0) for line in lines.lines]
+    np.testing.assert_allclose(lines(months, sex), expected)
+    np.testing.assert_allclose(lines.after(lines)(months, sex), lines(lines(months, sex), sex))
+    assert lines(np.array([-50.0, 900, 100]), sex)[:2].tolist() == [0, 240]
 
 
 def test_nobody_is_judged_by_what_was_fitted_to_them() -> None:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from bone_age_tf.lines import NO_CORRECTION, LinesBySex
 from bone_age_tf.models.views import MeanOverViews, View
 from bone_age_tf.record import MAX_BONE_AGE_MONTHS
 
@@ -24,11 +25,11 @@ class Member:
 
 
 def build_ensemble_model(
-    members: Sequence[Member], views: Sequence[View], *, intercept_months: float, slope: float
+    members: Sequence[Member], views: Sequence[View], correction: LinesBySex = NO_CORRECTION
 ) -> keras.Model:
     """Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N]; output months float32 [N].
 
-    The members' means over the views, weighted by sex, then intercept + slope * months, within 0 and 240.
+    The members' means over the views, weighted by sex, then on the line of the sex, within 0 and 240.
     """
     frame = members[0].network.input["image"].shape[1:3]
     image = layers.Input((*frame, 1), dtype="uint8", name="image")
@@ -40,17 +41,17 @@ def build_ensemble_model(
         for number, member in enumerate(members, start=1)
     ]
     table = np.array([member.shares for member in members], np.float32).T
-    months = _Combined(table, intercept_months, slope, name="bone_age_months")(sex, answers)
+    months = _Combined(table, correction, name="bone_age_months")(sex, answers)
     return keras.Model({"image": image, "sex": sex}, months, name="ensemble")
 
 
 class _Combined(layers.Layer):
     """Answers, a list of float32 [N], weighted by the row of the sex, and corrected."""
 
-    def __init__(self, table: np.ndarray, intercept: float, slope: float, *, name: str) -> None:
+    def __init__(self, table: np.ndarray, correction: LinesBySex, *, name: str) -> None:
         super().__init__(name=name, dtype="float32")
         self._table = table
-        self._line = (intercept, slope)
+        self._lines = correction.table.astype(np.float32)
         self.built = True
 
     def compute_output_spec(self, sex, answers):
@@ -60,6 +61,7 @@ class _Combined(layers.Layer):
     def call(self, sex, answers):
         """Months, [N]."""
         shares = ops.take(ops.convert_to_tensor(self._table), sex, axis=0)
-        intercept, slope = self._line
-        months = intercept + slope * ops.sum(shares * ops.stack(answers, axis=1), axis=1)
+        lines = ops.take(ops.convert_to_tensor(self._lines), sex, axis=0)
+        months = ops.sum(shares * ops.stack(answers, axis=1), axis=1)
+        months = lines[:, 0] + lines[:, 1] * months
         return ops.clip(months, 0.0, MAX_BONE_AGE_MONTHS)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
+from bone_age_tf.lines import Line, LinesBySex
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.views import VIEWS, MeanOverViews, is_mirrored, transforms_of
 
@@ -89,9 +90,7 @@ def test_the_answer_is_the_mean_over_the_views(name: str) -> None:
 
 
 def test_views_are_the_same_in_a_graph() -> None:
-    model = build_ensemble_model(
-        [Member(network(centre_x), (1, 1, 1))], VIEWS["warps"], intercept_months=0, slope=1
-    )
+    model = build_ensemble_model([Member(network(centre_x), (1, 1, 1))], VIEWS["warps"])
     inputs = {"image": hand(2), "sex": np.zeros(2, np.int32)}
     np.testing.assert_allclose(model.predict_on_batch(inputs), model(inputs), rtol=1e-6)
     alone = model.predict_on_batch({name: value[1:] for name, value in inputs.items()})
@@ -115,14 +114,16 @@ def test_members_count_by_sex() -> None:
         Member(network(lambda p: ops.mean(p, axis=(1, 2, 3)) * 0 + 10), (1.0, 0.0, 0.5)),
         Member(network(lambda p: ops.mean(p, axis=(1, 2, 3)) * 0 + 20), (0.0, 1.0, 0.5)),
     ]
-    model = build_ensemble_model(members, VIEWS["none"], intercept_months=3, slope=2)
+    model = build_ensemble_model(
+        members, VIEWS["none"], LinesBySex((Line(3, 2), Line(3, 3), Line(1, 2)))
+    )
     months = model({"image": hand(3), "sex": np.arange(3, dtype=np.int32)})
-    assert np.asarray(months).tolist() == [23, 43, 33]
+    assert np.asarray(months).tolist() == [23, 63, 31]
 
 
 def test_a_member_of_one_sex_is_always_told_it() -> None:
     member = Member(network(by_sex=100), (1, 1, 1), told_sex=1)
-    model = build_ensemble_model([member], VIEWS["none"], intercept_months=0, slope=1)
+    model = build_ensemble_model([member], VIEWS["none"])
     months = np.asarray(model({"image": hand(1).repeat(3, 0), "sex": np.arange(3)}))
     np.testing.assert_allclose(months, 100 + hand().mean(), rtol=1e-5)
 
@@ -130,6 +131,6 @@ def test_a_member_of_one_sex_is_always_told_it() -> None:
 @pytest.mark.parametrize(("intercept", "end"), [(-900.0, 0.0), (900.0, 240.0)])
 def test_no_correction_leads_out_of_twenty_years(intercept: float, end: float) -> None:
     member = Member(network(), (1.0, 1.0, 1.0))
-    model = build_ensemble_model([member], VIEWS["none"], intercept_months=intercept, slope=1)
+    model = build_ensemble_model([member], VIEWS["none"], LinesBySex((Line(intercept),) * 3))
     answer = model.predict_on_batch({"image": hand(), "sex": np.zeros(1, np.int32)})
     np.testing.assert_array_equal(answer, [end])
