@@ -1046,7 +1046,7 @@ def _compare(
 @click.option(
     "--held-out",
     type=click.Path(exists=True, file_okay=False),
-    help="Ensemble of the folds of a run that was trained on everything, for correction and intervals.",
+    help="Ensemble of the folds of a run that was trained on everything, for views, correction and intervals.",
 )
 @click.option(
     "--serving-kit",
@@ -1105,7 +1105,7 @@ def export(*, progress: console.ProgressDisplay, serving_kit: bool, **options: A
     type=click.Choice(["linear", "none"]),
     default="linear",
     show_default=True,
-    help="Stretch the answers, which lie too near to the mean; only where that helps.",
+    help="A line for each sex, as answers lean to the mean and too little on the sex; only where it helps.",
 )
 @_epoch("last")
 @_with_common_options

@@ -4,6 +4,8 @@ from typing import Any
 
 from bone_age_tf import console
 
+_SEXES = ("F", "M", "unknown")
+
 
 def comparison_text(result: dict[str, Any]) -> str:
     """MAE of both, the difference by group, and what it means."""
@@ -65,21 +67,22 @@ def evaluation_table(result: dict[str, Any]) -> str:
 
 def ensemble_table(description: dict[str, Any]) -> str:
     """Held-out MAE of the families and of the ensemble."""
-    result, line = description["result"], description["correction"]
+    result, correction = description["result"], description["correction"]
     weights = {family["name"]: f"{family['weight']:.2f}" for family in description["families"]}
     rows = [["MAE in months, held out", "weight", "all", "F", "M", "unknown"]]
     groups = {**result["families"], "ensemble": result["before_correction"]}
-    if line["kept"]:
+    if correction["kept"]:
         groups["ensemble, corrected"] = result["after_correction"]
     for name, judged in groups.items():
-        by_sex = [_mae(judged["by_sex"].get(sex)) for sex in ("F", "M", "unknown")]
+        by_sex = [_mae(judged["by_sex"].get(sex)) for sex in _SEXES]
         rows.append([name, weights.get(name, ""), _mae(judged["overall"]), *by_sex])
     held_out = description["held_out"]
-    none = "none" if line["method"] == "none" else "none, it would not help"
+    lines = "; ".join(f"{sex} {_line(correction[sex])}" for sex in _SEXES)
+    none = "none" if correction["method"] == "none" else "none, it would not help"
     return (
         f"{console.table(rows)}\n[ ]: {result['interval']}; {held_out['radiographs']} radiographs "
         f"(of {held_out['of']}) that every family holds a prediction for\n"
-        f"correction: {_line(line) if line['kept'] else none}"
+        f"correction: {lines if correction['kept'] else none}"
     )
 
 

@@ -22,6 +22,7 @@ from bone_age_tf.intervals import fit_intervals
 from bone_age_tf.lines import NO_CORRECTION, LinesBySex, fit_lines
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.views import VIEWS
+from bone_age_tf.result_tables import ensemble_table
 from bone_age_tf.runs import Run
 from bone_age_tf.selection import select
 
@@ -160,8 +161,11 @@ def test_the_correction_is_fitted_on_what_was_held_out(
     sex = np.array(["FM".index(row["sex"]) for row in rows])
     lines = fit_lines(sex, plain, true)
     assert description["correction"]["kept"]
+    shown = ensemble_table(description)
     for line, name in zip(lines.lines, ("F", "M", "unknown"), strict=True):
-        assert description["correction"][name]["slope"] == pytest.approx(line.slope, rel=0.01)
+        kept = description["correction"][name]
+        assert kept["slope"] == pytest.approx(line.slope, rel=0.01)
+        assert f"{name} {kept['intercept_months']:+.2f} months + {kept['slope']:.3f}" in shown
     result = description["result"]
     assert result["before_correction"]["overall"]["mae_months"]["value"] == pytest.approx(
         np.abs(plain - true).mean(), abs=0.01
