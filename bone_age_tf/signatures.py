@@ -218,12 +218,15 @@ class _Stored:
             for number, variable in enumerate(network.variables)
         ]
 
-    def scope(self) -> keras.StatelessScope:
-        """Within it, the network's own variables have the values of the stored ones."""
+    def scope(self, part: keras.Model | None = None) -> keras.StatelessScope:
+        """Within it, variables of the network, or of a part of it, have the values of the stored ones."""
+        within = {id(variable) for variable in (part or self._network).variables}
+        variables = [(self._network.variables[n], half) for n, half in self._halves.items()]
         return keras.StatelessScope(
             state_mapping=[
-                (self._network.variables[number], tf.cast(half, tf.float32))
-                for number, half in self._halves.items()
+                (variable, tf.cast(half, tf.float32))
+                for variable, half in variables
+                if id(variable) in within
             ]
         )
 
@@ -245,14 +248,14 @@ class _Parts:
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Months, [N]."""
         maps = self._maps(inputs[record.IMAGE], inputs[record.SEX])
-        with self._stored.scope():
+        with self._stored.scope(self._head):
             return self._head([maps, inputs[record.SEX]], training=False)
 
     def explain(self, image: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Months [N], heat [N, h, w] and features [N, c]."""
         maps = self._maps(image, codes)
         with (
-            self._stored.scope(),
+            self._stored.scope(self._head),
             tf.GradientTape(watch_accessed_variables=False) as tape,
         ):
             tape.watch(maps)
@@ -262,7 +265,7 @@ class _Parts:
         return months, heat, tf.reduce_mean(maps, axis=(1, 2))
 
     def _look(self, image: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-        with self._stored.scope():
+        with self._stored.scope(self._trunk):
             return self._trunk({record.IMAGE: image, record.SEX: codes}, training=False)
 
 
