@@ -25,7 +25,7 @@ from tensorflow.core.protobuf import fingerprint_pb2
 from bone_age_tf import metrics, record
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
-from bone_age_tf.export import files_of, golden, new_version
+from bone_age_tf.export import GOLDEN_HAND, files_of, golden, new_version
 from bone_age_tf.exported_model import CORRECTION, INTERVALS, ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.intervals import (
@@ -34,6 +34,7 @@ from bone_age_tf.intervals import (
     fit_intervals,
 )
 from bone_age_tf.judged import INTERVAL
+from bone_age_tf.learnt import known_files
 from bone_age_tf.lines import (
     NO_CORRECTION,
     PRIOR_RADIOGRAPHS,
@@ -44,7 +45,8 @@ from bone_age_tf.lines import (
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.model_card import CARD, card
 from bone_age_tf.record import SEX_NAMES, sex_from_label
-from bone_age_tf.selection import has_learnt_from, was_fitted_to
+from bone_age_tf.selection import has_learnt_from, raw_files_of, was_fitted_to
+from bone_age_tf.warm_up import protos_version, write_warm_up
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class Labelled:
     """Where they come from."""
 
 
-def calibrate(
+def calibrate(  # noqa: PLR0913 - one for each option
     *,
     model: str,
     output: str,
@@ -75,17 +77,20 @@ def calibrate(
     predictions: str | None = None,
     config: CalibrationConfig = CalibrationConfig(),  # noqa: B008 - frozen
     version: int | None = None,
+    warm_up: bool = False,
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
     """Write the next version of an exported model; returns the section `calibration` of its manifest.
 
     The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
-    this model and true bone ages; nothing tells whether the model has learnt from these files.
+    this model and true bone ages; nothing tells whether the model has learnt from these files. `warm_up` is as in `export_saved_model`.
     Raises `InputDataError` where there are fewer than `FEWEST_RADIOGRAPHS`, or too few for the coverage,
     `ModelRefusedError` where the model has learnt from the split or was fitted to it.
     """
     if (data is None) == (predictions is None) or (data is None) != (split is None):
         raise UsageError("calibrate needs either --data with --split, or --predictions.")
+    if warm_up:
+        protos_version()  # before the work
     exported = ExportedModel.open(model)
     if data is not None and split is not None:
         labelled = _predict_split(exported, data, split, on_progress)
@@ -103,6 +108,8 @@ def calibrate(
         manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
         manifest |= {"calibration": section, "intervals": section["intervals"]}
         (aside / CARD).write_text(card(manifest), encoding="utf-8")
+        if warm_up:
+            write_warm_up(aside, GOLDEN_HAND.read_bytes())
         manifest |= {"files": files_of(aside), "golden": golden(aside)}
         if data is not None:
             fitted = {"plan": labelled.source["plan"], "split": split}
@@ -170,7 +177,9 @@ def _predict_split(
     radiographs = PreparedRadiographs.open(data)
     radiographs.require_labels(split)
     manifest = radiographs.manifest
-    radiographs.require_prepared_for(exported.folder, exported.fingerprint)
+    radiographs.require_prepared_for(
+        exported.folder, exported.fingerprint, exported.manifest["preprocessing"]
+    )
     if was_fitted_to(exported.manifest, manifest.plan, split):
         raise ModelRefusedError(
             f"The correction or the intervals of {exported.folder} come from the split {split!r} of {data} already: on "
@@ -180,6 +189,14 @@ def _predict_split(
         raise ModelRefusedError(
             f"{exported.folder} has learnt from the split {split!r} of {data}: on these radiographs its errors "
             "are too small. Expected radiographs that it does not know."
+        )
+    files = raw_files_of(radiographs, radiographs.records(split))
+    known = known_files(files, exported.learnt)
+    if known:
+        raise ModelRefusedError(
+            f"{exported.folder} has learnt from {len(known)} of the {len(files)} radiographs of the split {split!r} "
+            f"of {data}, as part of another data set: on these its errors are too small. Expected radiographs that it "
+            "does not know."
         )
     columns: list[tuple[np.ndarray, ...]] = []
     done, total = 0, radiographs.count(split)

@@ -149,12 +149,35 @@ def _label_columns(*names: str) -> Callable[..., Any]:
     meanings = {"id": "identifier", "age": "bone age", "sex": "sex"}
 
     def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
+        if "age" in names:
+            command = _age_unit("--age-unit", "bone age")(command)
         for name in reversed(names):
             text = f"Column of the {meanings[name]} in --labels."
             command = click.option(f"--{name}-column", help=text)(command)
         return command
 
     return with_options
+
+
+def _serving_kit(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--serving-kit` of the commands that write a model."""
+    return click.option(
+        "--serving-kit",
+        is_flag=True,
+        help="Also what it takes to deploy it: warm-up requests, and OUTPUT/serving-kit for TensorFlow Serving, Docker, Kubernetes.",
+    )(command)
+
+
+def _age_unit(flag: str, meaning: str) -> Callable[..., Any]:
+    """An option for the unit of a column of ages."""
+    units = click.Choice(["months", "years"])
+    return click.option(flag, type=units, help=f"Unit of the {meaning} in --labels. [months]")
+
+
+def _label_options(options: dict[str, Any]) -> LabelOptions:
+    """Take the options that say how to read `--labels` out of all options."""
+    names = [name for name in LabelOptions.__dataclass_fields__ if name in options]
+    return LabelOptions(**{name: options.pop(name) for name in names})
 
 
 def _new_folder(name: str, help: str) -> Callable[..., Any]:
@@ -344,9 +367,7 @@ def download(*, progress: console.ProgressDisplay, name: str, output: str) -> in
 @click.option("--age-column", help="Column of the bone age.")
 @click.option("--sex-column", help="Column of the sex.")
 @click.option("--group-column", help="Column of the patient, who stays in one split.")
-@click.option(
-    "--age-unit", type=click.Choice(["months", "years"]), help="Unit of the bone age. [months]"
-)
+@_age_unit("--age-unit", "bone age")
 @click.option(
     "--unlabelled", is_flag=True, help="Bone ages may be missing: data for prediction only."
 )
@@ -439,12 +460,8 @@ def prepare(
         )
     if localizer and preprocess != "registered":
         raise UsageError(f"--localizer goes with --preprocess registered, not with {preprocess}.")
-    label_fields = LabelOptions.__dataclass_fields__
-    label_options = LabelOptions(
-        **{name: options.pop(name) for name in label_fields if name in options}
-    )
     config = PrepareConfig(
-        label_options=label_options,
+        label_options=_label_options(options),
         preprocessing=PreprocessingConfig(
             method=preprocess, scale=scale, localizer=localizer or "shipped"
         ),
@@ -477,7 +494,8 @@ def _show_prepared(config: PrepareConfig, report: Any, *, dry_run: bool) -> int:
         f"layout {report.layout}, frame {height} x {width}, preprocessing {report.fingerprint[:12]}"
     )
     if report.problems:
-        log.info(f"{len(report.problems)} problems:\n{summary(report.problems)}")
+        plural = "s" * (len(report.problems) > 1)
+        log.info(f"{len(report.problems)} problem{plural}:\n{summary(report.problems)}")
     if dry_run:
         log.info("Dry run: nothing was written.")
         return 3 if report.problems and not config.skip_bad else 0
@@ -745,12 +763,16 @@ def _evaluate_model(
     tells_sex = result["target"] == "sex"
     table = result_tables.sex_table if tells_sex else result_tables.evaluation_table
     click.echo(json.dumps(result, indent=2) if as_json else table(result))
-    log.info(f"{RESEARCH_ONLY} Results: {output}")
+    log.info(
+        f"{RESEARCH_ONLY} Results: {output}\nTo look at: bone-age-tf report {output} --output {output}/report.html"
+    )
     if tells_sex:
         log.info(
             "Next: bone-age-tf export --run RUN --output saved_models/bone_age --sex-classifier "
             f"{model}"
         )
+    elif result["has_learnt_from_split"]:
+        log.info("Next: judge it on a split that it has not learnt from.")
     elif any(Path(model, name).exists() for name in ("run.json", "ensemble.json")):
         log.info(
             f"Next: bone-age-tf export --run {model} --output saved_models/bone_age "
@@ -785,9 +807,6 @@ def stress(
     paths: tuple[str, ...],
     max_shift: float | None,
     as_json: bool,
-    id_column: str | None,
-    age_column: str | None,
-    sex_column: str | None,
     **options: Any,
 ) -> int:
     """How far answers move when radiographs are rotated, mirrored, darker, blurred, coarser, noisier.
@@ -799,7 +818,7 @@ def stress(
     """
     from bone_age_tf.stress import stress as run
 
-    columns = LabelOptions(id_column=id_column, age_column=age_column, sex_column=sex_column)
+    columns = _label_options(options)
     with progress:
         result = run(paths, label_options=columns, on_progress=progress, **options)
     click.echo(json.dumps(result, indent=2) if as_json else result_tables.stress_table(result))
@@ -856,8 +875,6 @@ def explain(
     *,
     progress: console.ProgressDisplay,
     paths: tuple[str, ...],
-    id_column: str | None,
-    sex_column: str | None,
     **options: Any,
 ) -> int:
     """Where a model looks, and what each group of bones does to its answer.
@@ -873,7 +890,7 @@ def explain(
         )
     from bone_age_tf.explanation import explain as run
 
-    columns = LabelOptions(id_column=id_column, sex_column=sex_column)
+    columns = _label_options(options)
     with progress:
         counts = run(paths, label_options=columns, on_progress=progress, **options)
     click.echo(f"{counts['explained']} explained, {counts['refused']} refused")
@@ -970,9 +987,6 @@ def _evaluate_tables(
     labels: str | None,
     output: str,
     prediction_column: tuple[str, ...],
-    id_column: str | None,
-    age_column: str | None,
-    sex_column: str | None,
     as_json: bool,
     **others: Any,
 ) -> int:
@@ -985,7 +999,7 @@ def _evaluate_tables(
         predictions=predictions,
         labels=labels,
         output=output,
-        options=LabelOptions(id_column=id_column, age_column=age_column, sex_column=sex_column),
+        options=_label_options(others),
         prediction_columns=prediction_column,
     )
     if as_json:
@@ -1048,11 +1062,7 @@ def _compare(
     type=click.Path(exists=True, file_okay=False),
     help="Ensemble of the folds of a run that was trained on everything, for views, correction and intervals.",
 )
-@click.option(
-    "--serving-kit",
-    is_flag=True,
-    help="Also what it takes to deploy it: warm-up requests, and OUTPUT/serving-kit for TensorFlow Serving, Docker, Kubernetes.",
-)
+@_serving_kit
 @_epoch(None)
 @_with_common_options
 def export(*, progress: console.ProgressDisplay, serving_kit: bool, **options: Any) -> int:
@@ -1077,7 +1087,8 @@ def export(*, progress: console.ProgressDisplay, serving_kit: bool, **options: A
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     click.echo(str(folder))
     log.info(
-        f"{size / 1e6:.1f} MB. Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/1"
+        f"{size / 1e6:.1f} MB. Whoever names {options['output']} without a version gets version {folder.name} now.\n"
+        f"Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/1"
     )
     return 0
 
@@ -1164,9 +1175,15 @@ def ensemble(*, progress: console.ProgressDisplay, **options: Any) -> int:
     show_default=True,
     help="A straight line for each sex, where that helps; or intervals alone.",
 )
+@_serving_kit
 @_with_common_options
 def calibrate(
-    *, progress: console.ProgressDisplay, coverage: float, correction: str, **options: Any
+    *,
+    progress: console.ProgressDisplay,
+    coverage: float,
+    correction: str,
+    serving_kit: bool,
+    **options: Any,
 ) -> int:
     """Recalibrate an exported model for the radiographs of one place, from about 100, with intervals.
 
@@ -1179,12 +1196,20 @@ def calibrate(
       bone-age-tf calibrate --model saved_models/bone_age --predictions predictions/local/predictions.csv --output saved_models/local
     """
     from bone_age_tf.calibration import calibrate as run
+    from bone_age_tf.serving.serving_kit import model_name, write_serving_kit
 
+    if serving_kit:
+        model_name(options["output"])  # before the work
     config = CalibrationConfig(coverage=coverage, correction=correction)
     with progress:
-        result = run(config=config, on_progress=progress, **options)
+        result = run(config=config, on_progress=progress, warm_up=serving_kit, **options)
     click.echo(f"{result_tables.calibration_table(result)}\n{result['folder']}")
-    log.info(RESEARCH_ONLY)
+    if serving_kit:
+        log.info(f"To deploy it: {write_serving_kit(Path(result['folder']))}/README.md")
+    log.info(
+        f"{RESEARCH_ONLY} Made from version {result['calibrated']['version']} of {options['model']}.\n"
+        f"Next: bone-age-tf predict hand.png --model {options['output']} --sex F --output predictions/local"
+    )
     return 0
 
 
@@ -1198,7 +1223,8 @@ def calibrate(
     type=click.FloatRange(0, 360),
     help="Age of every child whose row in --labels has none: difference, SD score, verdict.",
 )
-@click.option("--chronological-age-column", help="Column of the age in months in --labels.")
+@click.option("--chronological-age-column", help="Column of that age in --labels.")
+@_age_unit("--chronological-age-unit", "chronological age")
 @click.option(
     "--report",
     "with_report",
@@ -1214,10 +1240,6 @@ def predict(
     paths: tuple[str, ...],
     as_json: bool,
     with_report: bool,
-    id_column: str | None,
-    age_column: str | None,
-    sex_column: str | None,
-    chronological_age_column: str | None,
     **options: Any,
 ) -> int:
     """Bone age of radiographs: PNG and JPEG files, folders of them, zips of them.
@@ -1234,12 +1256,7 @@ def predict(
         )
     from bone_age_tf.prediction import predict as run
 
-    columns = LabelOptions(
-        id_column=id_column,
-        age_column=age_column,
-        sex_column=sex_column,
-        chronological_age_column=chronological_age_column,
-    )
+    columns = _label_options(options)
     with progress:
         report = run(paths, label_options=columns, on_progress=progress, **options)
         if with_report:
@@ -1253,7 +1270,8 @@ def predict(
     if report.warnings:
         log.info(f"{report.warnings} with a warning: sex_looks_wrong or infant (column `warning`).")
     log.info(
-        f"{report.predicted} predicted, {report.refused} refused. All rows: {options['output']}/predictions.csv\n"
+        f"{report.predicted} predicted, {report.refused} refused, by version {report.version} of {options['model']}. "
+        f"All rows: {options['output']}/predictions.csv\n"
         f"{RESEARCH_ONLY}"
     )
     return 4 if report.refused else 0

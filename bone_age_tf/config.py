@@ -115,15 +115,16 @@ class LabelOptions:
     unlabelled: bool = False
     """The bone age may be missing: the data are only for prediction."""
     chronological_age_column: str | None = None
-    """Column of the chronological age in months; read where `unlabelled`."""
+    """Column of the chronological age; read where `unlabelled`."""
+    chronological_age_unit: str | None = None
+    """As `age_unit`."""
 
     def __post_init__(self) -> None:
-        _require(
-            self.age_unit in (None, "months", "years"),
-            "--age-unit",
-            "months or years",
-            self.age_unit,
-        )
+        for flag, unit in (
+            ("--age-unit", self.age_unit),
+            ("--chronological-age-unit", self.chronological_age_unit),
+        ):
+            _require(unit in (None, "months", "years"), flag, "months or years", unit)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,6 +40,7 @@ from bone_age_tf.held_out import (
 )
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.judged import INTERVAL
+from bone_age_tf.learnt import LEARNT
 from bone_age_tf.lines import NO_CORRECTION, PARTS
 from bone_age_tf.manifest import versions, write_json, written_whole
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
@@ -294,7 +295,9 @@ def _require_together(members: Sequence[Run], radiographs: PreparedRadiographs, 
                 f"{member.folder} tells the {member.target}. An ensemble is made of runs "
                 "that tell the bone age."
             )
-        radiographs.require_prepared_for(member.folder, member.fingerprint)
+        radiographs.require_prepared_for(
+            member.folder, member.fingerprint, member.description["preprocessing"]
+        )
         if member.description["data"]["plan"] != manifest.plan:
             raise ModelRefusedError(
                 f"{member.folder} was trained on another data set than {radiographs.folder}, so "
@@ -355,6 +358,8 @@ def _write(
             folder.mkdir(parents=True)
             shutil.copyfile(member.weights, folder / member.weights.name)
             write_json(folder / RUN_FILE, member.description)
+            if (member.folder / LEARNT).is_file():
+                shutil.copyfile(member.folder / LEARNT, folder / LEARNT)
         localizer.keep_beside(members[0].preprocessing, aside)
         _write_predictions(aside / "predictions.csv", names, held_out, months)
         write_json(aside / ENSEMBLE_FILE, description)

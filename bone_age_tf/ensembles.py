@@ -97,6 +97,13 @@ class Ensemble:
         made_of = {name: self.description[name] for name in names}
         return {"ensemble": made_of, "members": [member.settings for member in self.members]}
 
+    @property
+    def learnt(self) -> frozenset[str] | None:
+        """sha256 of the raw files that its members have learnt from; None where one does not say."""
+        noted = [member.learnt for member in self.members]
+        known = [files for files in noted if files is not None]
+        return frozenset().union(*known) if len(known) == len(noted) else None
+
     def load_model(self) -> keras.Model:
         """One model in float32: all members, their views, weights and correction."""
         sexes = [member.config.data.sex for member in self.members]

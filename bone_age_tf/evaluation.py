@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.ensembles import ENSEMBLE_FILE, is_trained, open_trained
+from bone_age_tf.ensembles import is_trained, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.exported_model import BONE_AGE_HIGH, BONE_AGE_LOW, ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.judged import INTERVAL, Judged, best, sex_tables, tables, worst, write_predictions
+from bone_age_tf.learnt import known_files
 from bone_age_tf.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.record import SEX_NAMES, Sex
 from bone_age_tf.record_files import Records
@@ -21,8 +22,8 @@ from bone_age_tf.runs import Run
 from bone_age_tf.selection import (
     FOLD_SPLIT,
     VALIDATION_SPLIT,
-    files_of,
     has_learnt_from,
+    raw_files_of,
     select,
     was_fitted_to,
 )
@@ -63,8 +64,8 @@ def evaluate(
     else:
         radiographs.require_labels(split)
         records = radiographs.records(split)
-    answers_of, target, identity, learnt = _load(model, epoch, radiographs)
-    is_learnt = _is_learnt(model, learnt, radiographs, records, split)
+    answers_of, target, identity, own, learnt = _load(model, epoch, radiographs)
+    is_learnt = _is_learnt(model, own, learnt, radiographs, records, split)
     if target == "sex":
         records = _of_known_sex(records, split)
     notify = on_progress or (lambda stage, done, total: None)
@@ -116,11 +117,15 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
 def _is_learnt(
     model: str,
     data: Mapping[str, Any],
+    learnt: frozenset[str] | None,
     radiographs: PreparedRadiographs,
     records: Records,
     split: str,
 ) -> bool:
-    """Whether a model has learnt from, or was fitted to, what it is judged on; says so."""
+    """Whether a model has learnt from, or was fitted to, what it is judged on; says so.
+
+    `data` and `learnt` are what it says of its own data and raw files.
+    """
     plan = radiographs.manifest.plan
     if has_learnt_from(data, plan, split):
         _warn_of_learnt(model, data, split)
@@ -131,19 +136,13 @@ def _is_learnt(
             "coverage are too good there."
         )
         return True
-    known = files_of(radiographs, records) & (_learnt_files(model) or frozenset())
+    known = known_files(raw_files_of(radiographs, records), learnt)
     if known:
         log.warning(
             f"{model} has learnt from {len(known)} of these {len(records)} radiographs, as part of another data "
             "set: the errors are too small."
         )
     return bool(known)
-
-
-def _learnt_files(model: str) -> frozenset[str] | None:
-    """sha256 of the raw files that a run has learnt from; None: not a run, or not noted."""
-    is_run = is_trained(model) and not (Path(model) / ENSEMBLE_FILE).is_file()
-    return Run.open(model).learnt if is_run else None
 
 
 def _warn_of_learnt(model: str, data: Mapping[str, Any], split: str) -> None:
@@ -170,11 +169,11 @@ def _of_known_sex(records: Records, split: str) -> Records:
 
 def _load(
     model: str, epoch: str | None, radiographs: PreparedRadiographs
-) -> tuple[AnswersOf, str, dict[str, str], Mapping[str, Any]]:
-    """The model as a function, its target, what identifies it, and what it says of its own data."""
+) -> tuple[AnswersOf, str, dict[str, str], Mapping[str, Any], frozenset[str] | None]:
+    """The model as a function, its target, what identifies it, what it says of its own data and of raw files."""
     if is_trained(model):
         run = open_trained(model, epoch)
-        radiographs.require_prepared_for(model, run.fingerprint)
+        radiographs.require_prepared_for(model, run.fingerprint, run.description["preprocessing"])
         network = run.load_model()
 
         def answers_of_run(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
@@ -185,13 +184,15 @@ def _load(
         identity = {"kind": kind, "weights_sha256": run.weights_sha256()}
         if isinstance(run, Run):
             identity["epoch"] = run.epoch
-        return answers_of_run, run.target, identity, run.description["data"]
+        return answers_of_run, run.target, identity, run.description["data"], run.learnt
     if epoch is not None:
         raise UsageError(
             f"--epoch {epoch}: {model} is an exported model, which holds one set of weights. Leave --epoch out."
         )
     exported = ExportedModel.open(model)
-    radiographs.require_prepared_for(model, exported.fingerprint)
+    radiographs.require_prepared_for(
+        model, exported.fingerprint, exported.manifest["preprocessing"]
+    )
 
     names = [record.BONE_AGE_MONTHS]
     if exported.coverage is not None:
@@ -207,7 +208,7 @@ def _load(
         "manifest_sha256": sha256_of(exported.folder / MANIFEST),
     }
     own = exported.manifest["data"] | {"fitted_to": exported.manifest.get("fitted_to", [])}
-    return months_of_export, "bone_age", identity, own
+    return months_of_export, "bone_age", identity, own, exported.learnt
 
 
 def _judge(

@@ -29,6 +29,7 @@ from bone_age_tf.exported_model import (
 )
 from bone_age_tf.intervals import DEFAULT_COVERAGE, Intervals, fewest_for, fit_intervals
 from bone_age_tf.judged import PREDICTIONS, read_predictions
+from bone_age_tf.learnt import DIGITS, write_learnt
 from bone_age_tf.lines import NO_CORRECTION
 from bone_age_tf.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.model_card import CARD, card
@@ -106,6 +107,8 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
         fitted_to = [] if intervals is None else _fitted_to(folds or trained, evaluation)
         manifest["fitted_to"] = fitted_to
         (aside / CARD).write_text(card(manifest), encoding="utf-8")
+        if trained.learnt is not None:
+            write_learnt(aside, trained.learnt, DIGITS)
         if warm_up:
             write_warm_up(aside, GOLDEN_HAND.read_bytes())
         manifest["files"] = files_of(aside)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.learnt import read_learnt
 from bone_age_tf.manifest import MANIFEST, FileEntry, find_faults
 from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
 from bone_age_tf.radiograph import Refusal, refusal_from
@@ -196,6 +197,11 @@ class ExportedModel:
     def fingerprint(self) -> str:
         """Fingerprint of the preprocessing inside."""
         return self.manifest["fingerprint"]
+
+    @property
+    def learnt(self) -> frozenset[str] | None:
+        """First digits of the sha256 of the raw files that it has learnt from; None: it does not say."""
+        return read_learnt(self.folder)
 
     @property
     def coverage(self) -> float | None:

@@ -9,8 +9,9 @@ train on the batches that one process would have made.
 import dataclasses
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -56,14 +57,21 @@ class PreparedRadiographs:
                 f"{labelled} bone ages. Expected a bone age for every radiograph."
             )
 
-    def require_prepared_for(self, model: str | Path, fingerprint: str) -> None:
-        """Raises `ModelRefusedError` where a model expects radiographs prepared in another way."""
+    def require_prepared_for(
+        self, model: str | Path, fingerprint: str, preprocessing: Mapping[str, Any]
+    ) -> None:
+        """Raises `ModelRefusedError` where a model expects radiographs prepared in another way.
+
+        `preprocessing` is what its run or manifest says of its own.
+        """
         if fingerprint != self.manifest.fingerprint:
+            own = preprocessing.get("localizer", "shipped") != "shipped"
+            localizer = " and the model's own --localizer" if own else ""
             raise ModelRefusedError(
                 f"{model} was trained on radiographs prepared in another way "
                 f"(fingerprint {fingerprint[:12]}) than {self.folder} "
-                f"({self.manifest.fingerprint[:12]}). Prepare the data with the settings of the "
-                "model's own data set: --scale and --preprocess."
+                f"({self.manifest.fingerprint[:12]}). Prepare the data as the model's own: "
+                f"--preprocess {preprocessing['method']} --scale {preprocessing['scale']:g}{localizer}."
             )
 
     def paths(self, split: str) -> list[Path]:

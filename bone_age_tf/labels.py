@@ -229,20 +229,28 @@ def _missing_columns(labels: LabelTable, options: LabelOptions) -> Iterator[Prob
 
 
 def _age_unit_problems(labels: LabelTable, options: LabelOptions) -> Iterator[Problem]:
-    """One problem where the bone ages are evidently in years and the user has named no unit."""
-    header = (labels.age_column or "").lower()
-    if header == "" or options.age_unit is not None or "month" in header:
-        return
-    cells = [row.get(labels.age_column or "", "") for row in labels.table.rows.values()]
-    numbers = [number for number in map(number_in, cells) if number is not None]
-    is_small = len(numbers) >= 3 and max(numbers) <= MAX_AGE_IN_YEARS
-    if is_small or "year" in header:
-        message = (
-            f"the column {labels.age_column!r} is evidently in years (largest value "
-            f"{max(numbers, default=0):g}); expected months. Say --age-unit years to convert, or "
-            "--age-unit months if they are months"
-        )
-        yield Problem(labels.name, HEADER_ROW, "", "", "age_in_years", message)
+    """One problem for each column of ages that is evidently in years and has no named unit."""
+    for column, unit, flag in (
+        (labels.age_column, options.age_unit, "--age-unit"),
+        (
+            labels.chronological_age_column,
+            options.chronological_age_unit,
+            "--chronological-age-unit",
+        ),
+    ):
+        header = (column or "").lower()
+        if header == "" or unit is not None or "month" in header:
+            continue
+        cells = [row.get(column or "", "") for row in labels.table.rows.values()]
+        numbers = [number for number in map(number_in, cells) if number is not None]
+        is_small = len(numbers) >= 3 and max(numbers) <= MAX_AGE_IN_YEARS
+        if is_small or "year" in header:
+            message = (
+                f"the column {column!r} is evidently in years (largest value "
+                f"{max(numbers, default=0):g}); expected months. Say {flag} years to convert, or "
+                f"{flag} months if they are months"
+            )
+            yield Problem(labels.name, HEADER_ROW, "", "", "age_in_years", message)
 
 
 def _duplicates(labels: LabelTable) -> Iterator[Problem]:
@@ -285,7 +293,9 @@ def _parse_row(
     age = _parse_age(cells[labels.age_column or ""], options) if has_age else math.nan
     if isinstance(age, str):
         faults.append(("bad_age", age))
-    chronological = _parse_chronological_age(cells.get(labels.chronological_age_column or "", ""))
+    chronological = _parse_chronological_age(
+        cells.get(labels.chronological_age_column or "", ""), options
+    )
     if isinstance(chronological, str):
         faults.append(("bad_chronological_age", chronological))
     split = cells.get(options.split_column or "", "")
@@ -312,9 +322,11 @@ def _parse_age(cell: str, options: LabelOptions) -> float | str:
     return months
 
 
-def _parse_chronological_age(cell: str) -> float | str:
+def _parse_chronological_age(cell: str, options: LabelOptions) -> float | str:
     """Months, NaN where the cell is empty; or what is wrong."""
     number = number_in(cell) if cell else math.nan
+    if number is not None and options.chronological_age_unit == "years":
+        number *= 12
     if number is None or number < 0 or number > MAX_CHRONOLOGICAL_AGE_MONTHS:
         return (
             f"the chronological age {cell!r} is not usable; expected months between 0 and "

@@ -71,7 +71,9 @@ class Reference:
                 "old export. Expected the export of a run."
             )
         self._radiographs = PreparedRadiographs.open(data)
-        self._radiographs.require_prepared_for(model.folder, model.fingerprint)
+        self._radiographs.require_prepared_for(
+            model.folder, model.fingerprint, model.manifest["preprocessing"]
+        )
         self._radiographs.require_labels(TRAINING_SPLIT)
         self._records = self._radiographs.records(TRAINING_SPLIT)
         self._files = RecordFiles(self._records.paths)

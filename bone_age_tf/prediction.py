@@ -95,6 +95,8 @@ class PredictReport:
     """The first rows, for a look."""
     warnings: int = 0
     """How many of the predicted have a warning."""
+    version: str = ""
+    """Of the model that answered."""
 
 
 def predict(
@@ -159,7 +161,7 @@ def predict(
             "versions": versions(),
         },
     )
-    return PredictReport(counts[OK], counts[REFUSED], tuple(first), warnings)
+    return PredictReport(counts[OK], counts[REFUSED], tuple(first), warnings, exported.folder.name)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,13 +10,12 @@ import keras
 from bone_age_tf import config as configuration
 from bone_age_tf.config import EPOCHS, ExperimentConfig, PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.learnt import read_learnt
 from bone_age_tf.manifest import sha256_of
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 
 RUN_FILE = "run.json"
 RUN_SCHEMA = "bone-age-tf/run/1"
-LEARNT = "learnt.txt"
-"""sha256 of every raw file that the weights have learnt from, those of first weights included."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +66,7 @@ class Run:
     @property
     def learnt(self) -> frozenset[str] | None:
         """sha256 of the raw files that it has learnt from; None: it was not noted."""
-        path = self.folder / LEARNT
-        return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else None
+        return read_learnt(self.folder)
 
     @property
     def weights(self) -> Path:

@@ -84,7 +84,7 @@ def was_fitted_to(manifest: Mapping[str, Any], plan: str, split: str) -> bool:
     return {"plan": plan, "split": split} in fitted
 
 
-def files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[str]:
+def raw_files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[str]:
     """sha256 of the raw files of these records, which they keep at every scale.
 
     Empty where the data set was prepared before `splits.csv` named them.

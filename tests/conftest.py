@@ -123,16 +123,20 @@ def drawn_hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The drawn hands as a data set of 104 x 80 pixels. Read only."""
     split = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    return _prepare(drawn_hands, tmp_path_factory.mktemp("prepared") / "data", split)
+    return prepare_hands(drawn_hands, tmp_path_factory.mktemp("prepared") / "data", split)
 
 
 @pytest.fixture(scope="session")
-def local(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another data set, all in one split, which the model of `exported` was not trained on. Read only."""
-    return _prepare(drawn_hands, tmp_path_factory.mktemp("local") / "data", {"train": 1.0})
+def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 other hands, all in one split, which the model of `exported` does not know. Read only."""
+    folder = tmp_path_factory.mktemp("local")
+    return prepare_hands(
+        write_kaggle_layout(folder / "drawn", 40, seed=1), folder / "data", {"train": 1.0}
+    )
 
 
-def _prepare(source: Path, output: Path, split: dict[str, float]) -> Path:
+def prepare_hands(source: Path, output: Path, split: dict[str, float]) -> Path:
+    """A folder of radiographs as a data set of 104 x 80 pixels."""
     from bone_age_tf.config import PrepareConfig, PreprocessingConfig
     from bone_age_tf.data_prep.prepare import prepare
 

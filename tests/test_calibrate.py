@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import prepare_hands
 
 from bone_age_tf.calibration import calibrate, leave_one_out
 from bone_age_tf.config import CalibrationConfig
@@ -234,6 +235,19 @@ def test_a_split_that_the_model_has_learnt_from_is_refused(
     with pytest.raises(ModelRefusedError, match=f"has learnt from the split '{split}'"):
         calibrate(model=str(model), data=str(prepared), split=split, output=str(tmp_path / "local"))
     assert not (tmp_path / "local").exists()
+
+
+def test_radiographs_that_the_model_knows_from_another_data_set_are_refused(
+    exported: Path, drawn_hands: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = prepare_hands(drawn_hands, tmp_path / "again", {"test": 1.0})
+    with pytest.raises(
+        ModelRefusedError, match="has learnt from 24 of the 40 radiographs of the split 'test'"
+    ):
+        calibrate(model=str(exported), data=str(data), split="test", output=str(tmp_path / "local"))
+    judged = evaluate(model=str(exported), data=str(data), output=str(tmp_path / "judged"))
+    assert judged["has_learnt_from_split"]
+    assert "has learnt from 24 of these 40 radiographs" in caplog.text
 
 
 def test_a_second_calibration_comes_after_the_first(

@@ -11,7 +11,7 @@ ROWS = {
     "errors": 0, "record": 0, "config": 0,
     "manifest": 1, "locks": 1, "image_files": 1, "labels": 1, "tables": 1, "radiograph": 1, "preprocessing": 1, "recipes": 1, "folds": 1,
     "overlay": 1,
-    "record_files": 1, "input_pipeline": 2, "selection": 2, "lines": 2, "held_out": 2, "ensembles": 2, "augmentation": 2, "models": 2, "metrics": 2, "judged": 2, "intervals": 2, "reference_standards": 2, "runs": 2, "exported_model": 2, "neighbours": 3,
+    "record_files": 1, "learnt": 1, "input_pipeline": 2, "selection": 2, "lines": 2, "held_out": 2, "ensembles": 2, "augmentation": 2, "models": 2, "metrics": 2, "judged": 2, "intervals": 2, "reference_standards": 2, "runs": 2, "exported_model": 2, "neighbours": 3,
     "ensemble": 3, "calibration": 3, "model_card": 3, "stress": 3, "explanation": 3, "comparison": 3, "table_evaluation": 3, "signatures": 3, "warm_up": 3,
     "data_prep": 3, "training": 3, "evaluation": 3, "export": 3, "prediction": 3, "localize": 3,
     "demo": 4, "report": 4, "serving": 4,

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 from conftest import draw_hand, encode
 
-from bone_age_tf import prediction
+from bone_age_tf import cli, prediction
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.exported_model import ExportedModel
@@ -258,6 +258,47 @@ def test_without_chronological_ages_nothing_is_said_of_them(
     _, rows = predicted(hands)
     for name in ("chronological_age_months", "difference_months", "sd_score", "verdict"):
         assert {row[name] for row in rows.values()} == {""}
+
+
+def test_chronological_ages_in_years_are_not_taken_for_months(
+    hands: Path, predicted: Predicted
+) -> None:
+    labels = table(hands, "id,sex,age at exam", "a,M,11.5", "b,F,9", "c,unknown,2.25")
+    options = LabelOptions(chronological_age_column="age at exam")
+    with pytest.raises(
+        InputDataError, match="'age at exam' is evidently in years .* --chronological-age-unit"
+    ):
+        predicted(hands, sex=None, labels=labels, label_options=options)
+    for unit, factor in (("years", 12), ("months", 1)):
+        named = dataclasses.replace(options, chronological_age_unit=unit)
+        _, rows = predicted(hands, sex=None, labels=labels, label_options=named)
+        ages = [
+            float(rows[name]["chronological_age_months"])
+            for name in ("a.png", "b.jpg", "deeper/c.JPEG")
+        ]
+        assert ages == [round(age * factor, 2) for age in (11.5, 9, 2.25)]
+
+
+def test_a_table_in_years_is_converted_by_the_command(
+    hands: Path, exported: Path, tmp_path: Path
+) -> None:
+    labels = table(hands, "id,sex,bone age,exam", "a,M,10,9", "b,F,8,9", "c,F,2,3")
+    words = ["predict", str(hands), "--model", str(exported), "--labels", str(labels)]
+    words += [
+        "--age-column",
+        "bone age",
+        "--age-unit",
+        "years",
+        "--chronological-age-column",
+        "exam",
+    ]
+    words += ["--chronological-age-unit", "years", "--output", str(tmp_path / "out"), "--quiet"]
+    cli.commands.main(words, standalone_mode=False)
+    rows = [json.loads(x) for x in (tmp_path / "out/predictions.jsonl").read_text().splitlines()]
+    found = {
+        row["id"]: (row["bone_age_months_true"], row["chronological_age_months"]) for row in rows
+    }
+    assert found["a"] == (120, 108)
 
 
 def test_a_bad_chronological_age_is_a_row_with_a_reason(hands: Path, predicted: Predicted) -> None:

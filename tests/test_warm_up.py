@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bone_age_tf import cli
 from bone_age_tf.calibration import calibrate
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import UsageError
@@ -69,6 +70,18 @@ def test_a_calibrated_model_keeps_it(warmed: Path, local: Path, tmp_path: Path) 
     again = Path(result["folder"])
     assert requests(again) == requests(warmed)
     ExportedModel.open(again)
+
+
+def test_a_calibrated_model_gets_a_serving_kit_of_its_own(
+    exported: Path, local: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "local"
+    words = ["calibrate", "--model", str(exported), "--data", str(local), "--split", "train"]
+    words += ["--output", str(output), "--serving-kit", "--quiet"]
+    assert cli.commands.main(words, standalone_mode=False) == 0
+    assert len(requests(output / "1")) == 3
+    ExportedModel.open(output)
+    assert (output / "serving-kit" / "README.md").is_file()
 
 
 def test_without_the_protos_nothing_is_exported(

@@ -70,7 +70,10 @@ def _watched(request: StopRequest) -> Iterator[None]:
 def _watch(reader: int, request: StopRequest) -> None:
     while numbers := os.read(reader, 1):
         number = numbers[0]
-        if number in SIGNALS and not request.seen.wait(PATIENCE_SECONDS):
+        if number not in SIGNALS:
+            continue
+        log.info("Stopping after this step, to save. A second signal stops at once, without.")
+        if not request.seen.wait(PATIENCE_SECONDS):
             log.error(
                 f"bone-age-tf: the step did not end within {PATIENCE_SECONDS:.0f} s of the signal. The "
                 "same command goes on from the last checkpoint."

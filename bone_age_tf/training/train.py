@@ -36,15 +36,16 @@ from bone_age_tf.input_pipeline import (
     TrainingBatches,
     ordered_slices,
 )
-from bone_age_tf.manifest import versions, write_json, write_text
+from bone_age_tf.learnt import write_learnt
+from bone_age_tf.manifest import versions, write_json
 from bone_age_tf.models.backbones import find_backbone
 from bone_age_tf.models.batch_normalization import synchronize_normalization
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing import localizer
 from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.record_files import RecordFiles
-from bone_age_tf.runs import LEARNT, RUN_FILE, RUN_SCHEMA
-from bone_age_tf.selection import VALIDATION_SPLIT, Selected, files_of, select
+from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
+from bone_age_tf.selection import VALIDATION_SPLIT, Selected, raw_files_of, select
 from bone_age_tf.training import callbacks, checkpoint, loop, run_folder, strategy
 from bone_age_tf.training.first_weights import FirstWeights
 from bone_age_tf.training.objectives import Figure, objective_of
@@ -96,7 +97,7 @@ def train(
         _require_both_sexes(selected)
     first.require_fit(config.model)
     if selected.validation is not None:
-        first.require_unseen(files_of(selected.radiographs, selected.validation))
+        first.require_unseen(raw_files_of(selected.radiographs, selected.validation))
     objective_of(config)  # refuses settings that contradict each other
     run_folder.require_run_folder(folder)
     with devices.explained(), _held(folder, devices):
@@ -230,10 +231,10 @@ def _begin(
         run_folder.clear(folder)
     if not (folder / RUN_FILE).exists():
         write_json(folder / RUN_FILE, description)  # first: by it the folder is known as a run
-    files = files_of(selected.radiographs, selected.training)
+    files = raw_files_of(selected.radiographs, selected.training)
     if files and (first.run is None or first.run.learnt is not None):
         learnt = files | ((first.run and first.run.learnt) or frozenset())
-        write_text(folder / LEARNT, "\n".join(sorted(learnt)) + "\n")
+        write_learnt(folder, learnt)
     localizer.keep_beside(selected.radiographs.manifest.preprocessing, folder)
 
 

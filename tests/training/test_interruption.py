@@ -123,6 +123,17 @@ def test_handlers_are_as_before_after_the_block(number: int) -> None:
     assert wakeup == -1
 
 
+def test_the_first_signal_is_answered_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="bone_age_tf")
+    with stop_signals():
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(100):
+            if "Stopping after this step" in caplog.text:
+                break
+            time.sleep(0.02)
+    assert "Stopping after this step" in caplog.text
+
+
 def test_outside_of_the_main_thread_nothing_is_touched() -> None:
     before = [signal.getsignal(each) for each in SIGNALS]
     found = []
