@@ -260,6 +260,10 @@ def demo(*, progress: console.ProgressDisplay, **options: Any) -> int:
         f"\nMAE {report.mae_months:.1f} months{interval} on {report.test_radiographs} unseen drawn hands "
         f"(a constant: {report.constant_mae_months:.1f}), after {report.seconds / 60:.1f} minutes"
     )
+    if report.mae_months > 0.5 * report.constant_mae_months:
+        log.info(
+            "It has hardly learnt to read: that takes more hands and epochs, as in the defaults."
+        )
     log.info(
         f"Drawings, not children: this number says nothing about real radiographs.\n\n"
         f"{output}/phantoms      the drawn radiographs and their truth\n"

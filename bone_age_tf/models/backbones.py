@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import layers
 
-from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 from bone_age_tf.models import vgg_m46
 from bone_age_tf.models.batch_normalization import fuse_normalization
 
@@ -161,7 +161,7 @@ def _load_imagenet(trunk: keras.Model) -> None:
             include_top=False, weights="imagenet", input_shape=trunk.input_shape[1:]
         )
     except Exception as error:  # Keras' download raises a bare Exception
-        raise InputDataError(
+        raise EnvironmentFaultError(
             f"The ImageNet weights of {trunk.name} could not be downloaded ({error}). "
             "Connect to the network, or give a file: --weights FILE.weights.h5, or --weights none."
         ) from error

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bone_age_tf.config import ModelConfig
-from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 from bone_age_tf.models.backbones import (
     BACKBONES,
     build_trunk,
@@ -213,7 +213,7 @@ def test_weights_that_cannot_be_downloaded_are_explained(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(keras.utils, "get_file", no_network)
     monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", no_network)
-    with pytest.raises(InputDataError, match="URL fetch failure.*--weights FILE"):
+    with pytest.raises(EnvironmentFaultError, match="URL fetch failure.*--weights FILE"):
         load_trunk_weights(trunk_of("mobilenet_v2", (96, 96)), "imagenet")
 
 
