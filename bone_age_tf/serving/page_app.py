@@ -41,7 +41,6 @@ from bone_age_tf.serving.desk import Desk
 from bone_age_tf.serving.guards import Bodies, answering_errors, error_response
 from bone_age_tf.serving.meters import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
-from bone_age_tf.serving.pictures import Viewer
 from bone_age_tf.serving.served_model import ServedModel
 
 PAGE = Path(__file__).parent / "page"
@@ -70,7 +69,6 @@ class PageApp:
         self._desk = desk
         self._bodies = bodies
         self._meters = meters
-        self._viewer = Viewer()
         self._artists = ThreadPoolExecutor(ARTISTS, thread_name_prefix="page")
 
     static_paths = tuple(STATIC)
@@ -88,7 +86,7 @@ class PageApp:
         with self._desk.held():
             async with self._bodies.held(request) as encoded:
                 model, row = await self._row(request, encoded)
-                shown = await self._drawn(self._view, model, encoded, row)
+                shown = await self._drawn(_view, model, encoded, row)
         return JSONResponse(_answer(self._models.name, model, row) | {"view": shown})
 
     async def _report(self, request: Request) -> Response:
@@ -102,16 +100,6 @@ class PageApp:
         """By a few threads of their own, for this is slow beside the model's answer."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._artists, function, *arguments)
-
-    def _view(
-        self, model: ServedModel, encoded: bytes, row: Prediction
-    ) -> Mapping[str, Any] | None:
-        if row.status != OK:
-            return None
-        try:
-            return self._viewer.view(model.exported, encoded, row.sex)
-        except InputDataError:
-            return None  # the model could read it, OpenCV cannot
 
     async def _row(self, request: Request, encoded: bytes) -> tuple[ServedModel, Prediction]:
         """What the model says of a file."""
@@ -131,6 +119,15 @@ class PageApp:
         self._meters.count([status.encode()])
         row = prediction_of(FILE, FILE, sex, outcome)
         return model, compared(row, age, model.exported.coverage)
+
+
+def _view(model: ServedModel, encoded: bytes, row: Prediction) -> Mapping[str, Any] | None:
+    if row.status != OK:
+        return None
+    try:
+        return model.viewer.view(encoded, row.sex)
+    except InputDataError:
+        return None  # the model could read it, OpenCV cannot
 
 
 def _page(model: ServedModel, encoded: bytes, row: Prediction) -> str:

@@ -2,6 +2,7 @@
 
 import base64
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.report import patient_report
 from bone_age_tf.serving import pictures
+from bone_age_tf.serving.served_model import ServedModel
 
 HAND = encode(draw_hand(120, 1))
 
@@ -71,6 +73,24 @@ def test_what_is_drawn_lies_on_the_hand(client: httpx.Client, server: Running) -
         assert mask[round(y), round(x)]
     assert heat[..., 3][mask == 0].mean() < heat[..., 3][mask > 0].mean() / 4
     assert radiograph[mask > 0].mean() > 2 * radiograph[mask == 0].mean()
+
+
+def test_a_version_has_drawn_before_it_is_served(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    view = pictures.Viewer.view
+
+    def seen(viewer: pictures.Viewer, encoded: bytes, sex: str) -> Any:
+        drawn.append(view(viewer, encoded, sex))
+        return drawn[-1]
+
+    monkeypatch.setattr(pictures.Viewer, "view", seen)
+    with ThreadPoolExecutor(1) as pool:
+        ServedModel(exported / "1", 1, pool).close()
+    (made,) = drawn
+    assert made["outline"]
+    assert made["heat"]
 
 
 def test_the_age_is_compared_with(client: httpx.Client, server: Running) -> None:
