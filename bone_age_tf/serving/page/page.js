@@ -216,7 +216,7 @@ function draw(view) {
   if (view.heat) $("heat").src = view.heat;
   $("tools").hidden = $("legend").hidden = false;
   $("legend").textContent = (view.points.length ? "Green: the hand as it was found; yellow: key points. " : "Green: the hand as it was found. ")
-    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). It says what moves the model, not whether it is right." : "");
+    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). It says what moves the model, not whether it is right. It is coarse and may disagree with the report's table of bones and its picture of what counts; these deserve more trust." : "");
   layers();
 }
 
