@@ -1,6 +1,7 @@
 """What `predict` said of each radiograph, as one page each: for the person who has to judge it."""
 
 import base64
+import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,7 @@ def patient_page(
         convention=CONVENTION,
         band=age_band(row),
         model=made_with,
+        made_at=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         **{"zones": [], "largest": 1.0, **values},
     )
 

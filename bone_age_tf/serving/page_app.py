@@ -25,10 +25,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from bone_age_tf import __version__
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export import GOLDEN_HAND
 from bone_age_tf.exported_model import IMAGE_BYTES, SERVING, STATUS
 from bone_age_tf.manifest import MANIFEST, sha256_of
+from bone_age_tf.model_card import in_short
 from bone_age_tf.prediction import OK, Prediction, compared, prediction_of
 from bone_age_tf.preprocessing.reasons import EXPLANATIONS
 from bone_age_tf.radiograph import Refusal
@@ -122,8 +124,6 @@ class PageApp:
 
 
 def _view(model: ServedModel, encoded: bytes, row: Prediction) -> Mapping[str, Any] | None:
-    if row.status != OK:
-        return None
     try:
         return model.viewer.view(encoded, row.sex)
     except InputDataError:
@@ -131,12 +131,15 @@ def _view(model: ServedModel, encoded: bytes, row: Prediction) -> Mapping[str, A
 
 
 def _page(model: ServedModel, encoded: bytes, row: Prediction) -> str:
-    made_with = {
+    return patient_page(model.exported, dataclasses.asdict(row), encoded, _made_with(model))
+
+
+def _made_with(model: ServedModel) -> dict[str, str]:
+    return {
         "version": str(model.version),
         "manifest_sha256": sha256_of(model.exported.folder / MANIFEST),
         "fingerprint": model.exported.fingerprint,
     }
-    return patient_page(model.exported, dataclasses.asdict(row), encoded, made_with)
 
 
 def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
@@ -153,7 +156,9 @@ def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
         "warnings": [WARNINGS[name] for name in row.warning.split()],
         "band": age_band(values),
         "convention": CONVENTION,
-        "model": {"name": name, "version": str(model.version)},
+        "model": {"name": name, **_made_with(model)},
+        "worth": in_short(model.exported.manifest),
+        "bone_age_tf": __version__,
     }
 
 

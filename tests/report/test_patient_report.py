@@ -62,6 +62,7 @@ def test_a_page_says_what_was_predicted(hands: str, with_intervals: str, tmp_pat
     assert all(zone in words for zone in ZONES)
     assert len(page.named("img")) == 3
     assert words.count("Not a medical device") == 1
+    assert re.search(r"· report of 20\d\d-\d\d-\d\d \d\d:\d\d ", words)
 
 
 def test_bars_agree_with_their_numbers_and_colours(

@@ -13,6 +13,7 @@ import pytest
 from conftest import draw_hand, encode
 from running_server import Running
 
+from bone_age_tf import __version__
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.report import patient_report
@@ -111,6 +112,28 @@ def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running
     assert answer["view"] is None
     answer = read(client, server, b"%PDF-1.4 and so on")
     assert "save the picture in it as PNG or JPEG" in answer["reason"]
+    assert answer["view"] is None
+
+
+def test_a_hand_that_is_refused_is_drawn_as_it_was_found(
+    client: httpx.Client, server: Running
+) -> None:
+    picture = draw_hand(120, 1, height=1200, width=960)[:750]
+    answer = read(client, server, encode(picture))
+    assert "a part of the hand is missing" in answer["reason"]
+    view = answer["view"]
+    assert (view["width"], view["height"], view["heat"]) == (960, 750, None)
+    mask = np.zeros(picture.shape, np.uint8)
+    cv2.fillPoly(mask, [np.array(line, np.int32) for line in view["outline"]], 1)
+    assert picture[mask > 0].mean() > 3 * picture[mask == 0].mean()
+    assert len(view["points"]) == 6
+
+
+def test_an_answer_names_what_made_it_and_its_worth(client: httpx.Client, server: Running) -> None:
+    answer = read(client, server)
+    assert (answer["model"]["name"], answer["model"]["version"]) == ("bone_age", "1")
+    assert answer["bone_age_tf"] == __version__
+    assert answer["worth"].startswith("Learnt from 24 radiographs. Not evaluated")
 
 
 def test_the_report_is_that_of_predict(client: httpx.Client, server: Running) -> None:
