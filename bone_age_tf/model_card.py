@@ -10,6 +10,7 @@ from typing import Any
 from bone_age_tf.config import RESEARCH_ONLY
 
 CARD = "README.md"
+HELD_OUT = "held-out folds"
 
 
 def card(manifest: Mapping[str, Any]) -> str:
@@ -53,6 +54,33 @@ def card(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def in_short(manifest: Mapping[str, Any]) -> str:
+    """How many radiographs it learnt from and its mean absolute error, or that nobody has judged it."""
+    data = manifest["data"]
+    splits = ", ".join(f"{name} {count}" for name, count in data["splits"].items())
+    count = data.get("training")
+    learnt = f"folds of {splits}" if count is None else str(count)
+    recalibrated = "".join(_recalibrated(manifest.get("calibration")))
+    return " ".join(
+        filter(None, [f"Learnt from {learnt} radiographs.", _error(manifest), recalibrated])
+    )
+
+
+def _error(manifest: Mapping[str, Any]) -> str:
+    found = _judged(manifest["metrics"])
+    if found is None:
+        return "Not evaluated: nothing is known of its errors."
+    name, summary = found
+    value, low, high = (summary["mae_months"][end] for end in ("value", "low", "high"))
+    ends = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
+    others = (
+        ""
+        if name != HELD_OUT
+        else ", by networks of the same settings that had not learnt from them"
+    )
+    return f"Mean absolute error {value:.1f} months{ends} on {summary['n']} radiographs ({name}{others})."
+
+
 def _front_matter(manifest: Mapping[str, Any]) -> list[str]:
     lines = [
         "---",
@@ -81,7 +109,7 @@ def _judged(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
     """On what, and the summary of the errors there; the strongest evidence that there is."""
     if "cross_validation" in metrics:
         result = metrics["cross_validation"]["result"]
-        return "held-out folds", result[_kept(metrics["cross_validation"])]["overall"]
+        return HELD_OUT, result[_kept(metrics["cross_validation"])]["overall"]
     if "evaluation" in metrics:
         return f"split {metrics['evaluation']['data']['split']}", metrics["evaluation"]["overall"]
     return None
@@ -124,7 +152,7 @@ def _worth(metrics: Mapping[str, Any]) -> list[str]:
         value, low, high = (summary[key][end] for end in ("value", "low", "high"))
         ends = "" if low is None else f" [{low * factor:.1f}, {high * factor:.1f}]"
         rows.append(f"| {label} | {value * factor:.1f}{ends}{unit} |")
-    if name == "held-out folds":
+    if name == HELD_OUT:
         rows += [
             "",
             "Of networks of the same settings that did not learn from these; the exported one learnt from all.",

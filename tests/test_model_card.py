@@ -6,6 +6,9 @@ import yaml
 from bone_age_tf.evaluation import evaluate
 from bone_age_tf.export import export_saved_model
 from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.model_card import in_short
+
+SHIPPED = Path(__file__).parent.parent / "saved_models" / "bone_age" / "1"
 
 
 def read(folder: Path) -> tuple[dict, str]:
@@ -39,3 +42,30 @@ def test_a_card_tells_what_the_evaluation_found(run: Path, prepared: Path, tmp_p
     mae = overall["mae_months"]
     assert f"| MAE | {mae['value']:.1f} [{mae['low']:.1f}, {mae['high']:.1f}] months |" in body
     assert f"On {overall['n']} radiographs (split test)" in body
+    ends = f"{mae['low']:.1f} to {mae['high']:.1f}"
+    worth = f"Mean absolute error {mae['value']:.1f} months (95 % interval {ends}) on {overall['n']} radiographs"
+    assert f"{worth} (split test)." in in_short(ExportedModel.open(folder).manifest)
+
+
+def test_the_shipped_model_in_short() -> None:
+    manifest = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))
+    assert in_short(manifest) == (
+        "Learnt from 951 radiographs. Mean absolute error 8.1 months (95 % interval 7.7 to 8.5) on 951 radiographs "
+        "(held-out folds, by networks of the same settings that had not learnt from them)."
+    )
+
+
+def test_a_recalibrated_model_in_short() -> None:
+    manifest = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["data"]["training"]
+    manifest["calibration"] = {
+        "radiographs": {"n": {"F": 20, "M": 30}},
+        "correction": {"kept": True},
+        "result": {
+            name: {"overall": {"mae_months": {"value": months}}}
+            for name, months in (("before", 12.3), ("after_leave_one_out", 9.8))
+        },
+    }
+    text = in_short(manifest)
+    assert text.startswith("Learnt from folds of train 951 radiographs. ")
+    assert text.endswith("MAE 12.3 months there before, 9.8 after (leave-one-out).")

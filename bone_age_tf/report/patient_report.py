@@ -1,6 +1,7 @@
 """What `predict` said of each radiograph, as one page each: for the person who has to judge it."""
 
 import base64
+import datetime
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -88,6 +89,7 @@ def patient_page(
         convention=CONVENTION,
         band=age_band(row),
         model=made_with,
+        made_at=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         **{"zones": [], "largest": 1.0, **values},
     )
 
@@ -132,7 +134,10 @@ def _pictures(explanation: Explanation, original: np.ndarray) -> list[dict[str, 
         heat = np.where(prepared > 0, np.maximum(explanation.heat, 0), 0)
         largest = float(np.percentile(heat[prepared > 0], 99)) if (prepared > 0).any() else 1.0
         warped = on_original(heat, matrix, small.shape)
-        text = "Where the network's features raise the estimate (Grad-CAM)."
+        text = (
+            "Where the network's features raise the estimate (Grad-CAM). It is coarse and may disagree with "
+            "the next picture and the table of bones; these deserve more trust."
+        )
         pictures.append(_picture("Where it looks.", text, over(small, warped, largest)))
     falls = np.where(prepared > 0, explanation.occlusion, 0)
     shown = over(prepared, falls, max(float(np.abs(falls).max()), 1.0))

@@ -25,10 +25,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from bone_age_tf import __version__
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export import GOLDEN_HAND
 from bone_age_tf.exported_model import IMAGE_BYTES, SERVING, STATUS
 from bone_age_tf.manifest import MANIFEST, sha256_of
+from bone_age_tf.model_card import in_short
 from bone_age_tf.prediction import OK, Prediction, compared, prediction_of
 from bone_age_tf.preprocessing.reasons import EXPLANATIONS
 from bone_age_tf.radiograph import Refusal
@@ -41,7 +43,6 @@ from bone_age_tf.serving.desk import Desk
 from bone_age_tf.serving.guards import Bodies, answering_errors, error_response
 from bone_age_tf.serving.meters import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
-from bone_age_tf.serving.pictures import Viewer
 from bone_age_tf.serving.served_model import ServedModel
 
 PAGE = Path(__file__).parent / "page"
@@ -70,7 +71,6 @@ class PageApp:
         self._desk = desk
         self._bodies = bodies
         self._meters = meters
-        self._viewer = Viewer()
         self._artists = ThreadPoolExecutor(ARTISTS, thread_name_prefix="page")
 
     static_paths = tuple(STATIC)
@@ -88,7 +88,7 @@ class PageApp:
         with self._desk.held():
             async with self._bodies.held(request) as encoded:
                 model, row = await self._row(request, encoded)
-                shown = await self._drawn(self._view, model, encoded, row)
+                shown = await self._drawn(_view, model, encoded, row)
         return JSONResponse(_answer(self._models.name, model, row) | {"view": shown})
 
     async def _report(self, request: Request) -> Response:
@@ -102,16 +102,6 @@ class PageApp:
         """By a few threads of their own, for this is slow beside the model's answer."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._artists, function, *arguments)
-
-    def _view(
-        self, model: ServedModel, encoded: bytes, row: Prediction
-    ) -> Mapping[str, Any] | None:
-        if row.status != OK:
-            return None
-        try:
-            return self._viewer.view(model.exported, encoded, row.sex)
-        except InputDataError:
-            return None  # the model could read it, OpenCV cannot
 
     async def _row(self, request: Request, encoded: bytes) -> tuple[ServedModel, Prediction]:
         """What the model says of a file."""
@@ -133,13 +123,23 @@ class PageApp:
         return model, compared(row, age, model.exported.coverage)
 
 
+def _view(model: ServedModel, encoded: bytes, row: Prediction) -> Mapping[str, Any] | None:
+    try:
+        return model.viewer.view(encoded, row.sex)
+    except InputDataError:
+        return None  # the model could read it, OpenCV cannot
+
+
 def _page(model: ServedModel, encoded: bytes, row: Prediction) -> str:
-    made_with = {
+    return patient_page(model.exported, dataclasses.asdict(row), encoded, _made_with(model))
+
+
+def _made_with(model: ServedModel) -> dict[str, str]:
+    return {
         "version": str(model.version),
         "manifest_sha256": sha256_of(model.exported.folder / MANIFEST),
         "fingerprint": model.exported.fingerprint,
     }
-    return patient_page(model.exported, dataclasses.asdict(row), encoded, made_with)
 
 
 def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
@@ -156,7 +156,9 @@ def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
         "warnings": [WARNINGS[name] for name in row.warning.split()],
         "band": age_band(values),
         "convention": CONVENTION,
-        "model": {"name": name, "version": str(model.version)},
+        "model": {"name": name, **_made_with(model)},
+        "worth": in_short(model.exported.manifest),
+        "bone_age_tf": __version__,
     }
 
 

@@ -12,6 +12,7 @@ from bone_age_tf.explanation import grey_levels, on_frame, on_original
 from bone_age_tf.exported_model import EXPLAIN, HEAT, ExportedModel
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.examination import Examiner
+from bone_age_tf.preprocessing.reasons import EXPLANATIONS
 from bone_age_tf.radiograph import Refusal
 
 LONGEST = 1000
@@ -25,80 +26,55 @@ HOT, WARM = (40, 40, 235), (30, 170, 250)
 
 
 class Viewer:
-    """Draws for the models that it is shown."""
+    """Draws for one model."""
 
-    def __init__(self) -> None:
-        self._examiners: dict[str, Examiner | None] = {}
+    def __init__(self, model: ExportedModel) -> None:
+        self._model = model
+        self._examiner = _examiner(model)
 
-    def view(self, model: ExportedModel, encoded: bytes, sex: str) -> dict[str, Any]:
-        """What the page shows of a file that was read: `radiograph`, `width`, `height`, `outline` and
-        `points` ((x, y) lists), and `heat`, where the model can tell.
+    def view(self, encoded: bytes, sex: str) -> dict[str, Any] | None:
+        """What the page shows of a file: `radiograph`, `width`, `height`, `outline` and `points` ((x, y)
+        lists), and `heat`, where the model can tell. Of a refused one what was taken for a hand, without
+        heat; None where that is nothing.
 
         Raises `InputDataError` where OpenCV cannot read the file.
         """
-        made = model.prepare_with_matrix(encoded)
-        assert not isinstance(made, Refusal)
+        made = self._model.prepare_with_matrix(encoded)
+        if isinstance(made, Refusal):
+            return self._refused(encoded) if made.reason in EXPLANATIONS else None
         image, to_original = made
-        grey = grey_levels(encoded)
-        scale = min(1.0, LONGEST / max(grey.shape))
-        size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
-        small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        small, scale = _small(encoded)
         matrix = to_original * scale
         matrix[:, 2] += (scale - 1) / 2  # a pixel's centre, not its corner
-        hand, points = self._found(model, encoded, image, matrix, size[::-1], scale)
-        return {
-            "width": size[0],
-            "height": size[1],
-            "radiograph": _address(small, ".jpg"),
-            "outline": _outlines(hand),
-            "points": np.round(points, 1).tolist(),
-            "heat": self._heat(model, image, sex, matrix, size[::-1]),
-        }
+        if self._examiner is None:
+            hand = on_original((image[..., 0] > 0).astype(np.float32), matrix, small.shape) > 0.5
+            points = np.zeros((0, 2))
+        else:
+            hand, points = _found(self._examiner, encoded, small.shape, scale)
+        return _drawn(small, hand, points, self._heat(image, sex, matrix, small.shape))
 
-    def _found(
-        self,
-        model: ExportedModel,
-        encoded: bytes,
-        image: np.ndarray,
-        matrix: np.ndarray,
-        shape: tuple[int, int],
-        scale: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Mask of the hand, uint8, and key points [N, 2], on the page's picture."""
-        examiner = self._examiner(model)
-        if examiner is None:
-            mask = on_original((image[..., 0] > 0).astype(np.float32), matrix, shape)
-            return (mask > 0.5).astype(np.uint8), np.zeros((0, 2))
-        found = examiner(encoded)
-        mask = cv2.resize(found.mask, shape[::-1], interpolation=cv2.INTER_AREA)
-        return (mask > 127).astype(np.uint8), (found.points + 0.5) * scale - 0.5
+    def _refused(self, encoded: bytes) -> dict[str, Any] | None:
+        if self._examiner is None:
+            return None
+        small, scale = _small(encoded)
+        drawn = _drawn(small, *_found(self._examiner, encoded, small.shape, scale), None)
+        return drawn if drawn["outline"] else None
 
-    def _examiner(self, model: ExportedModel) -> Examiner | None:
-        """Finds what the model's own localizer finds; None where that is not the shipped one."""
-        key = model.fingerprint
-        if key not in self._examiners:
-            config = configuration.from_dict(
-                PreprocessingConfig, dict(model.manifest["preprocessing"])
-            )
-            is_ours = config.method == "registered" and pipeline.fingerprint(config) == key
-            self._examiners[key] = Examiner(config) if is_ours else None
-        return self._examiners[key]
-
-    @staticmethod
     def _heat(
-        model: ExportedModel,
+        self,
         image: np.ndarray,
         sex: str,
         matrix: np.ndarray,
         shape: tuple[int, int],
     ) -> str | None:
         """Grad-CAM as a PNG whose opacity is the heat."""
-        if EXPLAIN not in model.signatures:
+        signatures = self._model.signatures
+        if EXPLAIN not in signatures:
             return None
         import tensorflow as tf
 
-        answer = model.signatures[EXPLAIN](image=tf.constant(image[None]), sex=tf.constant([sex]))
-        region = model.manifest["config"]["data"]["region"]
+        answer = signatures[EXPLAIN](image=tf.constant(image[None]), sex=tf.constant([sex]))
+        region = self._model.manifest["config"]["data"]["region"]
         heat = on_frame(answer[HEAT].numpy()[0], image.shape[:2], region)
         is_hand = image[..., 0] > 0
         heat = np.where(is_hand, np.maximum(heat, 0), 0)
@@ -110,9 +86,46 @@ class Viewer:
         return _address(pixels, ".png")
 
 
+def _examiner(model: ExportedModel) -> Examiner | None:
+    """Finds what the model's own localizer finds; None where that is not the shipped one."""
+    config = configuration.from_dict(PreprocessingConfig, dict(model.manifest["preprocessing"]))
+    is_ours = config.method == "registered" and pipeline.fingerprint(config) == model.fingerprint
+    return Examiner(config) if is_ours else None
+
+
+def _small(encoded: bytes) -> tuple[np.ndarray, float]:
+    """The page's picture, uint8 [height, width], and its scale."""
+    grey = grey_levels(encoded)
+    scale = min(1.0, LONGEST / max(grey.shape))
+    size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
+    return cv2.resize(grey, size, interpolation=cv2.INTER_AREA), scale
+
+
+def _found(
+    examiner: Examiner, encoded: bytes, shape: tuple[int, ...], scale: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mask of the hand, bool, and key points [N, 2], on the page's picture."""
+    found = examiner(encoded)
+    mask = cv2.resize(found.mask, shape[::-1], interpolation=cv2.INTER_AREA)
+    return mask > 127, (found.points + 0.5) * scale - 0.5
+
+
+def _drawn(
+    small: np.ndarray, hand: np.ndarray, points: np.ndarray, heat: str | None
+) -> dict[str, Any]:
+    return {
+        "width": small.shape[1],
+        "height": small.shape[0],
+        "radiograph": _address(small, ".jpg"),
+        "outline": _outlines(hand),
+        "points": np.round(points, 1).tolist(),
+        "heat": heat,
+    }
+
+
 def _outlines(mask: np.ndarray) -> list[list[list[int]]]:
     """Closed lines around the hand."""
-    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     large = [one for one in found if cv2.contourArea(one) > mask.size * 0.005]
     return [cv2.approxPolyDP(one, OUTLINE_ERROR, True)[:, 0].tolist() for one in large]
 

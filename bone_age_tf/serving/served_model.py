@@ -32,6 +32,7 @@ from bone_age_tf.radiograph import Refusal
 from bone_age_tf.record import BONE_AGE_MONTHS, SEX, SEX_NAMES
 from bone_age_tf.serving.batches import Batches
 from bone_age_tf.serving.contract import Tensor, hint, invalid
+from bone_age_tf.serving.pictures import Viewer
 
 log = logging.getLogger(__name__)
 
@@ -60,11 +61,13 @@ class ServedModel:
         self.exported = ExportedModel.open(folder)
         self.signature_defs = _signature_defs(folder)
         self.inputs = {name: _inputs(each) for name, each in self.signature_defs.items()}
+        self.viewer = Viewer(self.exported)
         self.output_names = tuple(self.signature_defs[SERVING].outputs)
         self._pool = pool
         self._batches = Batches(self.exported.answers_of_prepared)
         try:
             self._require_golden()
+            self._warm_up()
         except BaseException:
             self.close()
             raise
@@ -147,6 +150,11 @@ class ServedModel:
                         f"{self.exported.folder}: for the golden hand it answers {name} {got:.2f}, its manifest "
                         f"says {expected:.2f}. It is not served. Export it again."
                     )
+
+    def _warm_up(self) -> None:
+        """Draw the golden hand as the page would, so that its first user does not wait for TensorFlow."""
+        golden = self.exported.manifest["golden"]
+        self.viewer.view(base64.b64decode(golden["image_png_base64"]), golden["sex"][0])
 
 
 def sexes_of(values: Sequence[bytes]) -> list[str]:

@@ -12,7 +12,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,15 @@ def serve(
 ) -> int:
     """Serve until a signal or `stop`; returns 0, or 128 + the signal's number.
 
-    Raises `ModelRefusedError` where no version can be served, `EnvironmentFaultError` where a port is
-    taken. Without `stop`, it must be called by the main thread.
+    Raises `EnvironmentFaultError` where a port is taken, before it loads a model, and `ModelRefusedError`
+    where no version can be served. Without `stop`, it must be called by the main thread.
     """
     with contextlib.ExitStack() as stack:
+        ports = (config.rest_port, config.web_port)
+        sockets = [stack.enter_context(_listen(config.host, port)) for port in ports]
+        _listen(
+            config.host, config.grpc_port
+        ).close()  # gRPC takes it itself, when there is a model
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="prepare"))
         models = ModelFolder(
             Path(config.model),
@@ -75,7 +80,7 @@ def serve(
         stack.callback(models.close)
         models.refresh()
         _require_one(models)
-        return asyncio.run(_Server(config, models).run(on_ready, stop))
+        return asyncio.run(_Server(config, models).run(sockets, on_ready, stop))
 
 
 class _Server:
@@ -94,13 +99,15 @@ class _Server:
         self._signal = 0
 
     async def run(
-        self, on_ready: Callable[[Addresses], None] | None, stop: threading.Event | None
+        self,
+        sockets: Sequence[socket.socket],
+        on_ready: Callable[[Addresses], None] | None,
+        stop: threading.Event | None,
     ) -> int:
-        apps = self._apps()
-        sockets = [_listen(self._config.host, port) for port, _ in apps]
+        """`sockets` listen for REST and for the page."""
         answers = Answers(self._models, self._desk, self._meters)
         grpc_server, grpc_port = _start_grpc(answers, self._config)
-        servers = [_Quiet(_settings(app)) for _, app in apps]
+        servers = [_Quiet(_settings(app)) for app in self._apps()]
         running = [
             asyncio.create_task(server.serve(sockets=[one]))
             for server, one in zip(servers, sockets, strict=True)
@@ -125,16 +132,14 @@ class _Server:
         self._threads.shutdown()
         return 128 + self._signal if self._signal else 0
 
-    def _apps(self) -> list[tuple[int, ASGIApp]]:
+    def _apps(self) -> list[ASGIApp]:
+        """REST and the page."""
         page = PageApp(self._models, self._desk, self._bodies, self._meters)
         static = (
             "/",
             *page.static_paths,
         )  # they hold nothing; what is asked of them needs the token
-        return [
-            (self._config.rest_port, self._guarded(self._rest.app(), ())),
-            (self._config.web_port, self._guarded(page.app(), static)),
-        ]
+        return [self._guarded(self._rest.app(), ()), self._guarded(page.app(), static)]
 
     def _guarded(self, app: ASGIApp, open_paths: Iterable[str]) -> ASGIApp:
         host = self._config.host

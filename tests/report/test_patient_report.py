@@ -8,6 +8,7 @@ import pytest
 from conftest import draw_hand
 from page_reader import Page
 
+from bone_age_tf import explanation
 from bone_age_tf.calibration import calibrate
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError
@@ -61,6 +62,21 @@ def test_a_page_says_what_was_predicted(hands: str, with_intervals: str, tmp_pat
     assert all(zone in words for zone in ZONES)
     assert len(page.named("img")) == 3
     assert words.count("Not a medical device") == 1
+    assert re.search(r"· report of 20\d\d-\d\d-\d\d \d\d:\d\d ", words)
+
+
+def test_bars_agree_with_their_numbers_and_colours(
+    hands: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    falls = {"radius and ulna": 36.4, "carpals": -2.7}
+    monkeypatch.setattr(explanation, "without_zones", lambda *given: falls)
+    page = pages(hands, str(exported), tmp_path / "out", sex="F")["0001-a_b_c.html"]
+    assert "radius and ulna+36.4 months" in page.text
+    assert "carpals\N{MINUS SIGN}2.7 months" in page.text
+    longer, shorter = (bar for bar in page.named("i"))
+    assert (longer["class"], longer["style"]) == ("older", "width: 50.0%; left: 50%")
+    assert (shorter["class"], shorter["style"]) == ("younger", "width: 3.7%; right: 50%")
+    assert "(Grad-CAM). It is coarse and may disagree" in page.text
 
 
 def test_a_refused_radiograph_has_a_page_with_the_reason(

@@ -1,5 +1,6 @@
 """The page in headless Chromium, as a person uses it."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 from conftest import draw_hand, encode
 from running_server import Running
+
+from bone_age_tf import __version__
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
@@ -65,6 +68,8 @@ def test_a_file_is_read_and_shown(page: Any, hand: Path) -> None:
     read(page, hand, "F")
     page.wait_for_selector(".months", timeout=SECONDS)
     assert " y " in page.inner_text(".months")
+    assert "Not evaluated: nothing is known of its errors." in page.inner_text("#answer")
+    assert "drawing" not in page.inner_text("#answer")
     assert "Against the age" in page.inner_text("#answer")
     assert page.locator("#drawn circle").count() == 6
     assert page.locator("#drawn path").count() >= 1
@@ -130,6 +135,52 @@ def test_a_change_while_it_is_read_drops_the_answer(page: Any, hand: Path) -> No
     assert "For a boy" in page.inner_text("#answer")
 
 
+@pytest.mark.parametrize(
+    ("years", "months", "shown"),
+    [
+        ("10.5", "", "10 y 6 m"),
+        ("10,5", "", "10 y 6 m"),
+        ("9", "11", "9 y 11 m"),
+        ("", "7", "0 y 7 m"),
+    ],
+)
+def test_an_age_is_taken_as_it_is_typed(
+    years: str, months: str, shown: str, page: Any, hand: Path
+) -> None:
+    page.type("#years", years)
+    page.type("#months", months)
+    read(page, hand, "F")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    assert f"the age of {shown}" in page.inner_text("#answer")
+
+
+@pytest.mark.parametrize(
+    ("years", "months"),
+    [("10.5", "3"), ("100", ""), ("20", "1"), ("10", "12"), ("10", "5.5"), ("ten", ""), ("-1", "")],
+)
+def test_what_is_no_age_is_said(years: str, months: str, page: Any, hand: Path) -> None:
+    page.type("#years", years)
+    page.type("#months", months)
+    read(page, hand, "F")
+    assert "The age: whole years" in page.inner_text("#missing")
+    assert page.locator("#answer > *").count() == 0
+
+
+@pytest.mark.parametrize("age", ["0", "8", "20"])
+def test_nothing_of_the_scale_is_cut(age: str, page: Any, hand: Path) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.fill("#years", age)
+    read(page, hand, "F")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    scale = page.locator(".scale svg").bounding_box()
+    for text in page.locator(".scale text").all():
+        box = text.bounding_box()
+        assert box["x"] >= scale["x"]
+        assert box["x"] + box["width"] <= scale["x"] + scale["width"]
+        assert box["y"] >= scale["y"]
+        assert box["y"] + box["height"] <= scale["y"] + scale["height"]
+
+
 def test_another_child_has_no_sex_yet(page: Any, hand: Path) -> None:
     page.fill("#years", "8")
     read(page, hand, "F")
@@ -148,6 +199,18 @@ def test_a_refusal_is_in_plain_words(page: Any, tmp_path: Path) -> None:
     assert "No estimate." in said
     assert "All pixels have nearly the same grey level." in said
     assert page.locator(".months").count() == 0
+    assert page.locator("#drawn > *").count() == 0
+
+
+def test_a_refusal_shows_what_was_found(page: Any, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(encode(draw_hand(120, 1, height=800, width=640)[:500]))
+    read(page, cut, "F")
+    page.wait_for_selector(".banner", timeout=SECONDS)
+    assert page.locator("#drawn path").count() >= 1
+    assert page.locator("#drawn circle").count() == 6
+    assert "what was taken for the hand" in page.inner_text("#legend")
+    assert not page.is_visible("#heat-tool")
 
 
 def test_the_keyboard_is_enough(page: Any, hand: Path) -> None:
@@ -172,23 +235,41 @@ def test_the_keyboard_is_enough(page: Any, hand: Path) -> None:
 
 def test_the_sample_and_the_way_back(page: Any) -> None:
     page.click("#sample")
+    page.wait_for_selector("#drawing:has-text('This hand is a drawing')")
     page.check("input[value=F]", force=True)
     page.click("#read")
-    page.wait_for_selector(".months, .banner", timeout=SECONDS)
+    page.wait_for_selector(".banner", timeout=SECONDS)
+    assert "may misread it by years" in page.inner_text("#answer")
     page.click("#another")
+    assert page.inner_text("#drawing") == ""
     assert page.is_visible("#drop")
     assert page.locator("#answer > *").count() == 0
 
 
-def test_report_and_json_are_saved(page: Any, hand: Path, tmp_path: Path) -> None:
-    read(page, hand, "M")
+def test_report_and_json_are_saved_with_the_file_s_name(
+    page: Any, hand: Path, tmp_path: Path
+) -> None:
+    chosen = tmp_path / "7 é<b>$1.second.png"
+    chosen.write_bytes(hand.read_bytes())
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(f"{one.url} {one.headers}"))
+    read(page, chosen, "M")
     page.wait_for_selector(".months", timeout=SECONDS)
-    for name, words in (("Save as JSON", "bone_age_months"), ("Save the report", "</html>")):
+    day = page.evaluate("day(new Date())")
+    for name, ending in (("Save as JSON", "json"), ("Save the report", "html")):
         with page.expect_download(timeout=SECONDS) as saved:
             page.click(f"text={name}")
-        path = tmp_path / saved.value.suggested_filename
-        saved.value.save_as(path)
-        assert words in path.read_text()
+        assert saved.value.suggested_filename == f"7_é_b__1.second-bone-age-{day}.{ending}"
+        saved.value.save_as(tmp_path / f"saved.{ending}")
+    row = json.loads((tmp_path / "saved.json").read_text())
+    assert (row["file"], row["id"], row["sex"]) == (chosen.name, "7_é_b__1.second", "M")
+    assert row["read_at"].startswith("20")
+    assert row["model"].keys() == {"name", "version", "manifest_sha256", "fingerprint"}
+    assert (row["model"]["name"], row["bone_age_tf"]) == ("bone_age", __version__)
+    report = (tmp_path / "saved.html").read_text()
+    assert "<title>Bone age: 7_é_b__1.second</title>" in report
+    assert report.count(">7_é_b__1.second<") == 2
+    assert not any("second" in one for one in sent)
 
 
 @pytest.mark.parametrize("width", [360, 820, 1400])

@@ -190,8 +190,18 @@ def test_client_sh_sends_a_file_of_many_megabytes(
     noise = np.random.default_rng(0).integers(0, 256, (2000, 1600), np.uint8)
     assert cv2.imwrite(str(tmp_path / "noise.png"), noise)
     done = execute("sh", kit / "client.sh", tmp_path / "noise.png", "M", server.url)
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (1, "")
     assert json.loads(done.stdout)["predictions"][0]["status"] != "ok"
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_client_sh_fails_for_a_refused_radiograph(
+    shell: str, kit: Path, server: StandIn, files: dict[str, Path]
+) -> None:
+    done = execute(shell, kit / "client.sh", files["blank"], "F", server.url)
+    assert (done.returncode, done.stderr) == (1, "")
+    (row,) = json.loads(done.stdout)["predictions"]
+    assert (row["status"], row["bone_age_months"]) == ("blank", -1)
 
 
 def test_client_sh_fails_with_the_server_s_words(

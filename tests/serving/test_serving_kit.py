@@ -55,6 +55,15 @@ def test_every_file_says_what_it_is_not(kit: Path) -> None:
         assert "Not a medical device" in (kit / name).read_text()
 
 
+def test_the_readme_says_how_serve_gets_the_label(deployed: Path, kit: Path) -> None:
+    line = next(x for x in (kit / "README.md").read_text().splitlines() if "labels/stable" in x)
+    found = re.search(r"`(--label stable=\d+)`", line)
+    assert found
+    words = ["--model", str(deployed), *found[1].split()]
+    context = cli.serve.make_context("serve", words)
+    assert context.params["version_labels"] == {"stable": 1}
+
+
 # === TensorFlow Serving's own files ===
 
 

@@ -151,11 +151,30 @@ def test_without_a_usable_version_nothing_starts(
         start(folder)
 
 
-def test_a_taken_port_is_named(exported: Path, start: Callable[..., Running]) -> None:
+@pytest.mark.parametrize("name", ["rest_port", "grpc_port", "web_port"])
+def test_a_taken_port_is_named_before_a_model_is_loaded(
+    name: str, start: Callable[..., Running], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[ModelFolder] = []
+    monkeypatch.setattr(ModelFolder, "refresh", looked.append)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(EnvironmentFaultError, match=str(port)):
-            start(exported, rest_port=port)
+            start(tmp_path, **{name: port})
+    assert looked == []
+
+
+def test_a_refused_model_gives_its_ports_back(
+    start: Callable[..., Running], tmp_path: Path
+) -> None:
+    ports: dict[str, int] = {}
+    for name in ("rest_port", "grpc_port", "web_port"):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            ports[name] = free.getsockname()[1]
+    with pytest.raises(ModelRefusedError):
+        start(tmp_path, **ports)
+    for port in ports.values():
+        socket.create_server(("127.0.0.1", port)).close()
 
 
 def test_answers_leave_without_waiting_for_acknowledgements(
@@ -319,7 +338,7 @@ def test_nothing_of_a_request_is_logged_but_its_kind(
     client.get(f"{server.rest}/canary?name=canary")
     client.post(f"{server.model}:predict", json={"instances": [{"canary": "canary"}]})
     assert "GET v1" in caplog.text
-    assert "POST predict" in caplog.text
+    until(lambda: "POST predict" in caplog.text)  # it is logged when the answer is gone
     assert "canary" not in caplog.text.lower()
     assert "canary" not in client.get(f"{server.rest}/metrics").text.lower()
 

@@ -2,6 +2,7 @@
 
 import base64
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import pytest
 from conftest import draw_hand, encode
 from running_server import Running
 
+from bone_age_tf import __version__
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.report import patient_report
 from bone_age_tf.serving import pictures
+from bone_age_tf.serving.served_model import ServedModel
 
 HAND = encode(draw_hand(120, 1))
 
@@ -73,6 +76,24 @@ def test_what_is_drawn_lies_on_the_hand(client: httpx.Client, server: Running) -
     assert radiograph[mask > 0].mean() > 2 * radiograph[mask == 0].mean()
 
 
+def test_a_version_has_drawn_before_it_is_served(
+    exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    view = pictures.Viewer.view
+
+    def seen(viewer: pictures.Viewer, encoded: bytes, sex: str) -> Any:
+        drawn.append(view(viewer, encoded, sex))
+        return drawn[-1]
+
+    monkeypatch.setattr(pictures.Viewer, "view", seen)
+    with ThreadPoolExecutor(1) as pool:
+        ServedModel(exported / "1", 1, pool).close()
+    (made,) = drawn
+    assert made["outline"]
+    assert made["heat"]
+
+
 def test_the_age_is_compared_with(client: httpx.Client, server: Running) -> None:
     alone = read(client, server)
     beside = read(client, server, chronological_age_months="100")
@@ -91,6 +112,28 @@ def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running
     assert answer["view"] is None
     answer = read(client, server, b"%PDF-1.4 and so on")
     assert "save the picture in it as PNG or JPEG" in answer["reason"]
+    assert answer["view"] is None
+
+
+def test_a_hand_that_is_refused_is_drawn_as_it_was_found(
+    client: httpx.Client, server: Running
+) -> None:
+    picture = draw_hand(120, 1, height=1200, width=960)[:750]
+    answer = read(client, server, encode(picture))
+    assert "a part of the hand is missing" in answer["reason"]
+    view = answer["view"]
+    assert (view["width"], view["height"], view["heat"]) == (960, 750, None)
+    mask = np.zeros(picture.shape, np.uint8)
+    cv2.fillPoly(mask, [np.array(line, np.int32) for line in view["outline"]], 1)
+    assert picture[mask > 0].mean() > 3 * picture[mask == 0].mean()
+    assert len(view["points"]) == 6
+
+
+def test_an_answer_names_what_made_it_and_its_worth(client: httpx.Client, server: Running) -> None:
+    answer = read(client, server)
+    assert (answer["model"]["name"], answer["model"]["version"]) == ("bone_age", "1")
+    assert answer["bone_age_tf"] == __version__
+    assert answer["worth"].startswith("Learnt from 24 radiographs. Not evaluated")
 
 
 def test_the_report_is_that_of_predict(client: httpx.Client, server: Running) -> None:

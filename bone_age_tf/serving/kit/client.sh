@@ -1,6 +1,6 @@
 #!/bin/sh
 # Bone age of one radiograph: ./client.sh hand.png F [http://localhost:8501]
-# Prints the server's answer, JSON. Needs curl and base64. Exit code 1 where there is no bone age for the request,
+# Prints the server's answer, JSON. Needs curl and base64. Exit code 1 where it has no bone age: `status` is not "ok",
 # 2 for wrong usage. {{ research_only }}
 set -eu
 
@@ -28,7 +28,7 @@ answer=$({
 } | curl -sS --max-time 60 -H 'Content-Type: application/json' --data-binary @- \
     "${3:-http://localhost:8501}/v1/models/{{ model }}:predict") || exit 1
 printf '%s\n' "$answer"
-case $answer in
-    *'"predictions"'*) ;;
+case $(printf '%s' "$answer" | tr -d ' \n') in
+    *'"status":"ok"'*) ;;
     *) exit 1 ;;
 esac

@@ -5,17 +5,20 @@ const token = new URLSearchParams(location.hash.slice(1)).get("token");
 const SVG = "http://www.w3.org/2000/svg";
 const LARGEST = 32 * 2 ** 20; // bytes that the server takes
 const SEXES = { F: "For a girl", M: "For a boy", unknown: "Sex unknown" };
-let file = null; // what was dropped, a Blob
+const DRAWING = "This hand is a drawing, no radiograph: a model of real radiographs may misread it by years.";
+let file = null; // what was dropped
+let isDrawing = false; // whether it is our own sample
 let result = null; // what the server said of it
 let question = null; // what it was asked
 let asked = 0; // the number of the latest request: older answers are dropped
 
 // === Choosing ===
 
-function choose(chosen) {
+function choose(chosen, isSample = false) {
   if (!chosen) return;
   if (file) $("form").reset(); // another child
   file = chosen;
+  isDrawing = isSample;
   forget();
   const address = URL.createObjectURL(chosen);
   $("radiograph").onload = () => URL.revokeObjectURL(address);
@@ -24,6 +27,7 @@ function choose(chosen) {
   $("view").hidden = false;
   $("drop").hidden = $("file").hidden = $("sample").hidden = true;
   $("another").hidden = false;
+  $("drawing").textContent = isDrawing ? DRAWING : "";
   say("");
 }
 
@@ -46,6 +50,7 @@ function startAgain() {
   $("file").value = "";
   $("form").reset();
   $("radiograph").removeAttribute("src");
+  $("drawing").textContent = "";
   $("view").hidden = $("another").hidden = true;
   $("drop").hidden = $("file").hidden = $("sample").hidden = false;
   $("file").focus();
@@ -57,7 +62,7 @@ $("sample").addEventListener("click", async () => {
   try {
     const answer = await fetch("sample.png");
     const sample = await answer.blob();
-    if (answer.ok && !file) choose(sample);
+    if (answer.ok && !file) choose(new File([sample], "drawn-hand.png"), true);
   } catch {
     say("The server on this machine does not answer. Is it still running?");
   }
@@ -83,7 +88,8 @@ $("form").addEventListener("submit", async (event) => {
   busy(true);
   try {
     const answer = await send("read", question);
-    if (mine === asked) { result = await answer.json(); show(); }
+    const read = await answer.json();
+    if (mine === asked) { result = { ...read, at: new Date() }; show(); }
   } catch (error) {
     if (mine === asked) refuse("Not read.", error.message);
   } finally {
@@ -100,15 +106,21 @@ function asking() {
   if (!sex) { say("Choose the sex: girl, boy or unknown."); document.querySelector("[name=sex]").focus(); return null; }
   const query = new URLSearchParams({ sex });
   if (years || months) {
-    const age = 12 * Number(years || 0) + Number(months || 0);
-    if (!(/^\d*$/.test(years + months) && age <= 240 && Number(months || 0) < 12)) {
-      say("The age: whole years from 0 to 20 and months from 0 to 11.");
+    const age = monthsOf(years, months);
+    if (!(age <= 240)) {
+      say("The age: whole years from 0 to 20 and whole months from 0 to 11, or years alone, as in 10.5.");
       $("years").focus();
       return null;
     }
     query.set("chronological_age_months", age);
   }
   return query;
+}
+
+/** What was typed -> months; NaN where it is no age. Only years that stand alone may have a fraction. */
+function monthsOf(years, months) {
+  if (!months) return /^\d+([.,]\d+)?$/.test(years) ? 12 * Number(years.replace(",", ".")) : NaN;
+  return /^\d*$/.test(years) && /^(0?\d|1[01])$/.test(months) ? 12 * Number(years) + Number(months) : NaN;
 }
 
 async function send(where, query) {
@@ -139,6 +151,7 @@ function show() {
   const row = result.prediction;
   if (row.status !== "ok") {
     refuse("No estimate.", sentence(result.reason), "A radiograph of one whole left hand with the wrist, upright or turned, is expected.");
+    if (result.view) draw(result.view);
     return;
   }
   const [estimate, low, high] = result.in_words;
@@ -151,10 +164,11 @@ function show() {
     box.append(element("p", "interval", `${share} % interval: ${low} to ${high}`));
   }
   box.append(scale(row));
+  if (isDrawing) box.append(element("p", "banner", DRAWING));
   for (const text of result.warnings) box.append(element("p", "banner", text));
   if (row.difference_months !== null) box.append(...comparison(row));
   box.append(downloads());
-  box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}.`));
+  box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}. ${result.worth}`));
   if (result.view) draw(result.view);
   box.focus({ preventScroll: innerWidth > 820 });
 }
@@ -178,7 +192,7 @@ function comparison(row) {
 /** Estimate, interval and age on a line of 20 years. */
 function scale(row) {
   const x = (months) => 24 + Math.min(Math.max(months, 0), 240) * (952 / 240);
-  const svg = shape("svg", { viewBox: "0 0 1000 128", role: "img", "aria-label": "Bone age on a scale of 0 to 20 years" });
+  const svg = shape("svg", { viewBox: "-10 -18 1020 146", role: "img", "aria-label": "Bone age on a scale of 0 to 20 years" });
   const bar = (from, to, values) => shape("rect", { x: x(from), width: x(to) - x(from), ...values });
   if (result.band) svg.append(bar(...result.band, { y: 28, height: 54, fill: "#e3eaef" }));
   svg.append(shape("line", { x1: 24, x2: 976, y1: 82, y2: 82, stroke: "#66737f" }));
@@ -215,8 +229,9 @@ function draw(view) {
   $("heat-tool").hidden = $("heat").hidden = !view.heat;
   if (view.heat) $("heat").src = view.heat;
   $("tools").hidden = $("legend").hidden = false;
-  $("legend").textContent = (view.points.length ? "Green: the hand as it was found; yellow: key points. " : "Green: the hand as it was found. ")
-    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). It says what moves the model, not whether it is right." : "");
+  const hand = result.prediction.status === "ok" ? "the hand as it was found" : "what was taken for the hand";
+  $("legend").textContent = `Green: ${hand}${view.points.length ? "; yellow: key points" : ""}. `
+    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). It says what moves the model, not whether it is right. It is coarse and may disagree with the report's table of bones and its picture of what counts; these deserve more trust." : "");
   layers();
 }
 
@@ -243,12 +258,13 @@ function downloads() {
   const report = element("button", "quiet", "Save the report");
   const json = element("button", "quiet", "Save as JSON");
   report.type = json.type = "button";
-  const mine = question;
+  const mine = question, name = stem(file.name), made = `${name}-bone-age-${day(result.at)}`;
   report.addEventListener("click", async () => {
     report.disabled = true;
     report.textContent = "Making the report …";
     try {
-      save(await (await send("report", mine)).blob(), "bone-age.html");
+      const html = named(await (await send("report", mine)).text(), name);
+      save(new Blob([html], { type: "text/html" }), `${made}.html`);
     } catch (error) {
       say(error.message);
     }
@@ -256,12 +272,22 @@ function downloads() {
     report.textContent = "Save the report";
   });
   json.addEventListener("click", () => {
-    const text = JSON.stringify(result.prediction, null, 2);
-    save(new Blob([text], { type: "application/json" }), "bone-age.json");
+    const { prediction, model, bone_age_tf, at } = result;
+    const whole = { ...prediction, file: file.name, id: name, read_at: at.toISOString(), model, bone_age_tf };
+    save(new Blob([JSON.stringify(whole, null, 2)], { type: "application/json" }), `${made}.json`);
   });
   box.append(report, json);
   return box;
 }
+
+/** A file's name without its ending, of characters that a file's name and HTML may hold. */
+const stem = (name) => name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}_.-]/gu, "_").replace(/^\.+/, "").slice(0, 80) || "radiograph";
+
+/** 2026-01-31, by this machine's clock. */
+const day = (date) => date.toLocaleDateString("sv");
+
+/** The report with the file's name, which the server is not told. */
+const named = (html, name) => html.replace(/(<title>Bone age: |<span class="name">)radiograph(?=<)/g, (_, before) => before + name);
 
 function save(blob, name) {
   const link = document.createElement("a");
