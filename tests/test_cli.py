@@ -258,7 +258,7 @@ def test_a_refused_radiograph_leaves_a_data_set_and_exits_4(shell: Shell, tmp_pa
     arguments = ["prepare", raw, "--output", tmp_path / "data", "--scale", 0.05, "--preview", 3]
     outcome = shell(*arguments)
     assert outcome.code == 4, outcome.stderr
-    assert "1 problems" in outcome.stderr
+    assert "1 problem:" in outcome.stderr
     assert (tmp_path / "data/manifest.json").exists()
     names = {path.name for path in (tmp_path / "data/preview").iterdir()}
     assert names == {"sheet-001.jpg", "refused-001.jpg"}

@@ -75,7 +75,11 @@ OUTPUTS = {
         "status": (1, tf.string),
         "prepared_to_original": (3, tf.float32),
     },
-    "explain": {"heat": (3, tf.float32), "features": (2, tf.float32)},
+    "explain": {
+        "heat": (3, tf.float32),
+        "features": (2, tf.float32),
+        "bone_age_months": (1, tf.float32),
+    },
 }
 
 

@@ -214,11 +214,16 @@ def test_a_refusal_shows_what_was_found(page: Any, tmp_path: Path) -> None:
 
 
 def test_the_keyboard_is_enough(page: Any, hand: Path) -> None:
+    choosers: list[Any] = []
+    page.on("filechooser", lambda one: choosers.append(one))  # before any key, or it comes too late
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
-    with page.expect_file_chooser() as chooser:
-        page.keyboard.press("Enter")
-    chooser.value.set_files(hand)
+    page.keyboard.press("Enter")
+    for _ in range(600):
+        if choosers:
+            break
+        page.wait_for_timeout(50)
+    choosers[0].set_files(hand)
     for _ in range(6):  # past the outline and the buttons
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.name") == "sex":
