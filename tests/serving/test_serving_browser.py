@@ -215,7 +215,11 @@ def test_a_refusal_shows_what_was_found(page: Any, tmp_path: Path) -> None:
 
 def test_the_keyboard_is_enough(page: Any, hand: Path) -> None:
     choosers: list[Any] = []
-    page.on("filechooser", lambda one: choosers.append(one))  # before any key, or it comes too late
+
+    def note(chooser: Any) -> None:
+        choosers.append(chooser)
+
+    page.on("filechooser", note)  # before any key, or it comes too late
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "file"
     page.keyboard.press("Enter")
