@@ -1,6 +1,7 @@
 """Fixtures: drawn hands in Kaggle's layout, and what each stage makes of them, once a session."""
 
 import csv
+import logging
 import os
 import signal
 import zlib
@@ -111,6 +112,12 @@ def write_kaggle_layout(folder: Path, count: int, *, seed: int = 0) -> Path:
     with (folder / "boneage-training-dataset.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([["id", "boneage", "male"], *rows])
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _log_is_heard() -> None:
+    """A command with `--quiet` sets the level of the log for all tests that follow in its process."""
+    logging.getLogger("bone_age_tf").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
