@@ -19,6 +19,7 @@ SERVE = [
     "tensorflow-serving-api>=2.21",
     "uvicorn>=0.30",
 ]
+OPENVINO = ["openvino>=2025.0"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat", "pandas>=2"]
 DEVELOPMENT = [
@@ -82,10 +83,11 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": [*DEVELOPMENT, *DOCS, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
+        "dev": [*DEVELOPMENT, *DOCS, *OPENVINO, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
         "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "notebooks": NOTEBOOKS,
+        "openvino": OPENVINO,
         "serve": SERVE,
         **TRACKERS,
     },

@@ -21,6 +21,8 @@ import click
 
 from bone_age_tf import __version__, console, result_tables
 from bone_age_tf.config import (
+    DEFAULT_ENGINE,
+    ENGINES,
     EPOCHS,
     PHANTOM_STYLES,
     PREPROCESSING_METHODS,
@@ -930,6 +932,13 @@ def _parse_labels(
 )
 @click.option(
     "--places", default=64, show_default=True, help="Radiographs at a time; more get 503."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default=DEFAULT_ENGINE,
+    show_default=True,
+    help="What runs the network; openvino (extra [openvino]) is faster on a processor.",
 )
 @click.option(
     "--poll-seconds", default=2.0, show_default=True, help="How often to look for new versions."

@@ -25,6 +25,8 @@ SEX_CHOICES = ("both", "F", "M")
 EPOCHS = ("best", "last")
 RESEARCH_ONLY = "For research and education. Not a medical device."
 """What every result says of itself."""
+ENGINES = ("tensorflow", "openvino")
+DEFAULT_ENGINE = ENGINES[0]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Addresses that only this machine reaches."""
 TARGETS = ("bone_age", "sex")
@@ -530,6 +532,8 @@ class ServeConfig:
     """Radiographs in the house, waiting or being read; more get 503."""
     poll_seconds: float = 2.0
     """How often the folder is looked at for new versions."""
+    engine: str = DEFAULT_ENGINE
+    """What runs the network, one of `ENGINES`."""
 
     def __post_init__(self) -> None:
         for name in ("rest_port", "grpc_port", "web_port"):
@@ -538,6 +542,7 @@ class ServeConfig:
             _require(0 <= port <= 65535, flag, "a port, 0 to 65535", port)
         _require(self.places >= 1, "--places", "at least 1", self.places)
         _require(self.poll_seconds > 0, "--poll-seconds", "above 0", self.poll_seconds)
+        _require(self.engine in ENGINES, "--engine", " or ".join(ENGINES), self.engine)
         _require(
             self.token is None or re.fullmatch(r"[!-~]{16,}", self.token) is not None,
             "the token",

@@ -21,9 +21,12 @@ SERVING = "serving_default"
 PREDICT_PREPARED = "predict_prepared"
 PREPARE = "prepare"
 EXPLAIN = "explain"
+NETWORK = "network"
 IMAGE_BYTES = "image_bytes"
 HEAT = "heat"
 FEATURES = "features"
+SEX_CODE = "sex_code"
+MONTHS = "months"
 STATUS = "status"
 PREPARED_TO_ORIGINAL = "prepared_to_original"
 CORRECTION = "correction"
@@ -178,6 +181,8 @@ class ExportedModel:
     folder: Path
     manifest: Mapping[str, Any]
     signatures: Mapping[str, Any]
+    module: Any
+    """What was loaded; it owns the variables that the signatures use."""
 
     @classmethod
     def open(cls, path: str | Path) -> "ExportedModel":
@@ -191,7 +196,7 @@ class ExportedModel:
         _require_vouched(folder, manifest)
         _require_harmless(folder)
         loaded = tf.saved_model.load(str(folder))
-        return cls(folder, manifest, loaded.signatures)
+        return cls(folder, manifest, loaded.signatures, loaded)
 
     @property
     def fingerprint(self) -> str:
@@ -208,6 +213,11 @@ class ExportedModel:
         """Coverage of the intervals of its answers; None where it has none."""
         described = self.manifest.get("intervals")
         return None if described is None else float(described["coverage"])
+
+    def variable(self, name: str) -> np.ndarray:
+        """One of the variables that `calibrate` writes: `CORRECTION` or `INTERVALS`, float32."""
+        prefix = str(self.folder / "variables" / "variables")
+        return tf.train.load_variable(prefix, f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
 
     def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
         """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""

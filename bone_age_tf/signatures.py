@@ -10,6 +10,7 @@
 |                    |                                                   | `prepared_to_original` float [N, 2, 3]|
 | `explain`          | as `predict_prepared`                             | `heat` float [N, h, w], `features`   |
 |                    |                                                   | float [N, c], `bone_age_months`      |
+| `network`          | `image`, `sex_code` int32 [N]: 0 F, 1 M, 2 unknown | `months` float [N]                   |
 
 `image_bytes` are PNG or JPEG files, `sex` is `F`, `M` or `unknown`. `status` is `ok` or the reason
 why a picture is refused (`preprocessing/reasons.py`), and all its months are then -1; so are the ends
@@ -22,6 +23,9 @@ that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
 a cell is so many of h x w equal parts of the region that the network sees. `features` are the feature
 maps' means, `bone_age_months` those of the radiograph as it stands: where the answer is a mean over
 several views of it, explanations are about the first, which is that radiograph.
+
+`network`, of a run alone as well, is what other engines run: the network on one view, before the views'
+mean, the line and the interval.
 
 With a sex classifier, `serving_default` and `predict_prepared` have one more output,
 `boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where refused.
@@ -50,11 +54,14 @@ from bone_age_tf.exported_model import (
     FEATURES,
     HEAT,
     IMAGE_BYTES,
+    MONTHS,
+    NETWORK,
     PREDICT_PREPARED,
     PREPARE,
     PREPARED_TO_ORIGINAL,
     REFUSED_MONTHS,
     SERVING,
+    SEX_CODE,
     STATUS,
 )
 from bone_age_tf.intervals import LIMITS_MONTHS, Intervals
@@ -135,16 +142,20 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
 
     def predicted(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
         codes = sex_codes(sex)
-        inputs = {record.IMAGE: image, record.SEX: codes}
         seen = mean_over_views(
-            lambda view: network({**inputs, record.IMAGE: view}), image, transforms
+            lambda view, told: network({record.IMAGE: view, record.SEX: told}),
+            image,
+            codes,
+            transforms,
         )
         months = corrected(seen, codes)
         low, high = interval(months, codes, tf.convert_to_tensor(module.intervals))
         answer = {record.BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
         if "classifier" in stored:
             untold = tf.fill(tf.shape(sex), int(Sex.UNKNOWN))
-            answer[BOY_PROBABILITY] = stored["classifier"]({**inputs, record.SEX: untold})
+            answer[BOY_PROBABILITY] = stored["classifier"](
+                {record.IMAGE: image, record.SEX: untold}
+            )
         return answer
 
     prepare = tf.function(prepared, [files], autograph=False)
@@ -175,7 +186,12 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
                 FEATURES: features,
             }
 
+        def look(image: tf.Tensor, sex_code: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {MONTHS: parts({record.IMAGE: image, record.SEX: sex_code})}
+
+        codes = tf.TensorSpec([None], tf.int32, name=SEX_CODE)
         signatures[EXPLAIN] = tf.function(explain, [images, sexes], autograph=False)
+        signatures[NETWORK] = tf.function(look, [images, codes], autograph=False)
     tf.saved_model.save(module, str(folder), signatures)
 
 
@@ -202,32 +218,42 @@ def interval(
 class _Stored:
     """A network that computes in float32 from variables as they are to be stored.
 
-    With `float16`, those of kernels and embeddings are; vectors (biases, batch statistics), which
-    are small and have wide ranges, stay float32.
+    Vectors (biases, batch statistics), most of a network's variables, lie in one, for each costs a
+    kilobyte in the graph and time at the start. With `float16`, kernels and embeddings are stored as that;
+    the vectors, which are small and have wide ranges, stay float32.
     """
 
     def __init__(self, network: keras.Model, variables: str) -> None:
         self._network = network
+        numbered = [(n, v) for n, v in enumerate(network.variables) if v.dtype == "float32"]
         self._halves = {
             number: _half(variable)
-            for number, variable in enumerate(network.variables)
-            if variables == "float16" and variable.dtype == "float32" and len(variable.shape) > 1
+            for number, variable in numbered
+            if variables == "float16" and len(variable.shape) > 1
         }
-        self.variables = [
+        self._vectors = [number for number, variable in numbered if len(variable.shape) == 1]
+        values = [keras.ops.convert_to_numpy(network.variables[n]) for n in self._vectors]
+        self._lengths = [len(value) for value in values]
+        joined = tf.Variable(np.concatenate(values), trainable=False) if values else None
+        self._joined = joined
+        rest = [
             self._halves.get(number, variable.value)
             for number, variable in enumerate(network.variables)
+            if number not in self._vectors
         ]
+        self.variables = rest if joined is None else [*rest, joined]
 
     def scope(self, part: keras.Model | None = None) -> keras.StatelessScope:
         """Within it, variables of the network, or of a part of it, have the values of the stored ones."""
         within = {id(variable) for variable in (part or self._network).variables}
-        variables = [(self._network.variables[n], half) for n, half in self._halves.items()]
+        values = {number: tf.cast(half, tf.float32) for number, half in self._halves.items()}
+        if self._joined is not None:
+            joined, starts = tf.convert_to_tensor(self._joined), np.cumsum([0, *self._lengths[:-1]])
+            for number, start, length in zip(self._vectors, starts, self._lengths, strict=True):
+                values[number] = tf.slice(joined, [start], [length])
+        pairs = [(self._network.variables[number], value) for number, value in values.items()]
         return keras.StatelessScope(
-            state_mapping=[
-                (variable, tf.cast(half, tf.float32))
-                for variable, half in variables
-                if id(variable) in within
-            ]
+            state_mapping=[(variable, value) for variable, value in pairs if id(variable) in within]
         )
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:

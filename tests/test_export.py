@@ -62,6 +62,7 @@ INPUTS = {
     "predict_prepared": {"image": ([None, *FRAME, 1], tf.uint8), "sex": ([None], tf.string)},
     "prepare": {"image_bytes": ([None], tf.string)},
     "explain": {"image": ([None, *FRAME, 1], tf.uint8), "sex": ([None], tf.string)},
+    "network": {"image": ([None, *FRAME, 1], tf.uint8), "sex_code": ([None], tf.int32)},
 }
 MONTHS = {
     name: (1, tf.float32)
@@ -80,6 +81,7 @@ OUTPUTS = {
         "features": (2, tf.float32),
         "bone_age_months": (1, tf.float32),
     },
+    "network": {"months": (1, tf.float32)},
 }
 
 

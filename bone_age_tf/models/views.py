@@ -32,6 +32,8 @@ VIEWS: dict[str, tuple[View, ...]] = {
     "warps_mirror": (*_WARPS, *_mirrored(_WARPS)),
 }
 """By name; the first of each is the radiograph as it is."""
+MOST_AT_ONCE = 10
+"""Pictures that the network looks at together where views are averaged: those of one radiograph, or of two."""
 
 
 def is_mirrored(name: str) -> bool:
@@ -54,16 +56,21 @@ def transforms_of(views: Sequence[View], frame: tuple[int, int]) -> np.ndarray:
     return np.array(rows, np.float32)
 
 
-def mean_over_views(months_of: Callable[[Any], Any], image: Any, transforms: np.ndarray) -> Any:
-    """Mean of the months of the views, float32 [N], one view after the other.
+def mean_over_views(
+    months_of: Callable[[Any, Any], Any], image: Any, sex: Any, transforms: np.ndarray
+) -> Any:
+    """Mean of the months of the views, float32 [N]: all at once of a few radiographs, else one after the other.
 
-    `months_of` takes uint8 [N, height, width, 1], `image` is such radiographs, `transforms` come from `transforms_of`.
+    `months_of` takes uint8 [n, height, width, 1] and what there is of the sex of each, `image` and `sex` [N] are
+    such, `transforms` come from `transforms_of`.
     """
     count = len(transforms)
     if count == 1:
-        return months_of(image)
+        return months_of(image, sex)
     table = ops.convert_to_tensor(transforms)
     pixels = ops.cast(image, "float32")
+    radiographs = ops.shape(image)[0]
+    at_once = ops.where(radiographs * count <= MOST_AT_ONCE, count, 1)
 
     def goes_on(number, total):
         # The sum decides nothing; but by asking for it the loop finishes a view before the next,
@@ -72,10 +79,17 @@ def mean_over_views(months_of: Callable[[Any], Any], image: Any, transforms: np.
         return ops.cast(number, "float32") < ops.where(waited, count - 0.5, float(count))
 
     def add(number, total):
+        rows = ops.take(table, number + ops.arange(at_once, dtype="int32"), axis=0)
+        each = ops.tile(rows[:, np.newaxis], (1, radiographs, 1))
         seen = ops.image.affine_transform(
-            pixels, ops.take(table, number, axis=0), data_format="channels_last"
+            ops.tile(pixels, (at_once, 1, 1, 1)),
+            ops.reshape(each, (-1, table.shape[1])),
+            data_format="channels_last",
         )
-        return number + 1, total + months_of(ops.cast(ops.round(seen), "uint8"))
+        months = months_of(ops.cast(ops.round(seen), "uint8"), ops.tile(sex, (at_once,)))
+        return number + at_once, total + ops.sum(
+            ops.reshape(months, (at_once, radiographs)), axis=0
+        )
 
     start = (ops.convert_to_tensor(0, "int32"), ops.zeros_like(pixels[:, 0, 0, 0]))
     _, total = ops.while_loop(goes_on, add, start)
@@ -83,7 +97,7 @@ def mean_over_views(months_of: Callable[[Any], Any], image: Any, transforms: np.
 
 
 class MeanOverViews(keras.layers.Layer):
-    """A network's months, averaged over views of each radiograph, one view after the other.
+    """A network's months, averaged over views of each radiograph.
 
     Inputs `image` uint8 [N, height, width, 1] and `sex` int32 [N]; output float32 [N]. `told_sex`:
     the sex that the network is told whatever `sex` says, for one that knows a single sex.
@@ -108,7 +122,7 @@ class MeanOverViews(keras.layers.Layer):
         if self.told_sex is not None:
             sex = ops.full_like(sex, self.told_sex)
 
-        def months_of(view):
+        def months_of(view, sex):
             return self.network({"image": view, "sex": sex}, training=False)
 
-        return mean_over_views(months_of, image, self._transforms)
+        return mean_over_views(months_of, image, sex, self._transforms)

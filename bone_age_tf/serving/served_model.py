@@ -18,6 +18,7 @@ import tensorflow as tf
 from google.protobuf import json_format
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
+from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.exported_model import (
     BONE_AGE_HIGH,
@@ -32,6 +33,7 @@ from bone_age_tf.radiograph import Refusal
 from bone_age_tf.record import BONE_AGE_MONTHS, SEX, SEX_NAMES
 from bone_age_tf.serving.batches import Batches
 from bone_age_tf.serving.contract import Tensor, hint, invalid
+from bone_age_tf.serving.engines import network_of
 from bone_age_tf.serving.pictures import Viewer
 
 log = logging.getLogger(__name__)
@@ -55,8 +57,10 @@ class Row:
 class ServedModel:
     """Thread-safe."""
 
-    def __init__(self, folder: Path, version: int, pool: Executor) -> None:
-        """Raises `ModelRefusedError` where the model is not what its manifest says, or answers otherwise."""
+    def __init__(
+        self, folder: Path, version: int, pool: Executor, engine: str = DEFAULT_ENGINE
+    ) -> None:
+        """`engine` is one of `config.ENGINES`. Raises `ModelRefusedError` where the model is not what its manifest says, or answers otherwise."""
         self.version = version
         self.exported = ExportedModel.open(folder)
         self.signature_defs = _signature_defs(folder)
@@ -64,7 +68,7 @@ class ServedModel:
         self.viewer = Viewer(self.exported)
         self.output_names = tuple(self.signature_defs[SERVING].outputs)
         self._pool = pool
-        self._batches = Batches(self.exported.answers_of_prepared)
+        self._batches = Batches(network_of(self.exported, engine))
         try:
             self._require_golden()
             self._warm_up()

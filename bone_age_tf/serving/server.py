@@ -25,6 +25,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from bone_age_tf.config import LOOPBACK, ServeConfig
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError
 from bone_age_tf.serving.desk import Desk
+from bone_age_tf.serving.engines import require_engine
 from bone_age_tf.serving.grpc_service import Answers, start_grpc
 from bone_age_tf.serving.guards import Bodies, Guard
 from bone_age_tf.serving.meters import Meters
@@ -65,6 +66,7 @@ def serve(
     Raises `EnvironmentFaultError` where a port is taken, before it loads a model, and `ModelRefusedError`
     where no version can be served. Without `stop`, it must be called by the main thread.
     """
+    require_engine(config.engine)
     with contextlib.ExitStack() as stack:
         ports = (config.rest_port, config.web_port)
         sockets = [stack.enter_context(_listen(config.host, port)) for port in ports]
@@ -74,7 +76,7 @@ def serve(
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="prepare"))
         models = ModelFolder(
             Path(config.model),
-            lambda folder, version: ServedModel(folder, version, pool),
+            lambda folder, version: ServedModel(folder, version, pool, config.engine),
             labels=config.version_labels,
         )
         stack.callback(models.close)

@@ -1,0 +1,144 @@
+"""What runs the network of a served model: TensorFlow, which is in the model, or OpenVINO.
+
+All else of an answer stays as it is: TensorFlow prepares the radiograph and makes its views; mean, line
+and interval are those of the SavedModel. OpenVINO computes in float32, since bfloat16 moves some answers by
+more than a tenth of a month (`benchmarks/engines.py`).
+"""
+
+import importlib
+import tempfile
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.exported_model import (
+    BONE_AGE_HIGH,
+    BONE_AGE_LOW,
+    CORRECTION,
+    INTERVALS,
+    NETWORK,
+    PREDICT_PREPARED,
+    REFUSED_MONTHS,
+    SEX_CODE,
+    ExportedModel,
+)
+from bone_age_tf.intervals import bands_of
+from bone_age_tf.lines import in_range
+from bone_age_tf.record import BONE_AGE_MONTHS, IMAGE, SEX_NAMES
+from bone_age_tf.serving.batches import BATCH_SIZE, Network
+
+OPENVINO = "openvino"
+_OUTPUTS = {BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH}
+
+
+def require_engine(engine: str) -> None:
+    """Raises `UsageError` where the engine's package is not installed."""
+    if engine == OPENVINO:
+        try:
+            importlib.import_module(OPENVINO)
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                "--engine openvino needs the package openvino: pip install 'bone-age-tf[openvino]', then again."
+            ) from error
+
+
+def network_of(exported: ExportedModel, engine: str) -> Network:
+    """The network of a model, on the engine: prepared radiographs and sexes -> outputs of `predict_prepared`.
+
+    Raises `ModelRefusedError` where the engine cannot run it.
+    """
+    return exported.answers_of_prepared if engine != OPENVINO else _OpenVino(exported).answers
+
+
+class _OpenVino:
+    """Thread-safe; one call at a time."""
+
+    def __init__(self, exported: ExportedModel) -> None:
+        _require_one_network(exported)
+        from bone_age_tf.models.views import VIEWS, transforms_of  # Keras with it
+
+        self._compiled = _compile(exported)
+        shape = exported.signatures[NETWORK].structured_input_signature[1][IMAGE].shape
+        self._frame = (int(shape[1]), int(shape[2]))
+        self._transforms = transforms_of(VIEWS[exported.manifest["views"]], self._frame)
+        self._lines, self._half_widths = (
+            exported.variable(name) for name in (CORRECTION, INTERVALS)
+        )
+        self._lock = threading.Lock()
+
+    def answers(self, images: np.ndarray, sexes: Sequence[str]) -> dict[str, np.ndarray]:
+        """As `ExportedModel.answers_of_prepared`."""
+        codes = np.array([SEX_NAMES.index(sex) for sex in sexes], np.int32)
+        views = np.concatenate([self._view(images, each) for each in self._transforms])
+        seen = self._seen(views, np.tile(codes, len(self._transforms)))
+        mean = seen.reshape(len(self._transforms), len(images)).mean(axis=0)
+        intercepts, slopes = self._lines[codes].T
+        months = in_range(intercepts + slopes * mean)
+        widths = self._half_widths[codes, bands_of(months)]
+        return {
+            BONE_AGE_MONTHS: months,
+            BONE_AGE_LOW: np.where(widths < 0, REFUSED_MONTHS, in_range(months - widths)),
+            BONE_AGE_HIGH: np.where(widths < 0, REFUSED_MONTHS, in_range(months + widths)),
+        }
+
+    def _view(self, images: np.ndarray, transform: np.ndarray) -> np.ndarray:
+        """The same pixels as in the SavedModel, uint8."""
+        if len(self._transforms) == 1:
+            return images
+        seen = tf.raw_ops.ImageProjectiveTransformV3(
+            images=images.astype(np.float32),
+            transforms=transform[np.newaxis],
+            output_shape=self._frame,
+            fill_value=0.0,
+            interpolation="BILINEAR",
+        )
+        return tf.cast(tf.round(seen), tf.uint8).numpy()
+
+    def _seen(self, images: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """Months of pictures [N], a few at a time."""
+        starts = range(0, len(images), BATCH_SIZE)
+        parts = [slice(start, start + BATCH_SIZE) for start in starts]
+        with self._lock:
+            return np.concatenate(
+                [
+                    self._compiled({f"{IMAGE}:0": images[p], f"{SEX_CODE}:0": codes[p]})[0].copy()
+                    for p in parts
+                ]
+            )
+
+
+def _require_one_network(exported: ExportedModel) -> None:
+    if NETWORK not in exported.signatures:
+        raise ModelRefusedError(
+            f"{exported.folder}: OpenVINO runs models of one network that were exported with the signature "
+            f"{NETWORK!r}. This is an ensemble, or an export of an earlier version: export it again, or "
+            "serve it with --engine tensorflow."
+        )
+    others = sorted(set(exported.signatures[PREDICT_PREPARED].structured_outputs) - _OUTPUTS)
+    if others:
+        raise ModelRefusedError(
+            f"{exported.folder}: OpenVINO runs the network of the bone age alone, and this model tells "
+            f"{', '.join(others)} as well. Serve it with --engine tensorflow."
+        )
+
+
+def _compile(exported: ExportedModel):
+    """The signature `network`, its weights as constants, ready for any number of radiographs."""
+    import openvino
+    from tensorflow.python.framework.convert_to_constants import (
+        convert_variables_to_constants_v2,
+    )
+
+    graph = convert_variables_to_constants_v2(exported.signatures[NETWORK]).graph.as_graph_def()
+    core = openvino.Core()
+    # Not openvino.convert_model: it reports to its makers which models are converted.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.pb"
+        path.write_bytes(graph.SerializeToString())
+        network = core.read_model(path)
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    return core.compile_model(network, "CPU", settings)

@@ -1,0 +1,124 @@
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.export import GOLDEN_HAND, files_of, golden
+from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.intervals import Intervals
+from bone_age_tf.lines import Line, LinesBySex
+from bone_age_tf.manifest import MANIFEST, write_json
+from bone_age_tf.models.views import VIEWS
+from bone_age_tf.runs import Run
+from bone_age_tf.serving import engines
+from bone_age_tf.serving.engines import network_of, require_engine
+from bone_age_tf.signatures import write_saved_model
+
+pytest.importorskip("openvino", reason="openvino is not installed")
+LINES = LinesBySex((Line(3.0, 0.9), Line(-20.0, 1.1), Line(1.0, 1.0)))
+HALF_WIDTHS = np.array([[9.0, 10, 11, 12, 13], [19, 20, 21, 22, 23], [-1, -1, -1, -1, -1]])
+
+
+def written(run: Path, exported: Path, output: Path, views: str, **parts: Any) -> Path:
+    """`run` as an exported model with these views, `LINES` and `HALF_WIDTHS`; its folder of versions."""
+    trained, folder = Run.open(run), output / "bone_age" / "1"
+    intervals = Intervals(0.9, HALF_WIDTHS, (), np.zeros(0))
+    write_saved_model(
+        trained.load_model(), parts.pop("classifier", None), trained.preprocessing, folder,
+        variables="float16", intervals=intervals, correction=LINES, views=VIEWS[views],
+        **{"explained": True, **parts},
+    )  # fmt: skip
+    manifest = json.loads((exported / "1" / MANIFEST).read_text())
+    manifest |= {"views": views, "files": files_of(folder), "golden": golden(folder)}
+    write_json(folder / MANIFEST, manifest)
+    return folder.parent
+
+
+@pytest.fixture(scope="module")
+def with_views(run: Path, exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return written(run, exported, tmp_path_factory.mktemp("views"), "warps")
+
+
+@pytest.mark.parametrize("count", [1, 2, 11])
+@pytest.mark.parametrize("views", ["none", "warps"])
+def test_both_engines_tell_the_same(
+    views: str, count: int, with_views: Path, exported: Path, prepared: Path
+) -> None:
+    model = ExportedModel.open(with_views if views == "warps" else exported)
+    assert model.manifest["views"] == views
+    images = np.random.default_rng(0).integers(0, 256, (count, 104, 80, 1), np.uint8)
+    sexes = ["F", "M", "unknown"] * 4
+    expected = network_of(model, "tensorflow")(images, sexes[:count])
+    received = network_of(model, "openvino")(images, sexes[:count])
+    assert set(received) == set(expected)
+    for name, values in expected.items():
+        assert received[name].shape == (count,)
+        np.testing.assert_allclose(received[name], values, atol=0.01, err_msg=name)
+    if views == "warps":
+        low, high = (received[f"bone_age_{end}_months"] for end in ("low", "high"))
+        assert (high[:2] > low[:2]).all()
+        assert (low[2::3] == -1).all()
+
+
+def test_the_server_answers_the_same_with_it(
+    with_views: Path, start: Callable[..., Any], client: httpx.Client
+) -> None:
+    hand = {"b64": base64.b64encode(GOLDEN_HAND.read_bytes()).decode()}
+    body = {"instances": [{"image_bytes": hand, "sex": sex} for sex in "FM"]}
+    answers = []
+    for engine in ("tensorflow", "openvino"):
+        server = start(with_views, engine=engine)
+        answers.append(client.post(f"{server.model}:predict", json=body).json()["predictions"])
+    for ours, theirs in zip(*answers, strict=True):
+        assert ours["status"] == theirs["status"] == "ok"
+        assert ours["bone_age_months"] == pytest.approx(theirs["bone_age_months"], abs=0.01)
+        assert ours["bone_age_low_months"] == pytest.approx(theirs["bone_age_low_months"], abs=0.01)
+
+
+def test_what_it_cannot_run_is_refused(run: Path, exported: Path, tmp_path: Path) -> None:
+    together = written(run, exported, tmp_path / "together", "none", explained=False)
+    with pytest.raises(ModelRefusedError, match="one network .* --engine tensorflow"):
+        network_of(ExportedModel.open(together), "openvino")
+    both = written(run, exported, tmp_path / "both", "none", classifier=Run.open(run).load_model())
+    with pytest.raises(ModelRefusedError, match="boy_probability as well"):
+        network_of(ExportedModel.open(both), "openvino")
+
+
+def test_without_the_package_it_says_which(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name=name)
+
+    monkeypatch.setattr(engines.importlib, "import_module", missing)
+    with pytest.raises(UsageError, match=r"pip install 'bone-age-tf\[openvino\]'"):
+        require_engine("openvino")
+    require_engine("tensorflow")
+
+
+def test_it_reports_to_nobody(with_views: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO's converter tells its makers what is converted; the part that is used here does not."""
+    import openvino_telemetry
+
+    def told(*_: Any, **__: Any) -> None:
+        raise AssertionError("telemetry")
+
+    monkeypatch.setattr(openvino_telemetry.Telemetry, "send_event", told)
+    monkeypatch.setattr(openvino_telemetry.Telemetry, "start_session", told)
+    network_of(ExportedModel.open(with_views), "openvino")
+
+
+def test_the_network_alone_is_what_engines_run(with_views: Path, prepared: Path) -> None:
+    """Its months, through the line, are those of the radiograph as it stands."""
+    model = ExportedModel.open(with_views)
+    images = np.random.default_rng(1).integers(0, 256, (3, 104, 80, 1), np.uint8)
+    seen = model.signatures["network"](image=tf.constant(images), sex_code=tf.constant([0, 1, 2]))[
+        "months"
+    ].numpy()
+    expected = model.months_of_one_view(images, ["F", "M", "unknown"])
+    np.testing.assert_allclose(LINES(seen, np.arange(3)), expected, atol=1e-3)
