@@ -1,10 +1,11 @@
 """Other ways to run the exported network on a processor: how fast, and how many months they differ.
 
-    python benchmarks/engines.py --run RUN --data DATA [--split train]
+    python benchmarks/engines.py --run RUN --data DATA [--split train] [--model EXPORTED]
 
-TensorFlow in float32, as exported, against OpenVINO (float32, bfloat16; `pip install openvino`) and LiteRT
+TensorFlow in float32, as exported, against OpenVINO (float32, bfloat16; the extra `openvino`) and LiteRT
 (float32, and weights as int8 with dynamic range; `pip install ai-edge-litert`), in turns, batches of 1 and of 8,
-all cores; and against Keras' `predict`. Months: mean and largest difference from TensorFlow's.
+all cores; and against Keras' `predict`. Months: mean and largest difference from TensorFlow's. With `--model`, the
+engines of `serve` as well, with all that this export makes of the network's answer.
 """
 
 import argparse
@@ -18,8 +19,12 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from bone_age_tf.config import ENGINES
+from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
+from bone_age_tf.serving.engines import network_of
 
 Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ROUNDS = 3
@@ -84,6 +89,12 @@ def litert_engine(graph: object, folder: Path, *, dynamic_int8: bool) -> Engine:
     return answer
 
 
+def served_engine(model: ExportedModel, engine: str) -> Engine:
+    """The bone age as `serve` tells it."""
+    network = network_of(model, engine)
+    return lambda image, sex: network(image, [SEX_NAMES[code] for code in sex])["bone_age_months"]
+
+
 def timed(
     engine: Engine, images: np.ndarray, sexes: np.ndarray, batch: int
 ) -> tuple[np.ndarray, float]:
@@ -105,6 +116,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--split", default="train")
     parser.add_argument("--count", type=int, default=96)
+    parser.add_argument("--model")
     chosen = parser.parse_args()
     trained = Run.open(chosen.run, "last")
     model = trained.load_model()
@@ -125,22 +137,32 @@ def main() -> None:
             "LiteRT, float32": litert_engine(frozen, Path(work), dynamic_int8=False),
             "LiteRT, dynamic int8": litert_engine(frozen, Path(work), dynamic_int8=True),
         }
-        print(
-            "| engine | batch | images/s | times keras.predict [each round] | months differ: mean | largest |"
-        )
-        print("|---|---|---|---|---|---|")
-        for batch in (1, 8):
-            speeds: dict[str, list[float]] = {name: [] for name in engines}
-            months: dict[str, np.ndarray] = {}
-            for _ in range(ROUNDS):
-                for name, engine in engines.items():
-                    months[name], speed = timed(engine, images, sexes, batch)
-                    speeds[name].append(speed)
-            for name, found in speeds.items():
-                ratios = sorted(np.array(found) / np.array(speeds["keras.predict"]))
-                away = np.abs(months[name] - months["TensorFlow, float32"])
-                print(f"| {name} | {batch} | {np.median(found):.1f} | {np.median(ratios):.2f} "
-                      f"[{ratios[0]:.2f}, {ratios[-1]:.2f}] | {away.mean():.3f} | {away.max():.3f} |")  # fmt: skip
+        compare(engines, "keras.predict", images, sexes)
+    if chosen.model:
+        exported = ExportedModel.open(chosen.model)
+        engines = {f"serve --engine {name}": served_engine(exported, name) for name in ENGINES}
+        compare(engines, f"serve --engine {ENGINES[0]}", images, sexes)
+
+
+def compare(engines: dict[str, Engine], base: str, images: np.ndarray, sexes: np.ndarray) -> None:
+    """All in turns; print speeds as ratios to one of them, and differences of months from the first."""
+    first = next(iter(engines))
+    print(
+        f"| engine | batch | images/s | times {base} [each round] | months differ: mean | largest |"
+    )
+    print("|---|---|---|---|---|---|")
+    for batch in (1, 8):
+        speeds: dict[str, list[float]] = {name: [] for name in engines}
+        months: dict[str, np.ndarray] = {}
+        for _ in range(ROUNDS):
+            for name, engine in engines.items():
+                months[name], speed = timed(engine, images, sexes, batch)
+                speeds[name].append(speed)
+        for name, found in speeds.items():
+            ratios = sorted(np.array(found) / np.array(speeds[base]))
+            away = np.abs(months[name] - months[first])
+            print(f"| {name} | {batch} | {np.median(found):.1f} | {np.median(ratios):.2f} "
+                  f"[{ratios[0]:.2f}, {ratios[-1]:.2f}] | {away.mean():.3f} | {away.max():.3f} |")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import dataclasses
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,10 @@ from bone_age_tf.warm_up import protos_version, write_warm_up
 log = logging.getLogger(__name__)
 
 FEWEST_RADIOGRAPHS = 20
+ENOUGH_RADIOGRAPHS = 100
+"""Fewer are said to be few."""
+LIKELY_SLOPES = (0.75, 1.33)
+"""Of what another place, device or reader does to a model's answers; other slopes are said to be strange."""
 BATCH_SIZE = 16
 
 Notify = Callable[[str, int, int], None]
@@ -102,6 +106,8 @@ def calibrate(  # noqa: PLR0913 - one for each option
             f"Received {len(labelled.sex)}."
         )
     section, lines, intervals = _fit(exported, labelled, config)
+    for doubt in doubts(section["correction"], len(labelled.sex)):
+        log.warning(doubt)
     with new_version(output, version) as (aside, target):
         shutil.copytree(exported.folder, aside)
         _store(aside, lines, intervals)
@@ -126,6 +132,24 @@ def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> n
         lines = fit_lines(sex[rest], predicted[rest], true[rest])
         months[row] = lines(predicted[row : row + 1], sex[row : row + 1])[0]
     return months
+
+
+def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
+    """What somebody should know who uses the section `correction`, made from so many radiographs; a sentence each."""
+    found = []
+    if count < ENOUGH_RADIOGRAPHS:
+        found.append(
+            f"{count} radiographs are few: the lines and intervals are rough. {ENOUGH_RADIOGRAPHS} or more are better."
+        )
+    low, high = LIKELY_SLOPES
+    for name in SEX_NAMES:
+        slope = correction[name]["slope"]
+        if correction["kept"] and not low <= slope <= high:
+            found.append(
+                f"The line for {name} has a slope of {slope:.2f}; {low} to {high} were expected. Look whether the true "
+                "ages are bone ages in months, and whether each radiograph has its own, before you use this version."
+            )
+    return found
 
 
 def _fit(

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from conftest import prepare_hands
 
-from bone_age_tf.calibration import calibrate, leave_one_out
+from bone_age_tf.calibration import calibrate, doubts, leave_one_out
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation import evaluate
@@ -248,6 +248,39 @@ def test_radiographs_that_the_model_knows_from_another_data_set_are_refused(
     judged = evaluate(model=str(exported), data=str(data), output=str(tmp_path / "judged"))
     assert judged["has_learnt_from_split"]
     assert "has learnt from 24 of these 40 radiographs" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("count", "slopes", "kept", "said"),
+    [
+        (100, (1.0, 0.8), True, []),
+        (99, (1.0, 1.0), True, ["99 radiographs are few"]),
+        (400, (1.0, 0.08), True, ["line for M has a slope of 0.08"]),
+        (400, (12.0, 1.0), True, ["line for F has a slope of 12.00"]),
+        (400, (12.0, 1.0), False, []),
+    ],
+)
+def test_what_is_strange_is_said(
+    count: int, slopes: tuple[float, float], kept: bool, said: list[str]
+) -> None:
+    lines = {name: {"slope": slope} for name, slope in zip("FM", slopes, strict=True)}
+    found = doubts({"kept": kept, **lines, "unknown": {"slope": 1.0}}, count)
+    assert len(found) == len(said)
+    for text, part in zip(found, said, strict=True):
+        assert part in text
+
+
+def test_few_radiographs_are_said(
+    exported: Path,
+    write_predictions: WritePredictions,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for each, is_few in ((40, True), (60, False)):
+        caplog.clear()
+        predictions = str(write_predictions(each, each))
+        calibrate(model=str(exported), output=str(tmp_path / str(each)), predictions=predictions)
+        assert ("80 radiographs are few" in caplog.text) == is_few
 
 
 def test_a_second_calibration_comes_after_the_first(
