@@ -23,7 +23,7 @@ from bone_age_tf.ensembles import told_sex
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.lines import fit_line, fit_lines, parts_of
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
-from bone_age_tf.models.views import VIEWS
+from bone_age_tf.models.views import VIEWS, is_mirrored
 from bone_age_tf.record import Sex
 from bone_age_tf.runs import Run
 from bone_age_tf.selection import select
@@ -60,8 +60,16 @@ VARIANTS = {
     "default": Variant("label distribution"),
     "mild augmentation": Variant("label distribution", (*MILD, *CLEAN)),
     "phantoms first": Variant("default", start="phantom"),
+    "mirrored": Variant("default", (MIRROR,)),
     "high resolution": Variant(
         "default", scale="0.15625", recipe="high_resolution", start="default"
+    ),
+    "high resolution, not mirrored": Variant(
+        "high resolution",
+        ("augmentation.mirror=false",),
+        scale="0.15625",
+        recipe="high_resolution",
+        start="default",
     ),
     "no dropout": Variant("default", ("model.dropout=0",)),
     "sex never withheld": Variant("default", ("augmentation.mask_sex=0",)),
@@ -75,6 +83,15 @@ VARIANTS = {
     "trunk small": Variant("default", ("model.trunk=small",), start="none"),
 }
 """In the order of the story."""
+
+
+TTA = {"5 views": "warps", "mirrored view": "mirror"}
+
+
+def _views_of(folder: Path) -> dict[str, str]:
+    """The views that the run can be asked for."""
+    mirrors = Run.open(folder, "last").config.augmentation.mirror
+    return {name: tta for name, tta in TTA.items() if mirrors or not is_mirrored(tta)}
 
 
 def run(*arguments: object) -> None:
@@ -212,10 +229,11 @@ def main() -> None:
         if not table.exists():
             folder, data, seconds = trained(chosen.work, name, chosen.weights, chosen.epochs)
             cached(table, lambda f=folder, d=data: answers(f, d))
-            cached(
-                chosen.work / f"{name} + 5 views.csv",
-                lambda f=folder, d=data: answers(f, d, "warps"),
-            )
+            for views, tta in _views_of(folder).items():
+                cached(
+                    chosen.work / f"{name} + {views}.csv",
+                    lambda f=folder, d=data, t=tta: answers(f, d, t),
+                )
             cached(chosen.work / f"{name}, sex unknown.csv",
                    lambda f=folder, d=data: answers(f, d, told=int(Sex.UNKNOWN)))  # fmt: skip
             (chosen.work / f"{name}.minutes").write_text(f"{seconds / 60:.0f}")
@@ -228,9 +246,10 @@ def main() -> None:
         minutes = (chosen.work / f"{name}.minutes").read_text()
         tables[name] = cached(chosen.work / f"{name}.csv", dict)
         print(row(name, variant.against, tables, minutes))
-        for more in (f"{name} + 5 views", f"{name}, sex unknown"):
-            tables[more] = cached(chosen.work / f"{more}.csv", dict)
-            print(row(more, name, tables, ""))
+        for more in (*(f"{name} + {views}" for views in TTA), f"{name}, sex unknown"):
+            if (chosen.work / f"{more}.csv").exists():
+                tables[more] = cached(chosen.work / f"{more}.csv", dict)
+                print(row(more, name, tables, ""))
         straight = f"{name} + correction"
         tables[straight] = corrected(tables[name])
         print(row(straight, name, tables, ""))

@@ -140,20 +140,25 @@ def stress_table(result: dict[str, Any]) -> str:
     )
 
 
+def _number(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
 def prediction_table(report: Any) -> str:
     """The first predictions, and how many more there are."""
     has_ends = any(row.bone_age_low_months is not None for row in report.first)
+    has_age = any(row.chronological_age_months is not None for row in report.first)
     has_verdict = any(row.verdict for row in report.first)
     rows = [["file", "sex", "months", *["interval"] * has_ends, "years + months"]]
-    rows[0] += [*["verdict"] * has_verdict, "status"]
+    rows[0] += [*["age", "difference"] * has_age, *["verdict"] * has_verdict, "status"]
     for row in report.first:
         months = row.bone_age_months
         years = "" if months is None else "{} + {}".format(*divmod(round(months), 12))
-        shown = "" if months is None else f"{months:.1f}"
         low, high = row.bone_age_low_months, row.bone_age_high_months
         ends = "" if low is None or high is None else f"{low:.0f} to {high:.0f}"
+        age = [_number(row.chronological_age_months, ".1f"), _number(row.difference_months, "+.1f")]
         status = row.reason or row.warning or row.status
-        cells = [row.file, row.sex, shown, *[ends] * has_ends, years]
-        rows.append([*cells, *[row.verdict] * has_verdict, status])
+        cells = [row.file, row.sex, _number(months, ".1f"), *[ends] * has_ends, years]
+        rows.append([*cells, *age * has_age, *[row.verdict] * has_verdict, status])
     more = report.predicted + report.refused - len(report.first)
     return console.table(rows) + (f"\n... and {more} more" if more else "")

@@ -22,6 +22,7 @@ from bone_age_tf.manifest import FileEntry
 from bone_age_tf.prediction import COLUMNS, PredictReport, predict
 from bone_age_tf.record import Sex
 from bone_age_tf.reference_standards import compare_with_age
+from bone_age_tf.result_tables import prediction_table
 
 Rows = dict[str, dict[str, str]]
 
@@ -237,7 +238,11 @@ def test_chronological_ages_come_from_the_table_or_the_option(
     hands: Path, predicted: Predicted
 ) -> None:
     labels = table(hands, "id,sex,chronological_age_months", "a,M,100", "b,F,", "c,unknown,20")
-    _, rows = predicted(hands, sex=None, labels=labels, chronological_age_months=230)
+    report, rows = predicted(hands, sex=None, labels=labels, chronological_age_months=230)
+    shown = prediction_table(report).splitlines()
+    assert shown[0].split()[-4:] == ["age", "difference", "verdict", "status"]
+    (line,) = (line for line in shown if line.startswith("a.png"))
+    assert line.split()[-4:-2] == ["100.0", f"{float(rows['a.png']['difference_months']):+.1f}"]
     a, b, c = rows["a.png"], rows["b.jpg"], rows["deeper/c.JPEG"]
     assert [row["chronological_age_months"] for row in (a, b, c)] == ["100.00", "230.00", "20.00"]
     for row in (a, b, c):
@@ -255,7 +260,8 @@ def test_chronological_ages_come_from_the_table_or_the_option(
 def test_without_chronological_ages_nothing_is_said_of_them(
     hands: Path, predicted: Predicted
 ) -> None:
-    _, rows = predicted(hands)
+    report, rows = predicted(hands)
+    assert "age" not in prediction_table(report).splitlines()[0].split()
     for name in ("chronological_age_months", "difference_months", "sd_score", "verdict"):
         assert {row[name] for row in rows.values()} == {""}
 
