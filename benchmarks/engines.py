@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -24,14 +25,14 @@ from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.input_pipeline import PreparedRadiographs
 from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.runs import Run
-from bone_age_tf.serving.engines import network_of
+from bone_age_tf.serving.engines import load_openvino, network_of
 
 Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]
 ROUNDS = 3
 
 
-def tensorflow_engine(model: keras.Model, frame: tuple[int, int]) -> tuple[Engine, object, object]:
-    """The network as a graph of constants; that graph with variables, and with constants."""
+def tensorflow_engine(model: keras.Model, frame: tuple[int, int]) -> tuple[Engine, Any]:
+    """The network as a graph of constants, and that graph."""
     specs = [
         tf.TensorSpec([None, *frame, 1], tf.uint8, name="image"),
         tf.TensorSpec([None], tf.int32, name="sex"),
@@ -44,18 +45,19 @@ def tensorflow_engine(model: keras.Model, frame: tuple[int, int]) -> tuple[Engin
     frozen = convert_variables_to_constants_v2(graph)
     return (
         lambda image, sex: np.array(frozen(tf.constant(image), tf.constant(sex))[0]),
-        graph,
         frozen,
     )
 
 
-def openvino_engine(graph: object, precision: str) -> Engine:
+def openvino_engine(frozen: Any, precision: str) -> Engine:
     """OpenVINO, tuned for latency."""
-    import openvino
-
-    network = openvino.convert_model(graph)
+    core = load_openvino().Core()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.pb"
+        path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+        network = core.read_model(path)
     settings = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-    compiled = openvino.Core().compile_model(network, "CPU", settings)
+    compiled = core.compile_model(network, "CPU", settings)
     return lambda image, sex: compiled([image, sex])[0]
 
 
@@ -123,7 +125,7 @@ def main() -> None:
     examples = PreparedRadiographs.open(chosen.data).examples(chosen.split).batch(chosen.count)
     first = next(iter(examples.as_numpy_iterator()))
     images, sexes = first["image"], first["sex"]
-    own, graph, frozen = tensorflow_engine(model, trained.preprocessing.frame)
+    own, frozen = tensorflow_engine(model, trained.preprocessing.frame)
 
     def predict(image: np.ndarray, sex: np.ndarray) -> np.ndarray:
         return model.predict({"image": image, "sex": sex}, batch_size=len(image), verbose=0)
@@ -132,8 +134,8 @@ def main() -> None:
         engines = {
             "TensorFlow, float32": own,
             "keras.predict": predict,
-            "OpenVINO, float32": openvino_engine(graph, "f32"),
-            "OpenVINO, bfloat16": openvino_engine(graph, "bf16"),
+            "OpenVINO, float32": openvino_engine(frozen, "f32"),
+            "OpenVINO, bfloat16": openvino_engine(frozen, "bf16"),
             "LiteRT, float32": litert_engine(frozen, Path(work), dynamic_int8=False),
             "LiteRT, dynamic int8": litert_engine(frozen, Path(work), dynamic_int8=True),
         }

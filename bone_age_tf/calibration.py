@@ -102,7 +102,7 @@ def calibrate(  # noqa: PLR0913 - one for each option
         labelled = _read_predictions(exported, Path(str(predictions)))
     if len(labelled.sex) < FEWEST_RADIOGRAPHS:
         raise InputDataError(
-            f"A calibration needs at least {FEWEST_RADIOGRAPHS} radiographs with a bone age, better 100. "
+            f"A calibration needs at least {FEWEST_RADIOGRAPHS} radiographs with a bone age, better {ENOUGH_RADIOGRAPHS}. "
             f"Received {len(labelled.sex)}."
         )
     section, lines, intervals = _fit(exported, labelled, config)

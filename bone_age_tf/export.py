@@ -90,7 +90,7 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     if folds is not None:
         metrics["cross_validation"] = _cross_validation(folds)
     intervals = _intervals(folds or trained, evaluation)
-    tta = "none" if folds is None else folds.tta
+    views = VIEWS["none" if folds is None else folds.tta]
     with new_version(output, version) as (aside, target):
         write_saved_model(
             trained.load_model(),
@@ -100,11 +100,12 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
             variables=variables,
             intervals=intervals,
             correction=NO_CORRECTION if folds is None else folds.correction,
-            views=VIEWS[tta],
+            views=views,
             explained=isinstance(trained, Run),
         )
         manifest = _manifest(trained, classifier, metrics, variables, aside)
-        manifest["views"] = tta
+        if isinstance(trained, Run):
+            manifest["views"] = views
         manifest["intervals"] = None if intervals is None else intervals.describe()
         fitted_to = [] if intervals is None else _fitted_to(folds or trained, evaluation)
         manifest["fitted_to"] = fitted_to

@@ -216,8 +216,7 @@ class ExportedModel:
 
     def variable(self, name: str) -> np.ndarray:
         """One of the variables that `calibrate` writes: `CORRECTION` or `INTERVALS`, float32."""
-        prefix = str(self.folder / "variables" / "variables")
-        return tf.train.load_variable(prefix, f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
+        return getattr(self.module, name).numpy()
 
     def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
         """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""

@@ -231,30 +231,35 @@ class _Stored:
             for number, variable in numbered
             if variables == "float16" and len(variable.shape) > 1
         }
-        self._vectors = [number for number, variable in numbered if len(variable.shape) == 1]
-        values = [keras.ops.convert_to_numpy(network.variables[n]) for n in self._vectors]
-        self._lengths = [len(value) for value in values]
-        joined = tf.Variable(np.concatenate(values), trainable=False) if values else None
-        self._joined = joined
+        vectors = {n: variable for n, variable in numbered if len(variable.shape) == 1}
+        lengths = [variable.shape[0] for variable in vectors.values()]
+        starts = np.cumsum([0, *lengths])[:-1]
+        self._places = dict(zip(vectors, zip(starts, lengths, strict=True), strict=True))
+        values = [keras.ops.convert_to_numpy(variable) for variable in vectors.values()]
+        self._joined = tf.Variable(
+            np.concatenate([np.zeros(0, np.float32), *values]), trainable=False
+        )
         rest = [
             self._halves.get(number, variable.value)
             for number, variable in enumerate(network.variables)
-            if number not in self._vectors
+            if number not in self._places
         ]
-        self.variables = rest if joined is None else [*rest, joined]
+        self.variables = [*rest, self._joined]
 
     def scope(self, part: keras.Model | None = None) -> keras.StatelessScope:
         """Within it, variables of the network, or of a part of it, have the values of the stored ones."""
         within = {id(variable) for variable in (part or self._network).variables}
-        values = {number: tf.cast(half, tf.float32) for number, half in self._halves.items()}
-        if self._joined is not None:
-            joined, starts = tf.convert_to_tensor(self._joined), np.cumsum([0, *self._lengths[:-1]])
-            for number, start, length in zip(self._vectors, starts, self._lengths, strict=True):
-                values[number] = tf.slice(joined, [start], [length])
-        pairs = [(self._network.variables[number], value) for number, value in values.items()]
-        return keras.StatelessScope(
-            state_mapping=[(variable, value) for variable, value in pairs if id(variable) in within]
-        )
+        joined = tf.convert_to_tensor(self._joined)
+        pairs = []
+        for number, variable in enumerate(self._network.variables):
+            if id(variable) not in within:
+                continue
+            if number in self._halves:
+                pairs.append((variable, tf.cast(self._halves[number], tf.float32)))
+            elif number in self._places:
+                start, length = self._places[number]
+                pairs.append((variable, tf.slice(joined, [start], [length])))
+        return keras.StatelessScope(state_mapping=pairs)
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """One number for each radiograph, [N]."""

@@ -33,7 +33,7 @@ VIEWS: dict[str, tuple[View, ...]] = {
 }
 """By name; the first of each is the radiograph as it is."""
 MOST_AT_ONCE = 10
-"""Pictures that the network looks at together where views are averaged: those of one radiograph, or of two."""
+"""Pictures that the network looks at together where views are averaged: 5 views of two radiographs, 2 of five."""
 
 
 def is_mirrored(name: str) -> bool:

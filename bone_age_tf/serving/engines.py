@@ -6,14 +6,17 @@ more than a tenth of a month (`benchmarks/engines.py`).
 """
 
 import importlib
+import sys
 import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.exported_model import (
     BONE_AGE_HIGH,
@@ -31,27 +34,41 @@ from bone_age_tf.lines import in_range
 from bone_age_tf.record import BONE_AGE_MONTHS, IMAGE, SEX_NAMES
 from bone_age_tf.serving.batches import BATCH_SIZE, Network
 
-OPENVINO = "openvino"
 _OUTPUTS = {BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH}
+_TELEMETRY = "openvino_telemetry"
 
 
 def require_engine(engine: str) -> None:
-    """Raises `UsageError` where the engine's package is not installed."""
-    if engine == OPENVINO:
-        try:
-            importlib.import_module(OPENVINO)
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                "--engine openvino needs the package openvino: pip install 'bone-age-tf[openvino]', then again."
-            ) from error
+    """Raises `UsageError` where the engine's package cannot be used."""
+    if engine != DEFAULT_ENGINE:
+        load_openvino()
+
+
+def load_openvino() -> Any:
+    """The package, with nothing reported to its makers: by itself it tells them that it is imported.
+
+    Raises `UsageError` where it is not installed, or broken.
+    """
+    reporter = sys.modules.get(_TELEMETRY)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment] - it takes a mute one instead
+    try:
+        return importlib.import_module("openvino")
+    except ImportError as error:
+        raise UsageError(
+            f"--engine openvino needs the package openvino ({error}): pip install 'bone-age-tf[openvino]', then again."
+        ) from error
+    finally:
+        del sys.modules[_TELEMETRY]
+        if reporter is not None:
+            sys.modules[_TELEMETRY] = reporter
 
 
 def network_of(exported: ExportedModel, engine: str) -> Network:
-    """The network of a model, on the engine: prepared radiographs and sexes -> outputs of `predict_prepared`.
+    """The network of a model, on one of `config.ENGINES`: prepared radiographs and sexes -> outputs of `predict_prepared`.
 
     Raises `ModelRefusedError` where the engine cannot run it.
     """
-    return exported.answers_of_prepared if engine != OPENVINO else _OpenVino(exported).answers
+    return exported.answers_of_prepared if engine == DEFAULT_ENGINE else _OpenVino(exported).answers
 
 
 class _OpenVino:
@@ -59,12 +76,12 @@ class _OpenVino:
 
     def __init__(self, exported: ExportedModel) -> None:
         _require_one_network(exported)
-        from bone_age_tf.models.views import VIEWS, transforms_of  # Keras with it
+        from bone_age_tf.models.views import transforms_of  # Keras with it
 
         self._compiled = _compile(exported)
         shape = exported.signatures[NETWORK].structured_input_signature[1][IMAGE].shape
         self._frame = (int(shape[1]), int(shape[2]))
-        self._transforms = transforms_of(VIEWS[exported.manifest["views"]], self._frame)
+        self._transforms = transforms_of(exported.manifest["views"], self._frame)
         self._lines, self._half_widths = (
             exported.variable(name) for name in (CORRECTION, INTERVALS)
         )
@@ -126,19 +143,25 @@ def _require_one_network(exported: ExportedModel) -> None:
         )
 
 
-def _compile(exported: ExportedModel):
+def _compile(exported: ExportedModel) -> Any:
     """The signature `network`, its weights as constants, ready for any number of radiographs."""
-    import openvino
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
     )
 
+    openvino = load_openvino()
     graph = convert_variables_to_constants_v2(exported.signatures[NETWORK]).graph.as_graph_def()
     core = openvino.Core()
-    # Not openvino.convert_model: it reports to its makers which models are converted.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.pb"
-        path.write_bytes(graph.SerializeToString())
-        network = core.read_model(path)
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    return core.compile_model(network, "CPU", settings)
+    try:
+        # Not openvino.convert_model: it reports to its makers which models are converted.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.pb"
+            path.write_bytes(graph.SerializeToString())
+            network = core.read_model(path)
+        return core.compile_model(network, "CPU", settings)
+    except RuntimeError as error:
+        raise ModelRefusedError(
+            f"{exported.folder}: OpenVINO cannot run this network ({str(error).strip().splitlines()[-1]}). "
+            "Serve it with --engine tensorflow."
+        ) from error

@@ -64,7 +64,7 @@ def serve(
     """Serve until a signal or `stop`; returns 0, or 128 + the signal's number.
 
     Raises `EnvironmentFaultError` where a port is taken, before it loads a model, and `ModelRefusedError`
-    where no version can be served. Without `stop`, it must be called by the main thread.
+    where no version can be served, `UsageError` where the engine is not installed. Without `stop`, it must be called by the main thread.
     """
     require_engine(config.engine)
     with contextlib.ExitStack() as stack:
