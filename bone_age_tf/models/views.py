@@ -111,6 +111,7 @@ class MeanOverViews(keras.layers.Layer):
         self.told_sex = told_sex
         frame = network.input["image"].shape[1:3]
         self._transforms = transforms_of(views, frame)
+        self.supports_jit = False  # XLA knows no projective transform
         self.built = True
 
     def compute_output_spec(self, image, sex):

@@ -16,5 +16,6 @@ from bone_age_tf.recipes.default import CONFIG as DEFAULT
 CONFIG = dataclasses.replace(
     DEFAULT,
     recipe="high_resolution",
+    augmentation=dataclasses.replace(DEFAULT.augmentation, mirror=True),
     train=dataclasses.replace(DEFAULT.train, epochs=10, learning_rate=2e-4),
 )
