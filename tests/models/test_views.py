@@ -77,7 +77,8 @@ def test_warps_differ_and_are_small() -> None:
 
 def test_on_a_gpu_keras_does_not_ask_xla_for_views() -> None:
     model = build_ensemble_model([Member(network(), (1, 1, 1))], VIEWS["warps"])
-    assert not model.get_layer("member_0").supports_jit  # what Keras looks at
+    (views,) = (layer for layer in model.layers if isinstance(layer, MeanOverViews))
+    assert not views.supports_jit  # what Keras looks at
 
 
 def test_mirror_is_known_by_name() -> None:
