@@ -9,7 +9,7 @@ import tensorflow as tf
 from conftest import ROOT
 
 from bone_age_tf import cli
-from bone_age_tf.exported_model import SERVING, ExportedModel
+from bone_age_tf.exported_model import NETWORK, SERVING, ExportedModel
 
 SHIPPED = ROOT / "saved_models" / "bone_age" / "1"
 LARGEST_BYTES = 50_000_000
@@ -49,6 +49,12 @@ def test_it_predicts_in_one_command(
     assert (
         0 < row["bone_age_low_months"] < row["bone_age_months"] < row["bone_age_high_months"] < 240
     )
+
+
+def test_other_engines_can_run_it(shipped: ExportedModel) -> None:
+    """The documentation serves it with `--engine openvino`."""
+    assert NETWORK in shipped.signatures
+    assert len(shipped.manifest["views"]) == 2  # the radiograph and its mirror image
 
 
 def test_it_says_what_it_is_for(shipped: ExportedModel) -> None:
