@@ -29,6 +29,7 @@ import psutil
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
+from bone_age_tf.config import DEFAULT_ENGINE, ENGINES
 from bone_age_tf.exported_model import ExportedModel
 from bone_age_tf.record import IMAGE, SEX, Sex
 from bone_age_tf.runs import Run
@@ -159,6 +160,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
+    parser.add_argument("--engine", choices=ENGINES, default=DEFAULT_ENGINE)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--run", help="that was exported, with its last weights")
@@ -178,7 +180,16 @@ def main() -> None:
     )
     alone = len(pictures) / (time.monotonic() - started)
 
-    command = [sys.executable, "-m", "bone_age_tf", "serve", "--model", chosen.model]
+    command = [
+        sys.executable,
+        "-m",
+        "bone_age_tf",
+        "serve",
+        "--model",
+        chosen.model,
+        "--engine",
+        chosen.engine,
+    ]
     command += ["--rest-port", "0", "--grpc-port", "0", "--web-port", "0", "--quiet"]
     begun = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
