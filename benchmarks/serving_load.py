@@ -180,17 +180,9 @@ def main() -> None:
     )
     alone = len(pictures) / (time.monotonic() - started)
 
-    command = [
-        sys.executable,
-        "-m",
-        "bone_age_tf",
-        "serve",
-        "--model",
-        chosen.model,
-        "--engine",
-        chosen.engine,
-    ]
-    command += ["--rest-port", "0", "--grpc-port", "0", "--web-port", "0", "--quiet"]
+    command = [sys.executable, "-m", "bone_age_tf", "serve", "--quiet",
+               "--model", chosen.model, "--engine", chosen.engine,
+               "--rest-port", "0", "--grpc-port", "0", "--web-port", "0"]  # fmt: skip
     begun = time.monotonic()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
