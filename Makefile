@@ -37,10 +37,13 @@ demo: setup  ## the whole way on drawn hands, into demo/
 test: setup  ## run all tests, after setting up where that is needed
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
-check: setup  ## lint, format and types
+check: setup  ## lint, format, types, layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
+	rm -rf build/layers  # a built tree: the editable one hides data_prep from import-linter
+	$(VENV)/bin/python -m pip install --quiet --no-deps --target build/layers .
+	cd build/layers && PYTHONPATH=. $(abspath $(VENV))/bin/lint-imports --no-cache $(abspath pyproject.toml)
 
 docs: setup  ## build the documentation into site/; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict

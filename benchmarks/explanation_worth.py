@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf.explanation import blurred, explain_prepared
-from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.radiograph import Refusal
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.inference.explain import blurred, explain_prepared
+from bone_age_tf.preprocessing.decoding import Refusal
 
 MARGIN = 3
 """Pixels around a bone that are blurred with it."""

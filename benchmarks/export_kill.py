@@ -16,9 +16,9 @@ import threading
 import time
 from pathlib import Path
 
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import BoneAgeError
-from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.manifest import MANIFEST
+from bone_age_tf.export.exported_model import ExportedModel
 
 
 class Watcher:

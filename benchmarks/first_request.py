@@ -14,9 +14,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bone_age_tf.export import GOLDEN_HAND
-from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.warm_up import write_warm_up
+from bone_age_tf.export.export import GOLDEN_HAND
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.warmup import write_warm_up
 
 SERVER = """
 import json, sys, time

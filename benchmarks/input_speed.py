@@ -20,7 +20,7 @@ from training_speed import data_set, radiographs
 
 from bone_age_tf import record
 from bone_age_tf.config import AugmentationConfig, TrainConfig
-from bone_age_tf.input_pipeline import PreparedRadiographs, TrainingBatches
+from bone_age_tf.data.input_pipeline import PreparedRadiographs, TrainingBatches
 
 BATCH = 16
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bone_age_tf.preprocessing.localizer_network import (
+from bone_age_tf.preprocessing.localizer.network import (
     POINTS,
     build_hand_localizer,
     fold_normalization,
 )
 from bone_age_tf.recipes import load_recipe
-from bone_age_tf.training.localizer import Examples, train_rounds
-from bone_age_tf.training.localizer_examples import Example, read_examples
-from bone_age_tf.training.localizer_limits import scorer
+from bone_age_tf.training.localizer.examples import Example, read_examples
+from bone_age_tf.training.localizer.limits import scorer
+from bone_age_tf.training.localizer.train import Examples, train_rounds
 
 FOLDS = 5
 

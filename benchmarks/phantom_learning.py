@@ -77,7 +77,7 @@ def save_trunk(folder: Path, path: Path) -> Path:
     import keras
 
     from bone_age_tf.models.backbones import BACKBONES
-    from bone_age_tf.runs import Run
+    from bone_age_tf.training.run import Run
 
     model: keras.Model = Run.open(folder).load_model()
     (trunk,) = (layer for layer in model.layers if layer.name in BACKBONES)

@@ -19,13 +19,14 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf import radiograph
 from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.data.labels import LabelRow
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import PNG_COMPRESSION, ShardTask, write_shard
-from bone_age_tf.image_files import SourceFile
-from bone_age_tf.labels import LabelRow
-from bone_age_tf.preprocessing import geometry, localizer, pipeline
+from bone_age_tf.files.images import SourceFile
+from bone_age_tf.preprocessing import decoding as radiograph
+from bone_age_tf.preprocessing import geometry, pipeline
+from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.record import Sex
 
 THREADS = 2

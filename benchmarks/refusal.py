@@ -13,9 +13,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from bone_age_tf.config import SHIPPED_LOCALIZER, PreprocessingConfig
+from bone_age_tf.preprocessing.decoding import refusal_from
 from bone_age_tf.preprocessing.examination import Examiner
-from bone_age_tf.preprocessing.reasons import OK
-from bone_age_tf.radiograph import refusal_from
+from bone_age_tf.preprocessing.rejections import OK
 
 
 def status_of(examine: Examiner, path: Path) -> str:

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from bone_age_tf.export import GOLDEN_HAND
+from bone_age_tf.export.export import GOLDEN_HAND
 
 PIECE = b"%x\r\n" % 2**20 + b"x" * 2**20 + b"\r\n"
 SLOW = 200

@@ -30,9 +30,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from bone_age_tf.config import DEFAULT_ENGINE, ENGINES
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.record import IMAGE, SEX, Sex
-from bone_age_tf.runs import Run
+from bone_age_tf.training.run import Run
 
 RADIOGRAPHS = 100
 BAD_SHARE = 0.2

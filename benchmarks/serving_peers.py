@@ -28,7 +28,7 @@ import tensorflow as tf
 from serving_load import files
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
 
 HERE = Path(__file__).parent
 Send = Callable[[], object]

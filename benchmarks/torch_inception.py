@@ -202,7 +202,7 @@ class Radiographs(torch.utils.data.Dataset):
 
 
 def augment(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rotation, shift, zoom, mirror, gamma, as `bone_age_tf.augmentation` with its default ranges."""
+    """Rotation, shift, zoom, mirror, gamma, as `bone_age_tf.data.augmentation` with its default ranges."""
     height, width = image.shape
     numbers = rng.uniform(-1, 1, 6)
     angle, zoom = math.radians(15 * numbers[0]), math.exp(-numbers[1] * math.log1p(0.12))

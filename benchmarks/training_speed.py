@@ -53,8 +53,8 @@ def data_set(pixels: np.ndarray, encoding: str, folder: Path) -> Any:
 
     from bone_age_tf import record
     from bone_age_tf.config import PreprocessingConfig
-    from bone_age_tf.input_pipeline import PreparedRadiographs
-    from bone_age_tf.manifest import DataSetManifest, Shard
+    from bone_age_tf.data.input_pipeline import PreparedRadiographs
+    from bone_age_tf.data.manifest import DataSetManifest, Shard
 
     class OfAnySize(PreparedRadiographs):
         frame = pixels.shape[1:]
@@ -91,12 +91,12 @@ def tensorflow_rounds(
     The product's own loop: augmentation, averaged weights, AdamW.
     """
     from bone_age_tf.config import AugmentationConfig, ModelConfig, TrainConfig
-    from bone_age_tf.input_pipeline import TrainingBatches
+    from bone_age_tf.data.input_pipeline import TrainingBatches
     from bone_age_tf.models.bone_age_model import build_bone_age_model
-    from bone_age_tf.training.interruption import StopRequest
     from bone_age_tf.training.loop import Loop
     from bone_age_tf.training.objectives import BoneAgeObjective
     from bone_age_tf.training.optimizer import make_optimizer
+    from bone_age_tf.training.preemption import StopRequest
     from bone_age_tf.training.strategy import choose_devices
 
     settings = TrainConfig(batch_size=batch_size, learning_rate=1e-4)

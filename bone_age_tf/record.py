@@ -21,6 +21,10 @@ ID = "id"
 IMAGE = "image"
 SEX = "sex"
 BONE_AGE_MONTHS = "bone_age_months"
+BONE_AGE_LOW = "bone_age_low_months"
+BONE_AGE_HIGH = "bone_age_high_months"
+"""Ends of the prediction interval, where a model has one."""
+BOY_PROBABILITY = "boy_probability"
 
 ENCODINGS = ("png", "raw")
 """What the bytes of `image` are; the same in all records of a data set."""

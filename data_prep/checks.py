@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bone_age_tf import radiograph
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
+from bone_age_tf.data.labels import LabelRow, LabelTable, Problem, parse_table
+from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.folds import shuffle_key
-from bone_age_tf.image_files import SourceFile
-from bone_age_tf.labels import LabelRow, LabelTable, Problem, parse_table
+from bone_age_tf.files.images import SourceFile
+from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.record import Sex
 
 OnProgress = Callable[[int, int], None]

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bone_age_tf import locks, manifest
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data import manifest
+from bone_age_tf.data.labels import Problem, problems_csv, summary
+from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.checks import OnProgress, check
 from bone_age_tf.data_prep.preview import write_preview
 from bone_age_tf.data_prep.publish import publish
@@ -28,10 +30,9 @@ from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError, UsageError
-from bone_age_tf.folds import shuffle_key
-from bone_age_tf.labels import Problem, problems_csv, summary
+from bone_age_tf.files import locks
 from bone_age_tf.preprocessing import pipeline
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 
 log = logging.getLogger(__name__)
 

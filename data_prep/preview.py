@@ -8,14 +8,13 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf import overlay
 from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.manifest import written_whole
-from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing import overlay, pipeline
 from bone_age_tf.preprocessing.examination import Examiner
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 
 FOLDER = "preview"
 SIDE = 300

@@ -12,14 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from bone_age_tf import config as configuration
-from bone_age_tf import manifest, record
+from bone_age_tf import record
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data import manifest
+from bone_age_tf.data.labels import Problem
+from bone_age_tf.data.manifest import SPLITS, DataSetManifest, Shard
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source
-from bone_age_tf.labels import Problem
-from bone_age_tf.manifest import SPLITS, DataSetManifest, Shard
-from bone_age_tf.preprocessing import localizer, pipeline
+from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.localizer import weights as localizer
 
 WORK_ONLY = ("output", "source", "labels", "image_dir", "jobs", "preprocessing", "skip_bad")
 """Settings that are paths of this machine, do not change the content, or stand elsewhere."""

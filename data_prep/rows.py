@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from bone_age_tf.image_files import SourceFile
-from bone_age_tf.labels import LabelRow
+from bone_age_tf.data.labels import LabelRow
+from bone_age_tf.files.images import SourceFile
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,13 +16,13 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.data.labels import Problem
+from bone_age_tf.data.manifest import FileEntry, Shard, describe_file, find_faults, write_json
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.labels import Problem
-from bone_age_tf.manifest import FileEntry, Shard, describe_file, find_faults, write_json
 from bone_age_tf.preprocessing import pipeline
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
-from bone_age_tf.radiograph import refusal_from
+from bone_age_tf.preprocessing.decoding import refusal_from
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 
 DATA_SET_NAME = "bone_age"
 

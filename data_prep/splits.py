@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from bone_age_tf.data.stratification import Item, deal
 from bone_age_tf.data_prep.rows import CheckedRow
-from bone_age_tf.folds import Item, deal
 
 
 def assign_splits(

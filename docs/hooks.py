@@ -97,7 +97,7 @@ def _on_disk(uri: str) -> Path:
 
 
 def _helps() -> str:
-    from bone_age_tf.cli import commands
+    from bone_age_tf.cli.main import commands
 
     parts = []
     for name, command in commands.commands.items():

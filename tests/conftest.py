@@ -174,7 +174,7 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`run` exported as `bone_age/1`; the model folder. Read only."""
-    from bone_age_tf.export import export_saved_model
+    from bone_age_tf.export.export import export_saved_model
 
     folder = tmp_path_factory.mktemp("saved_models") / "bone_age"
     export_saved_model(run=str(run), output=str(folder))
@@ -184,7 +184,7 @@ def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def deployed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`run` exported as `bone_age/1` with `--serving-kit`; the model folder. Read only."""
-    from bone_age_tf import cli
+    from bone_age_tf.cli import main as cli
 
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
     folder = tmp_path_factory.mktemp("deployed") / "bone_age"

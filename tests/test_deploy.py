@@ -14,7 +14,7 @@ import click
 import pytest
 from conftest import ROOT
 
-from bone_age_tf import cli
+from bone_age_tf.cli import main as cli
 from bone_age_tf.config import ExperimentConfig, override
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.strategy import read_cluster

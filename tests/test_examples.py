@@ -14,10 +14,10 @@ import cv2
 import pytest
 from conftest import ROOT, draw_hand, write_kaggle_layout
 
-from bone_age_tf import cli
+from bone_age_tf.cli import main as cli
+from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.data_prep import download
-from bone_age_tf.manifest import sha256_of
-from bone_age_tf.preprocessing import localizer
+from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.serving import server
 
 WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1 --set train.batch_size=8 --set train.accumulation_passes=1 --set train.steps_per_call=1"
@@ -138,7 +138,7 @@ IN_THE_WAY = {"prepare": "prepared", "train": "runs", "download": "rsna-bone-age
 @pytest.mark.parametrize("example", _examples())
 def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = localizer.load("shipped").limits  # a few steps teach no network to find hands
-    monkeypatch.setattr("bone_age_tf.training.localizer.learn_limits", lambda *given: limits)
+    monkeypatch.setattr("bone_age_tf.training.localizer.train.learn_limits", lambda *given: limits)
     arguments = shlex.split(example)[1:]
     if arguments[0] in IN_THE_WAY:
         shutil.rmtree(IN_THE_WAY[arguments[0]])

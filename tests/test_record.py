@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bone_age_tf import cli, record
+from bone_age_tf import record
+from bone_age_tf.cli import main as cli
 from bone_age_tf.config import PrepareConfig
 from bone_age_tf.record import ENCODINGS, Sex
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from conftest import ROOT, draw_hand
 
-from bone_age_tf.comparison import COMPARISON_SCHEMA, compare
-from bone_age_tf.evaluation import EVALUATION_SCHEMA, evaluate
-from bone_age_tf.prediction import COLUMNS, predict
-from bone_age_tf.stress import STRESS_SCHEMA, stress
-from bone_age_tf.table_evaluation import evaluate_tables
+from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare
+from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
+from bone_age_tf.evaluation.external import evaluate_tables
+from bone_age_tf.evaluation.stress import STRESS_SCHEMA, stress
+from bone_age_tf.inference.predict import COLUMNS, predict
 
 SCHEMAS = ROOT / "bone_age_tf" / "schemas"
 

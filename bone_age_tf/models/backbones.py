@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
-from bone_age_tf.models import vgg_m46
+from bone_age_tf.models import m46 as vgg_m46
 from bone_age_tf.models.batch_normalization import fuse_normalization
 
 _TORCH_MEAN = (0.485, 0.456, 0.406)

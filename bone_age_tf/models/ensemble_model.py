@@ -7,8 +7,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from bone_age_tf.lines import NO_CORRECTION, LinesBySex
-from bone_age_tf.models.views import MeanOverViews, View
+from bone_age_tf.models.test_time_augmentation import MeanOverViews, View
+from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
 from bone_age_tf.record import MAX_BONE_AGE_MONTHS
 
 

@@ -7,10 +7,11 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf import radiograph
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.preprocessing import geometry, localizer, pipeline
-from bone_age_tf.preprocessing.localizer_network import OUTLOOKS
+from bone_age_tf.preprocessing import decoding as radiograph
+from bone_age_tf.preprocessing import geometry, pipeline
+from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.localizer.network import OUTLOOKS
 
 
 @dataclasses.dataclass(frozen=True)

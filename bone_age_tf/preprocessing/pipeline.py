@@ -13,20 +13,15 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from bone_age_tf import config as configuration
-from bone_age_tf import radiograph
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.preprocessing import (
-    geometry,
-    intensity,
-    localization,
-    localizer,
-    quality,
-    registration,
-)
-from bone_age_tf.preprocessing.localization import Localization
-from bone_age_tf.preprocessing.localizer import Localizer
-from bone_age_tf.preprocessing.localizer_network import VIEW
-from bone_age_tf.preprocessing.reasons import BLANK, OK
+from bone_age_tf.preprocessing import decoding as radiograph
+from bone_age_tf.preprocessing import geometry, intensity, quality, registration
+from bone_age_tf.preprocessing.localizer import decoding as localization
+from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.localizer.decoding import Localization
+from bone_age_tf.preprocessing.localizer.network import VIEW
+from bone_age_tf.preprocessing.localizer.weights import Localizer
+from bone_age_tf.preprocessing.rejections import BLANK, OK
 
 VERSION = 2
 """Raised whenever the same file would give other pixels."""

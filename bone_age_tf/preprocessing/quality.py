@@ -5,10 +5,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from bone_age_tf.preprocessing import geometry, registration
-from bone_age_tf.preprocessing.localization import Localization
-from bone_age_tf.preprocessing.localizer import Limits
-from bone_age_tf.preprocessing.localizer_network import OUTLOOKS, POINTS, VIEW
-from bone_age_tf.preprocessing.reasons import OK
+from bone_age_tf.preprocessing.localizer.decoding import Localization
+from bone_age_tf.preprocessing.localizer.network import OUTLOOKS, POINTS, VIEW
+from bone_age_tf.preprocessing.localizer.weights import Limits
+from bone_age_tf.preprocessing.rejections import OK
 
 FINGERS_BEGIN = 0.55
 """Hand units above the capitate from which a contact with the edge cuts fingers."""

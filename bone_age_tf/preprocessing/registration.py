@@ -8,7 +8,7 @@ on the right, as in a left hand seen from its back.
 import tensorflow as tf
 
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH
-from bone_age_tf.preprocessing.localizer_network import POINTS
+from bone_age_tf.preprocessing.localizer.network import POINTS
 
 TIP = (800.0, 100.0)
 """Column and row of the middle fingertip in the frame at scale 1."""

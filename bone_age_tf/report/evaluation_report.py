@@ -6,13 +6,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bone_age_tf import metrics
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.evaluation import EVALUATION_SCHEMA
-from bone_age_tf.judged import read_predictions
+from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
+from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
+from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics.predictions import read_predictions
 from bone_age_tf.report import figures
 from bone_age_tf.report.page import embedded, write_page
-from bone_age_tf.stress import CHANGES, STRESS_SCHEMA
 
 SEXES = {"F": "girls", "M": "boys", "unknown": "sex unknown"}
 

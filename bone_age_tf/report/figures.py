@@ -13,8 +13,8 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bone_age_tf import metrics
-from bone_age_tf.judged import Judged
+from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics.predictions import Judged
 from bone_age_tf.record import Sex
 
 INK, QUIET, GRID = "#1f2933", "#66737f", "#e3e8ec"

@@ -11,8 +11,12 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.explanation import (
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.images import radiographs_in
+from bone_age_tf.growth.reference_standards import CONVENTION, LIMIT_SD, sd_at
+from bone_age_tf.inference.explain import (
     Explanation,
     explain_prepared,
     grey_levels,
@@ -20,13 +24,9 @@ from bone_age_tf.explanation import (
     over,
     safe_name,
 )
-from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.image_files import radiographs_in
-from bone_age_tf.manifest import written_whole
-from bone_age_tf.prediction import INFANT, OK, SEX_LOOKS_WRONG
-from bone_age_tf.radiograph import Refusal
+from bone_age_tf.inference.predict import INFANT, OK, SEX_LOOKS_WRONG
+from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.record import sex_from_label
-from bone_age_tf.reference_standards import CONVENTION, LIMIT_SD, sd_at
 from bone_age_tf.report.page import render
 
 REPORTS = "reports"

@@ -18,9 +18,7 @@ import tensorflow as tf
 
 from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError, UsageError
-from bone_age_tf.exported_model import (
-    BONE_AGE_HIGH,
-    BONE_AGE_LOW,
+from bone_age_tf.export.exported_model import (
     CORRECTION,
     INTERVALS,
     NETWORK,
@@ -29,9 +27,9 @@ from bone_age_tf.exported_model import (
     SEX_CODE,
     ExportedModel,
 )
-from bone_age_tf.intervals import bands_of
-from bone_age_tf.lines import in_range
-from bone_age_tf.record import BONE_AGE_MONTHS, IMAGE, SEX_NAMES
+from bone_age_tf.postprocessing.bias_correction import in_range
+from bone_age_tf.postprocessing.conformal import bands_of
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, IMAGE, SEX_NAMES
 from bone_age_tf.serving.batches import BATCH_SIZE, Network
 
 _OUTPUTS = {BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH}
@@ -76,7 +74,7 @@ class _OpenVino:
 
     def __init__(self, exported: ExportedModel) -> None:
         _require_one_network(exported)
-        from bone_age_tf.models.views import transforms_of  # Keras with it
+        from bone_age_tf.models.test_time_augmentation import transforms_of  # Keras with it
 
         self._compiled = _compile(exported)
         shape = exported.signatures[NETWORK].structured_input_signature[1][IMAGE].shape

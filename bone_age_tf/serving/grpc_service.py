@@ -23,10 +23,10 @@ from tensorflow_serving.apis import (
 )
 
 from bone_age_tf.serving import contract
+from bone_age_tf.serving.admission import Desk
 from bone_age_tf.serving.contract import Code, ServingError
-from bone_age_tf.serving.desk import Desk
 from bone_age_tf.serving.guards import LARGEST_BODY
-from bone_age_tf.serving.meters import Meters
+from bone_age_tf.serving.metrics import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.served_model import ServedModel
 

@@ -26,22 +26,22 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from bone_age_tf import __version__
+from bone_age_tf.data.manifest import MANIFEST, sha256_of
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.export import GOLDEN_HAND
-from bone_age_tf.exported_model import IMAGE_BYTES, SERVING, STATUS
-from bone_age_tf.manifest import MANIFEST, sha256_of
-from bone_age_tf.model_card import in_short
-from bone_age_tf.prediction import OK, Prediction, compared, prediction_of
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS
-from bone_age_tf.radiograph import Refusal
+from bone_age_tf.export.export import GOLDEN_HAND
+from bone_age_tf.export.exported_model import IMAGE_BYTES, SERVING, STATUS
+from bone_age_tf.export.model_card import in_short
+from bone_age_tf.growth.reference_standards import CONVENTION
+from bone_age_tf.inference.predict import OK, Prediction, compared, prediction_of
+from bone_age_tf.preprocessing.decoding import Refusal
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 from bone_age_tf.record import SEX, SEX_NAMES
-from bone_age_tf.reference_standards import CONVENTION
 from bone_age_tf.report.page import years
 from bone_age_tf.report.patient_report import WARNINGS, age_band, patient_page, plain_reason
+from bone_age_tf.serving.admission import Desk
 from bone_age_tf.serving.contract import Code, ServingError, invalid
-from bone_age_tf.serving.desk import Desk
 from bone_age_tf.serving.guards import Bodies, answering_errors, error_response
-from bone_age_tf.serving.meters import Meters
+from bone_age_tf.serving.metrics import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.served_model import ServedModel
 

@@ -8,12 +8,12 @@ import numpy as np
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.explanation import grey_levels, on_frame, on_original
-from bone_age_tf.exported_model import EXPLAIN, HEAT, ExportedModel
+from bone_age_tf.export.exported_model import EXPLAIN, HEAT, ExportedModel
+from bone_age_tf.inference.explain import grey_levels, on_frame, on_original
 from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.preprocessing.examination import Examiner
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS
-from bone_age_tf.radiograph import Refusal
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 
 LONGEST = 1000
 """Pixels of the longer side of the radiograph on the page."""

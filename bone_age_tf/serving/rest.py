@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bone_age_tf.serving import contract
+from bone_age_tf.serving.admission import Desk, Work
 from bone_age_tf.serving.contract import Code, ServingError, invalid
-from bone_age_tf.serving.desk import Desk, Work
 from bone_age_tf.serving.guards import Bodies, answering_errors, error_response
-from bone_age_tf.serving.meters import Meters
+from bone_age_tf.serving.metrics import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.served_model import ServedModel
 

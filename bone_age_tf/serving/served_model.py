@@ -20,17 +20,10 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError
-from bone_age_tf.exported_model import (
-    BONE_AGE_HIGH,
-    BONE_AGE_LOW,
-    REFUSED_MONTHS,
-    SERVING,
-    STATUS,
-    ExportedModel,
-)
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
-from bone_age_tf.radiograph import Refusal
-from bone_age_tf.record import BONE_AGE_MONTHS, SEX, SEX_NAMES
+from bone_age_tf.export.exported_model import REFUSED_MONTHS, SERVING, STATUS, ExportedModel
+from bone_age_tf.preprocessing.decoding import Refusal
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, SEX, SEX_NAMES
 from bone_age_tf.serving.batches import Batches
 from bone_age_tf.serving.contract import Tensor, hint, invalid
 from bone_age_tf.serving.engines import network_of

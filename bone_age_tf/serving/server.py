@@ -24,11 +24,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bone_age_tf.config import LOOPBACK, ServeConfig
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError
-from bone_age_tf.serving.desk import Desk
+from bone_age_tf.serving.admission import Desk
 from bone_age_tf.serving.engines import require_engine
 from bone_age_tf.serving.grpc_service import Answers, start_grpc
 from bone_age_tf.serving.guards import Bodies, Guard
-from bone_age_tf.serving.meters import Meters
+from bone_age_tf.serving.metrics import Meters
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.page_app import PageApp
 from bone_age_tf.serving.rest import Rest

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.manifest import write_text
-from bone_age_tf.metrics import AGE_BANDS, age_band
+from bone_age_tf.data.manifest import write_text
+from bone_age_tf.metrics.bone_age import AGE_BANDS, age_band
 from bone_age_tf.training.objectives import MAE, Figure
 
 REPEATABLE = (

@@ -15,8 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.manifest import written_whole
 
 FILE = "checkpoint.npz"
 _STATE = "state"

@@ -21,8 +21,8 @@ from bone_age_tf.config import TrainConfig
 from bone_age_tf.errors import InterruptedBySignalError, UsageError
 from bone_age_tf.training import checkpoint
 from bone_age_tf.training.callbacks import REPEATABLE, ValidationResult
-from bone_age_tf.training.interruption import StopRequest, stop_signals
 from bone_age_tf.training.objectives import MAE, Objective
+from bone_age_tf.training.preemption import StopRequest, stop_signals
 from bone_age_tf.training.strategy import Devices, all_reduce_sum
 
 BEST_WEIGHTS = "best.weights.h5"

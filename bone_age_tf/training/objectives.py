@@ -14,9 +14,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf import metrics, record
+from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig, ModelConfig
 from bone_age_tf.errors import UsageError
+from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.models.heads import LOGITS, MONTHS, SCORE
 from bone_age_tf.record import Sex
 

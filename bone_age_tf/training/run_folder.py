@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bone_age_tf.errors import UsageError
-from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
+from bone_age_tf.training.run import RUN_FILE, RUN_SCHEMA
 
 LOCK = ".lock"
 LOCALIZER_RUN_SCHEMA = "bone-age-tf/localizer-run/1"

@@ -27,31 +27,32 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf import config as configuration
-from bone_age_tf import locks, record
+from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig, TrainConfig
-from bone_age_tf.errors import UsageError
-from bone_age_tf.input_pipeline import (
+from bone_age_tf.data.input_pipeline import (
     PreparedRadiographs,
     Share,
     TrainingBatches,
     ordered_slices,
 )
-from bone_age_tf.learnt import write_learnt
-from bone_age_tf.manifest import versions, write_json
+from bone_age_tf.data.leakage import write_learnt
+from bone_age_tf.data.manifest import versions, write_json
+from bone_age_tf.data.splits import VALIDATION_SPLIT, Selected, raw_files_of, select
+from bone_age_tf.data.tfrecords import RecordFiles
+from bone_age_tf.errors import UsageError
+from bone_age_tf.files import locks
 from bone_age_tf.models.backbones import find_backbone
 from bone_age_tf.models.batch_normalization import synchronize_normalization
 from bone_age_tf.models.bone_age_model import build_bone_age_model
-from bone_age_tf.preprocessing import localizer
+from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.preprocessing.regions import crop_of
-from bone_age_tf.record_files import RecordFiles
-from bone_age_tf.runs import RUN_FILE, RUN_SCHEMA
-from bone_age_tf.selection import VALIDATION_SPLIT, Selected, raw_files_of, select
 from bone_age_tf.training import callbacks, checkpoint, loop, run_folder, strategy
-from bone_age_tf.training.first_weights import FirstWeights
+from bone_age_tf.training.initial_weights import FirstWeights
+from bone_age_tf.training.logging.trackers import log_callbacks
 from bone_age_tf.training.objectives import Figure, objective_of
 from bone_age_tf.training.optimizer import first_steps, layer_rates, make_optimizer
+from bone_age_tf.training.run import RUN_FILE, RUN_SCHEMA
 from bone_age_tf.training.strategy import Devices
-from bone_age_tf.training.trackers import log_callbacks
 
 log = logging.getLogger(__name__)
 

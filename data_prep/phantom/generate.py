@@ -32,12 +32,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bone_age_tf import __version__, locks, manifest
+from bone_age_tf import __version__
 from bone_age_tf.config import PhantomConfig
+from bone_age_tf.data import manifest
 from bone_age_tf.data_prep.phantom import maturation
 from bone_age_tf.data_prep.phantom.draw import Truth, draw
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES
 from bone_age_tf.errors import EnvironmentFaultError, InterruptedBySignalError, UsageError
+from bone_age_tf.files import locks
 
 DESCRIPTION = "phantom.json"
 LOCK = ".lock"

@@ -4,7 +4,7 @@ from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.sources import recipe, rsna, table
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.image_files import list_files
+from bone_age_tf.files.images import list_files
 
 _LAYOUTS = (recipe, rsna, table)
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, PrepareConfig
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source, base_name, read_tables
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.image_files import SourceFile
-from bone_age_tf.radiograph import image_size
+from bone_age_tf.files.images import SourceFile
+from bone_age_tf.preprocessing.decoding import image_size
 
 _SPLITS = ("train", "test")
 

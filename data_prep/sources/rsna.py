@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source, images_of, read_tables
-from bone_age_tf.image_files import SourceFile
+from bone_age_tf.files.images import SourceFile
 
 _SETS = {
     frozenset({"id", "boneage", "male"}): ("training", "train"),

@@ -5,10 +5,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
+from bone_age_tf.data.labels import LabelTable, read_table
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.image_files import SourceFile, list_files
-from bone_age_tf.labels import LabelTable, read_table
-from bone_age_tf.tables import TABLE_SUFFIXES
+from bone_age_tf.files.images import SourceFile, list_files
+from bone_age_tf.files.tables import TABLE_SUFFIXES
 
 
 @dataclasses.dataclass(frozen=True)

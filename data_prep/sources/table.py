@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data.labels import LabelTable, read_table
 from bone_age_tf.data_prep.sources.source import (
     LabelledImages,
     Source,
@@ -12,8 +13,7 @@ from bone_age_tf.data_prep.sources.source import (
     why_no_table,
 )
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.image_files import SourceFile
-from bone_age_tf.labels import LabelTable, read_table
+from bone_age_tf.files.images import SourceFile
 
 
 def recognise(config: PrepareConfig, files: Sequence[SourceFile]) -> Source | None:

@@ -8,11 +8,11 @@ import pytest
 from conftest import draw_hand, write_kaggle_layout
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
+from bone_age_tf.data.labels import Problem
+from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.checks import CheckedRow, check
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.folds import shuffle_key
-from bone_age_tf.labels import Problem
 
 TABLE = "boneage-training-dataset.csv"
 IMAGES = "boneage-training-dataset"

@@ -17,8 +17,10 @@ import tensorflow as tf
 from conftest import ROOT, draw_hand, png_without_pixels, write_kaggle_layout
 from filelock import FileLock
 
-from bone_age_tf import cli, record
+from bone_age_tf import record
+from bone_age_tf.cli import main as cli
 from bone_age_tf.config import LabelOptions, PrepareConfig, PreprocessingConfig
+from bone_age_tf.data.manifest import load_data_set
 from bone_age_tf.data_prep.prepare import PrepareReport, prepare
 from bone_age_tf.data_prep.shards import ShardResult, ShardTask, write_shard
 from bone_age_tf.errors import (
@@ -27,9 +29,9 @@ from bone_age_tf.errors import (
     ModelRefusedError,
     UsageError,
 )
-from bone_age_tf.manifest import load_data_set
-from bone_age_tf.preprocessing import localizer, pipeline
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS
+from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 from bone_age_tf.record import Sex
 
 TABLE = "boneage-training-dataset.csv"

@@ -7,9 +7,9 @@ import pytest
 from conftest import png_without_pixels, write_kaggle_layout
 
 from bone_age_tf.config import PrepareConfig, PreprocessingConfig
+from bone_age_tf.data.manifest import load_data_set
 from bone_age_tf.data_prep import preview
 from bone_age_tf.data_prep.prepare import PrepareReport, prepare
-from bone_age_tf.manifest import load_data_set
 
 IMAGES = "boneage-training-dataset"
 

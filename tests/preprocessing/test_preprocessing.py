@@ -10,7 +10,8 @@ import tensorflow as tf
 from conftest import draw_hand, encode
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.preprocessing import geometry, intensity, localizer, pipeline
+from bone_age_tf.preprocessing import geometry, intensity, pipeline
+from bone_age_tf.preprocessing.localizer import weights as localizer
 
 LETTERBOX = PreprocessingConfig(method="letterbox", scale=0.05)
 REGISTERED = PreprocessingConfig(scale=0.05)

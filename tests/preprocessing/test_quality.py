@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bone_age_tf.preprocessing import quality, reasons, registration
-from bone_age_tf.preprocessing.localization import Localization
-from bone_age_tf.preprocessing.localizer import Limits
-from bone_age_tf.preprocessing.localizer_network import OUTLOOKS, POINTS, VIEW
+from bone_age_tf.preprocessing import quality, registration
+from bone_age_tf.preprocessing import rejections as reasons
+from bone_age_tf.preprocessing.localizer.decoding import Localization
+from bone_age_tf.preprocessing.localizer.network import OUTLOOKS, POINTS, VIEW
+from bone_age_tf.preprocessing.localizer.weights import Limits
 
 FREE = 2 * len(quality.FREE_POINTS)
 LIMITS = Limits(

@@ -15,11 +15,12 @@ from conftest import draw_hand, encode
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data_prep.phantom import draw
-from bone_age_tf.preprocessing import geometry, localizer, pipeline
+from bone_age_tf.preprocessing import geometry, pipeline
 from bone_age_tf.preprocessing.examination import Examiner, Finding
-from bone_age_tf.preprocessing.localizer_network import POINTS
+from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.localizer.network import POINTS
 from bone_age_tf.preprocessing.pipeline import Prepared
-from bone_age_tf.preprocessing.reasons import EXPLANATIONS, OK
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 
 CONFIG = PreprocessingConfig()
 SMALL = PreprocessingConfig(scale=0.05)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.preprocessing import geometry, registration
-from bone_age_tf.preprocessing.localizer_network import POINTS
+from bone_age_tf.preprocessing.localizer.network import POINTS
 
 PLACES = {
     "middle_tip": (800, 100),

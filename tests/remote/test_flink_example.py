@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from bone_age_tf import cli
+from bone_age_tf.cli import main as cli
 from bone_age_tf.data_prep.beam_runner import beam_runner
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import ROOT
 
-from bone_age_tf import cli
+from bone_age_tf.cli import main as cli
 
 APOLO_FLOW = "apolo-flow==26.7.2"
 OURS = {"setup": "prepare", "training": "train"}

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from page_reader import Page
 
+from bone_age_tf.data.manifest import write_json
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.evaluation import EVALUATION_SCHEMA, evaluate
-from bone_age_tf.judged import Judged, tables, write_predictions
-from bone_age_tf.manifest import write_json
+from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
+from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
+from bone_age_tf.metrics.predictions import Judged, tables, write_predictions
 from bone_age_tf.report.evaluation_report import write_evaluation_report
 from bone_age_tf.report.page import estimate, signed, years
-from bone_age_tf.stress import CHANGES, STRESS_SCHEMA
 
 
 def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> Path:

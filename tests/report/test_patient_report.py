@@ -8,12 +8,12 @@ import pytest
 from conftest import draw_hand
 from page_reader import Page
 
-from bone_age_tf import explanation
-from bone_age_tf.calibration import calibrate
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.explanation import ZONES
-from bone_age_tf.prediction import predict
+from bone_age_tf.export.calibrate import calibrate
+from bone_age_tf.inference import explain as explanation
+from bone_age_tf.inference.explain import ZONES
+from bone_age_tf.inference.predict import predict
 from bone_age_tf.report.page import years
 from bone_age_tf.report.patient_report import write_patient_reports
 

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from rest_stand_in import StandIn, stand_in
 
-from bone_age_tf.export import GOLDEN_HAND
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.export.export import GOLDEN_HAND
+from bone_age_tf.export.exported_model import ExportedModel
 
 SHELLS = [shell for shell in ("sh", "bash", "dash") if shutil.which(shell)]
 

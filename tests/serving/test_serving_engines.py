@@ -14,17 +14,17 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
+from bone_age_tf.data.manifest import MANIFEST, write_json
 from bone_age_tf.errors import ModelRefusedError, UsageError
-from bone_age_tf.export import GOLDEN_HAND, files_of, golden
-from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.intervals import Intervals
-from bone_age_tf.lines import Line, LinesBySex
-from bone_age_tf.manifest import MANIFEST, write_json
-from bone_age_tf.models.views import VIEWS
-from bone_age_tf.runs import Run
+from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.graph import write_saved_model
+from bone_age_tf.models.test_time_augmentation import VIEWS
+from bone_age_tf.postprocessing.bias_correction import Line, LinesBySex
+from bone_age_tf.postprocessing.conformal import Intervals
 from bone_age_tf.serving import engines
 from bone_age_tf.serving.engines import load_openvino, network_of, require_engine
-from bone_age_tf.signatures import write_saved_model
+from bone_age_tf.training.run import Run
 
 if importlib.util.find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
@@ -121,7 +121,7 @@ def test_it_reports_to_nobody(with_views: Path, tmp_path: Path) -> None:
     """By itself, OpenVINO tells its makers that it is imported, and keeps a number for the user at home."""
     code = (
         "import sys\n"
-        "from bone_age_tf.exported_model import ExportedModel\n"
+        "from bone_age_tf.export.exported_model import ExportedModel\n"
         "from bone_age_tf.serving.engines import network_of\n"
         f"network_of(ExportedModel.open({str(with_views)!r}), 'openvino')\n"
         "assert 'openvino' in sys.modules\n"

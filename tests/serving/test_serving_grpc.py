@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
 
 HANDS = [encode(draw_hand(60 + 40 * number, number)) for number in range(3)]
 SEXES = ["F", "M", "unknown"]

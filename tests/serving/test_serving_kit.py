@@ -17,9 +17,9 @@ from google.protobuf import (
     wrappers_pb2,
 )
 
-from bone_age_tf import cli
+from bone_age_tf.cli import main as cli
 from bone_age_tf.errors import UsageError
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.serving.serving_kit import TEMPLATES, model_name, write_serving_kit
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")

@@ -27,9 +27,9 @@ from bone_age_tf.config import ServeConfig
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError, UsageError
 from bone_age_tf.serving import guards
 from bone_age_tf.serving import server as server_module
+from bone_age_tf.serving.admission import BusyError, Desk
 from bone_age_tf.serving.batches import BATCH_SIZE, Batches
 from bone_age_tf.serving.contract import ServingError
-from bone_age_tf.serving.desk import BusyError, Desk
 from bone_age_tf.serving.model_folder import ModelFolder
 
 HAND = {"b64": base64.b64encode(encode(draw_hand(120, 1))).decode()}

@@ -15,7 +15,7 @@ from running_server import Running
 
 from bone_age_tf import __version__
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.exported_model import ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.report import patient_report
 from bone_age_tf.serving import pictures
 from bone_age_tf.serving.served_model import ServedModel

@@ -11,7 +11,7 @@ from bone_age_tf import config as configuration
 from bone_age_tf.config import ExperimentConfig, override
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.callbacks import HistoryCsv, ValidationResult
-from bone_age_tf.training.trackers import log_callbacks
+from bone_age_tf.training.logging.trackers import log_callbacks
 
 MAES = (20.0, 12.5, 14.0)
 """Validation MAE of each fake epoch, in months; the second is the best."""

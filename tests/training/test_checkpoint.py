@@ -12,13 +12,13 @@ import keras
 import numpy as np
 import pytest
 
-from bone_age_tf import cli
+from bone_age_tf.cli import main as cli
 from bone_age_tf.config import override
 from bone_age_tf.errors import InputDataError, InterruptedBySignalError
 from bone_age_tf.recipes import load_recipe
-from bone_age_tf.runs import Run
 from bone_age_tf.training import checkpoint
 from bone_age_tf.training.checkpoint import FILE, Progress
+from bone_age_tf.training.run import Run
 from bone_age_tf.training.train import train
 
 STEPS = 3

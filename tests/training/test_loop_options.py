@@ -16,7 +16,7 @@ import pytest
 from bone_age_tf.config import ExperimentConfig, override
 from bone_age_tf.errors import InterruptedBySignalError
 from bone_age_tf.recipes import load_recipe
-from bone_age_tf.runs import Run
+from bone_age_tf.training.run import Run
 from bone_age_tf.training.train import train
 
 STEPS = 3
@@ -101,7 +101,7 @@ def test_the_trunk_stays_as_it_is_in_the_head_epochs(
 ) -> None:
     import keras
 
-    from bone_age_tf.input_pipeline import PreparedRadiographs
+    from bone_age_tf.data.input_pipeline import PreparedRadiographs
     from bone_age_tf.models.bone_age_model import build_bone_age_model
 
     config = Run.open(head_first["run"]).config
@@ -259,7 +259,7 @@ def test_the_first_layer_moves_by_its_rate(
 ) -> None:
     import keras
 
-    from bone_age_tf.input_pipeline import PreparedRadiographs
+    from bone_age_tf.data.input_pipeline import PreparedRadiographs
     from bone_age_tf.models.bone_age_model import build_bone_age_model
 
     folder, _, _ = others

@@ -13,13 +13,12 @@ import pytest
 import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from bone_age_tf import metrics
 from bone_age_tf.config import ExperimentConfig, ModelConfig, override
+from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.errors import InterruptedBySignalError, UsageError
-from bone_age_tf.input_pipeline import PreparedRadiographs
+from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.recipes import load_recipe
-from bone_age_tf.runs import Run
 from bone_age_tf.training.objectives import (
     CROSS_ENTROPY,
     MAE,
@@ -30,6 +29,7 @@ from bone_age_tf.training.objectives import (
     figure_of,
     objective_of,
 )
+from bone_age_tf.training.run import Run
 from bone_age_tf.training.train import TrainReport, train
 
 BATCH = 8

@@ -20,6 +20,8 @@ from bone_age_tf.config import (
     PreprocessingConfig,
     override,
 )
+from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.splits import select
 from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.errors import (
     EnvironmentFaultError,
@@ -27,14 +29,12 @@ from bone_age_tf.errors import (
     InterruptedBySignalError,
     UsageError,
 )
-from bone_age_tf.export import export_saved_model
-from bone_age_tf.exported_model import ExportedModel
-from bone_age_tf.input_pipeline import PreparedRadiographs
-from bone_age_tf.preprocessing import localizer
+from bone_age_tf.export.export import export_saved_model
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.recipes import load_recipe
-from bone_age_tf.runs import Run
-from bone_age_tf.selection import select
 from bone_age_tf.training import strategy
+from bone_age_tf.training.run import Run
 from bone_age_tf.training.run_folder import LOCK
 from bone_age_tf.training.train import TrainReport, train
 

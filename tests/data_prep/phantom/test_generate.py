@@ -16,12 +16,12 @@ import numpy as np
 import psutil
 import pytest
 
-from bone_age_tf import locks
 from bone_age_tf.config import PhantomConfig, PrepareConfig, PreprocessingConfig
 from bone_age_tf.data_prep.phantom import maturation
 from bone_age_tf.data_prep.phantom.generate import write_phantoms
 from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.errors import EnvironmentFaultError, UsageError
+from bone_age_tf.files import locks
 
 
 def _config(output: Path, **changes) -> PhantomConfig:

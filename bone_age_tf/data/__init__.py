@@ -1,0 +1,1 @@
+"""Data sets of prepared radiographs: labels, records, splits, batches."""

@@ -1,0 +1,389 @@
+"""A data set folder and records of it -> tf.data of ({"image", "sex"}, bone_age_months).
+
+Order and augmentation of an epoch are a function of (seed, epoch, readers) and nothing else: not of
+threads, devices, or where a run was interrupted. A batch is put together from `readers` equal
+parts, each from shards of its own, so that several workers each read their own shards and still
+train on the batches that one process would have made.
+"""
+
+import dataclasses
+import functools
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf import record
+from bone_age_tf.config import AugmentationConfig, TrainConfig
+from bone_age_tf.data.augmentation import NUMBERS, augment, mask_sex
+from bone_age_tf.data.manifest import DataSetManifest, Shard, load_data_set
+from bone_age_tf.data.stratification import stratum
+from bone_age_tf.data.tfrecords import RecordFiles, Records
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+
+_CHUNK = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparedRadiographs:
+    """A data set that `prepare` made, checked against its manifest."""
+
+    folder: Path
+    manifest: DataSetManifest
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "PreparedRadiographs":
+        """Raises `InputDataError` where the folder is not what its manifest says."""
+        return cls(Path(folder), load_data_set(folder))
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Rows and columns of a prepared radiograph."""
+        return self.manifest.preprocessing.frame
+
+    def count(self, split: str) -> int:
+        """Number of records in a split. Raises `InputDataError` where there is no such split."""
+        return sum(shard.records for shard in self.manifest.shards_of(split))
+
+    def require_labels(self, split: str) -> None:
+        """Raises `InputDataError` where a record of the split has no bone age."""
+        labelled = int(self.manifest.labels.get(split, {}).get("count", 0))
+        if labelled < self.count(split):
+            raise InputDataError(
+                f"{self.folder}: the split {split!r} has {self.count(split)} radiographs but only "
+                f"{labelled} bone ages. Expected a bone age for every radiograph."
+            )
+
+    def require_prepared_for(
+        self, model: str | Path, fingerprint: str, preprocessing: Mapping[str, Any]
+    ) -> None:
+        """Raises `ModelRefusedError` where a model expects radiographs prepared in another way.
+
+        `preprocessing` is what its run or manifest says of its own.
+        """
+        if fingerprint != self.manifest.fingerprint:
+            own = preprocessing.get("localizer", "shipped") != "shipped"
+            localizer = " and the model's own --localizer" if own else ""
+            raise ModelRefusedError(
+                f"{model} was trained on radiographs prepared in another way "
+                f"(fingerprint {fingerprint[:12]}) than {self.folder} "
+                f"({self.manifest.fingerprint[:12]}). Prepare the data as the model's own: "
+                f"--preprocess {preprocessing['method']} --scale {preprocessing['scale']:g}{localizer}."
+            )
+
+    def paths(self, split: str) -> list[Path]:
+        """The files of a split in order."""
+        return [self.folder / shard.name for shard in self.manifest.shards_of(split)]
+
+    def examples(self, split: str) -> tf.data.Dataset:
+        """The records of a split in order: `id`, `image` uint8, `sex` int32, `bone_age_months`."""
+        return self._decoded(tf.data.TFRecordDataset([str(path) for path in self.paths(split)]))
+
+    def records(self, *splits: str) -> Records:
+        """All records of these splits, in order. Reads them, but decodes no image."""
+        shards = [shard for split in splits for shard in self.manifest.shards_of(split)]
+        return _read_labels(self.folder, tuple(shards))
+
+    def examples_of(self, records: Records) -> tf.data.Dataset:
+        """These records in order, as `examples` gives them."""
+        is_chosen = np.zeros(sum(records.sizes), bool)
+        is_chosen[records.numbers] = True
+        every = tf.data.TFRecordDataset([str(path) for path in records.paths])
+        marked = tf.data.Dataset.zip((every, tf.data.Dataset.from_tensor_slices(is_chosen)))
+        return self._decoded(marked.batch(_CHUNK).map(tf.boolean_mask).unbatch())
+
+    def _decoded(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
+        batches = serialized.batch(_CHUNK)
+        return batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
+
+    def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Serialized records [N] -> `id`, `image` uint8 [N, *frame, 1], `sex`, `bone_age_months`."""
+        examples = record.parse_batch(serialized)
+        examples[record.IMAGE] = record.decode_images(
+            examples[record.IMAGE], self.frame, self.manifest.encoding
+        )
+        examples[record.SEX] = tf.cast(examples[record.SEX], tf.int32)
+        return examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of every batch that one worker makes."""
+
+    worker: int = 0
+    """Number of the worker."""
+    workers: int = 1
+    """Workers together."""
+    replicas: int = 1
+    """Devices of the worker; each gets slices of its own."""
+
+
+class TrainingBatches:
+    """Augmented batches of some records, one tf.data for every epoch."""
+
+    def __init__(
+        self,
+        data: PreparedRadiographs,
+        records: Records,
+        augmentation: AugmentationConfig,
+        settings: TrainConfig,
+        share: Share = Share(),
+    ) -> None:
+        """Raises `InputDataError` or `UsageError` where the batches cannot be made like that."""
+        readers = settings.readers or share.workers
+        _require_even(settings.batch_size, readers, share.workers)
+        self._data = data
+        self._augmentation = augmentation
+        self._settings = settings
+        self._share = share
+        rows = _rows_of_readers(records, readers)
+        self._readers = readers
+        self._part = settings.batch_size // readers
+        self._length = min(map(len, rows))
+        if self._length < self._part:
+            raise InputDataError(
+                f"There are {len(records)} radiographs to learn from, fewer than one batch of "
+                f"{settings.batch_size} (in {readers} equal parts). Expected more data, or a smaller "
+                "--set train.batch_size."
+            )
+        self._require_slices()
+        self._plan = functools.lru_cache(maxsize=2)(self._make_plan)
+        own = [rows[reader] for reader in self._own_readers]
+        self._files, self._records = _open(records, own, settings.cache)
+        strata = _strata(records)
+        self._strata = [strata[each] for each in own]
+        sizes = np.bincount(strata).astype(np.float64)
+        self._weights = sizes**-settings.age_sampling if settings.age_sampling else None
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        whole, rest = divmod(self._length, self._part)
+        return whole + bool(rest and self._settings.last_batch == "keep")
+
+    @property
+    def _own_readers(self) -> range:
+        """The readers of this worker."""
+        each = self._readers // self._share.workers
+        return range(self._share.worker * each, (self._share.worker + 1) * each)
+
+    def epoch(self, number: int, *, skip: int = 0) -> tf.data.Dataset:
+        """Slices of the batches of epoch `number` (from 0), without the first `skip` batches.
+
+        A batch is `passes` x `replicas` slices: those of the first pass, a slice for each of this
+        worker's devices, then those of the second.
+        """
+        slices = self._settings.accumulation_passes * self._share.replicas
+        size = self._slice_size()
+
+        def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            serialized, drawn = tf.numpy_function(
+                self._fetch, [number, position], (tf.string, tf.float32)
+            )
+            return self._augmented(
+                tf.ensure_shape(serialized, [size]), tf.ensure_shape(drawn, [size, NUMBERS])
+            )
+
+        return (
+            tf.data.Dataset.range(skip * slices, self.steps * slices)
+            .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _fetch(self, epoch: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Serialized records and numbers for augmentation of one slice.
+
+        TensorFlow keeps what it is given to call for ever, so this holds nothing of an epoch.
+        """
+        order, numbers = self._plan(int(epoch))
+        slices = self._settings.accumulation_passes * self._share.replicas
+        rows = self._rows(*divmod(int(position), slices))
+        return self._files.read(order[rows]), numbers[rows]
+
+    def _make_plan(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Record numbers, int [own readers, n], and float32 [own readers, n, NUMBERS]."""
+        orders, numbers = [], []
+        for reader, records, strata in zip(
+            self._own_readers, self._records, self._strata, strict=True
+        ):
+            random = np.random.default_rng([self._settings.seed, epoch, reader])
+            if self._weights is None:
+                rows = random.permutation(len(records))[: self._length]
+            else:
+                rows = _drawn(random, strata, self._weights[strata], self._length)
+            orders.append(records[rows])
+            numbers.append(random.uniform(-1, 1, (self._length, NUMBERS)).astype(np.float32))
+        return np.stack(orders), np.stack(numbers)
+
+    def _augmented(
+        self, serialized: tf.Tensor, numbers: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        examples = self._data.decode(serialized)
+        inputs = {
+            record.IMAGE: augment(examples[record.IMAGE], numbers, self._augmentation),
+            record.SEX: mask_sex(examples[record.SEX], numbers, self._augmentation.mask_sex),
+        }
+        return inputs, examples[record.BONE_AGE_MONTHS]
+
+    def _rows(self, step: int, place: int) -> tuple[np.ndarray, np.ndarray]:
+        """(own reader, position in its epoch) of the rows of one slice.
+
+        `place` counts through the slices of a batch.
+        """
+        which, replica = divmod(place, self._share.replicas)
+        end = min((step + 1) * self._part, self._length)
+        part = np.array_split(
+            np.arange(step * self._part, end), self._settings.accumulation_passes
+        )[which]
+        readers = np.repeat(np.arange(len(self._own_readers)), len(part))
+        positions = np.tile(part, len(self._own_readers))
+        cut = np.array_split(np.arange(len(readers)), self._share.replicas)[replica]
+        return readers[cut], positions[cut]
+
+    def _slice_size(self) -> int | None:
+        """Radiographs in a slice, where all have the same number."""
+        places = range(self._settings.accumulation_passes * self._share.replicas)
+        steps = {0, self.steps - 1}
+        sizes = {len(self._rows(step, place)[0]) for step in steps for place in places}
+        return sizes.pop() if len(sizes) == 1 else None
+
+    def _require_slices(self) -> None:
+        """Raises `UsageError` where a device would have nothing to do in some pass."""
+        share, passes = self._share, self._settings.accumulation_passes
+        rest = self._length % self._part
+        smallest = rest if rest and self._settings.last_batch == "keep" else self._part
+        if smallest // passes * len(self._own_readers) < share.replicas:
+            raise UsageError(
+                f"A batch of {smallest * self._readers} radiographs, {smallest} from each reader, is too "
+                f"small for {share.workers} workers x {share.replicas} devices x {passes} passes. Expected "
+                "at least one for each: choose another --set train.batch_size, fewer "
+                "train.accumulation_passes, or train.last_batch=drop."
+            )
+
+
+def ordered_slices(
+    data: PreparedRadiographs, records: Records, *, batch_size: int, share: Share
+) -> tf.data.Dataset:
+    """({"image", "sex"}, bone_age_months) of records in order, a slice for each device in turn.
+
+    All devices of all workers together make a batch. The last one is filled up with repetitions of
+    the last radiograph, so that every device has the same number.
+    """
+    files = RecordFiles(records.paths)
+    each = -(-batch_size // (share.workers * share.replicas))
+    together = each * share.workers * share.replicas
+    first = share.worker * share.replicas
+
+    def fetch(position: np.ndarray) -> np.ndarray:
+        batch, replica = divmod(int(position), share.replicas)
+        start = batch * together + (first + replica) * each
+        rows = np.minimum(np.arange(start, start + each), len(records) - 1)
+        return files.read(records.numbers[rows])
+
+    def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        serialized = tf.numpy_function(fetch, [position], tf.string)
+        examples = data.decode(tf.ensure_shape(serialized, [each]))
+        inputs = {name: examples[name] for name in (record.IMAGE, record.SEX)}
+        return inputs, examples[record.BONE_AGE_MONTHS]
+
+    batches = -(-len(records) // together)
+    return (
+        tf.data.Dataset.range(batches * share.replicas)
+        .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
+        .prefetch(2)
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _read_labels(folder: Path, shards: tuple[Shard, ...]) -> Records:
+    """All records of the shards; kept, for several may ask for them."""
+    paths = tuple(folder / shard.name for shard in shards)
+    batches = tf.data.TFRecordDataset([str(path) for path in paths]).batch(_CHUNK)
+    parsed = batches.map(record.parse_labels).as_numpy_iterator()
+    columns = [(b[record.ID], b[record.SEX], b[record.BONE_AGE_MONTHS]) for b in parsed]
+    ids, sex, months = (np.concatenate(column) for column in zip(*columns, strict=True))
+    return Records(
+        paths=paths,
+        sizes=tuple(shard.records for shard in shards),
+        numbers=np.arange(len(ids)),
+        ids=tuple(identifier.decode() for identifier in ids),
+        sex=sex.astype(np.int32),
+        bone_age_months=months.astype(np.float64),
+    )
+
+
+def _require_even(batch_size: int, readers: int, workers: int) -> None:
+    if batch_size % readers or readers % workers:
+        raise UsageError(
+            f"train.batch_size {batch_size}, train.readers {readers} and {workers} workers do not fit. "
+            "Expected a batch size that is a multiple of the readers, and readers that are a multiple "
+            "of the workers."
+        )
+
+
+def _rows_of_readers(records: Records, readers: int) -> list[np.ndarray]:
+    """The rows of `records` that belong to each reader, int [n].
+
+    Every reader has as many whole files; the records of those that remain are dealt out in turn.
+    """
+    files = np.unique(records.places[:, 0], return_inverse=True)[1]
+    count = len(set(files.tolist()))
+    whole = count // readers * readers
+    rest = np.flatnonzero(files >= whole)
+    return [
+        np.concatenate(
+            [
+                *(np.flatnonzero(files == file) for file in range(reader, whole, readers)),
+                rest[reader::readers],
+            ]
+        )
+        for reader in range(readers)
+    ]
+
+
+def _open(
+    records: Records, rows: Sequence[np.ndarray], cache: str
+) -> tuple[RecordFiles, list[np.ndarray]]:
+    """The files that hold these rows of `records`, and the numbers of the rows' records in them."""
+    places = records.places
+    needed = np.unique(places[np.concatenate(rows), 0])
+    paths = [records.paths[file] for file in needed]
+    size = sum(path.stat().st_size for path in paths)
+    in_memory = cache == "yes" or (cache == "auto" and size < _memory_bytes() / 4)
+    files = RecordFiles(paths, in_memory=in_memory)
+    return files, [
+        files.first[np.searchsorted(needed, places[each, 0])] + places[each, 1] for each in rows
+    ]
+
+
+def _strata(records: Records) -> np.ndarray:
+    """Number of each record's sex and two-year age band, int [n], from 0."""
+    pairs = zip(records.sex.tolist(), records.bone_age_months.tolist(), strict=True)
+    return np.unique([stratum(*pair) for pair in pairs], axis=0, return_inverse=True)[1].ravel()
+
+
+def _drawn(
+    random: np.random.Generator, strata: np.ndarray, weights: np.ndarray, length: int
+) -> np.ndarray:
+    """`length` rows in random order; each, and each stratum, as often as its weights say.
+
+    Systematic sampling: the expected number, rounded up or down. A row is left out only where less than
+    one is expected, and seen twice only where more is.
+    """
+    rows = random.permutation(len(strata))
+    rows = rows[np.argsort(strata[rows], kind="stable")]
+    ends = np.cumsum(weights[rows])
+    points = (np.arange(length) + random.uniform()) / length * ends[-1]
+    hit = np.searchsorted(ends, points, side="right")
+    return random.permutation(rows[np.minimum(hit, len(rows) - 1)])
+
+
+def _memory_bytes() -> int:
+    """Of this machine, or of this container where it may take less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.exists() else "max"
+    return min(machine, int(allowed)) if allowed.isdigit() else machine

@@ -1,0 +1,388 @@
+"""Runs -> one model: folds, regions and seeds together, judged on what their members did not learn.
+
+Members that differ only in `data.fold` and `train.seed` are a family; those for girls and those
+for boys are one together, beside that of both sexes. A family's held-out prediction of a radiograph
+is the mean over those members that did not learn from it and answer for its sex. Weights and
+correction are fitted on these predictions, and what is reported of them comes from a
+cross-validation in ten parts, so that no radiograph is judged by what was fitted to it. Members
+answer with the weights of their last epoch: the best one was chosen on what they hold out.
+"""
+
+import csv
+import dataclasses
+import gc
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from bone_age_tf import config as configuration
+from bone_age_tf import record
+from bone_age_tf.config import ExperimentConfig, LoggingConfig, TrainConfig
+from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.leakage import LEARNT
+from bone_age_tf.data.manifest import versions, write_json, written_whole
+from bone_age_tf.data.splits import select
+from bone_age_tf.data.tfrecords import Records
+from bone_age_tf.ensembling.cross_validation import (
+    HeldOut,
+    cross_validate,
+    family_predictions,
+    fit_correction,
+    fit_weights,
+)
+from bone_age_tf.ensembling.ensemble import (
+    ENSEMBLE_FILE,
+    ENSEMBLE_SCHEMA,
+    MEMBERS,
+    told_sex,
+)
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics.predictions import INTERVAL
+from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
+from bone_age_tf.models.test_time_augmentation import VIEWS, is_mirrored
+from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, PARTS
+from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.record import Sex
+from bone_age_tf.training.run import RUN_FILE, Run
+
+log = logging.getLogger(__name__)
+
+BATCH_SIZE = 16
+WEIGHTS = ("mean", "fitted")
+CORRECTIONS = ("linear", "none")
+FEWEST_TO_FIT = 20
+"""Held-out radiographs that weights or a correction are fitted on, at least."""
+
+OF_THE_MACHINE = (
+    "accumulation_passes",
+    "cache",
+    "checkpoint_minutes",
+    "deterministic",
+    "normalization",
+    "precision",
+    "readers",
+    "steps_per_call",
+)
+"""Settings of training that follow the machine and make no other network."""
+
+Notify = Callable[[str, int, int], None]
+
+
+def ensemble(
+    runs: Sequence[str],
+    *,
+    data: str,
+    output: str,
+    weights: str = "mean",
+    tta: str = "none",
+    correction: str = "linear",
+    epoch: str = "last",
+    on_progress: Notify | None = None,
+) -> dict[str, Any]:
+    """Write the folder `output`, a model of all `runs`; returns `ensemble.json`.
+
+    The `correction` `linear` stays out where it does not help in the cross-validation.
+    Raises `ModelRefusedError` where the runs do not go together or with the data set, `UsageError`
+    where `output` exists, `InputDataError` where too few radiographs were held out.
+    """
+    _require_choices(
+        weights=(weights, WEIGHTS), tta=(tta, VIEWS), correction=(correction, CORRECTIONS)
+    )
+    target = Path(output)
+    if target.exists():
+        raise UsageError(f"--output {target} exists already. Choose another folder.")
+    radiographs = PreparedRadiographs.open(data)
+    members = [Run.open(folder, epoch) for folder in runs]
+    _require_together(members, radiographs, tta)
+    names, families = families_of([member.config for member in members])
+    _require_both_sexes(members, names, families)
+
+    chosen = [_held_out_records(member, radiographs) for member in members]
+    blank = [np.zeros(len(records)) for records in chosen]
+    _require_enough(_collect(members, families, chosen, blank).complete(), weights, correction)
+
+    notify = on_progress or (lambda stage, done, total: None)
+    months = _predict(members, chosen, radiographs, tta, notify)
+    held_out = _collect(members, families, chosen, months)
+    judged = held_out.complete()
+    shares = fit_weights(judged, weights)
+    lines = fit_correction(judged, shares, correction)
+    before, after = cross_validate(judged, weights, correction)
+    helps = _mae(after, judged) < _mae(before, judged)
+    if correction != "none" and not helps:
+        log.info("The linear correction does not help in the cross-validation: it is left out.")
+        lines = NO_CORRECTION
+    description = {
+        "schema": ENSEMBLE_SCHEMA,
+        "members": [
+            _describe_member(str(number), member, family, len(records))
+            for number, (member, family, records) in enumerate(
+                zip(members, families, chosen, strict=True), start=1
+            )
+        ],
+        "families": [
+            {"name": name, "weight": float(share)}
+            for name, share in zip(names, shares, strict=True)
+        ],
+        "weights": weights,
+        "tta": tta,
+        "views": len(VIEWS[tta]),
+        "correction": {"method": correction, "kept": helps, **lines.describe()},
+        "held_out": {"radiographs": len(judged.ids), "of": len(held_out.ids)},
+        "result": {
+            "parts": PARTS,
+            "interval": INTERVAL,
+            "families": {
+                name: metrics.summarize_by_sex(
+                    judged.predicted_months[:, column] - judged.true_months, judged.sex
+                )
+                for column, name in enumerate(names)
+            },
+            "before_correction": metrics.summarize_by_sex(before - judged.true_months, judged.sex),
+            "after_correction": metrics.summarize_by_sex(after - judged.true_months, judged.sex),
+        },
+        "data": {
+            **{name: members[0].description["data"][name] for name in ("plan", "splits")},
+            "fold": ", ".join(filter(None, (member.config.data.fold for member in members)))
+            or None,
+        },
+        "preprocessing": configuration.to_dict(members[0].preprocessing.portable()),
+        "fingerprint": members[0].fingerprint,
+        "versions": versions(),
+    }
+    _write(target, members, description, names, judged, after if helps else before)
+    return description
+
+
+def _mae(months: np.ndarray, held_out: HeldOut) -> float:
+    return float(np.abs(months - held_out.true_months).mean())
+
+
+def families_of(configs: Sequence[ExperimentConfig]) -> tuple[list[str], list[int]]:
+    """Names of the families, and the family (from 0) of each configuration."""
+    kinds: list[ExperimentConfig] = []
+    names: list[str] = []
+    families = []
+    for config in configs:
+        kind = _kind(config)
+        if kind not in kinds:
+            kinds.append(kind)
+            names.append(_family_name(config, names))
+        families.append(kinds.index(kind))
+    return names, families
+
+
+def _kind(config: ExperimentConfig) -> ExperimentConfig:
+    """The configuration without what members of a family may differ in."""
+    sex = "both" if config.data.sex == "both" else "F"  # girls' and boys' together
+    return dataclasses.replace(
+        config,
+        recipe="",
+        data=dataclasses.replace(config.data, fold=None, sex=sex),
+        model=dataclasses.replace(config.model, age_mean_months=None, age_sd_months=None),
+        train=dataclasses.replace(
+            config.train,
+            seed=0,
+            **{name: getattr(TrainConfig(), name) for name in OF_THE_MACHINE},
+        ),
+        logging=LoggingConfig(),
+    )
+
+
+def _family_name(config: ExperimentConfig, taken: Sequence[str]) -> str:
+    name = f"{config.model.trunk} {config.data.region} {config.model.head}"
+    if config.data.sex != "both":
+        name += " by sex"
+    number = 1 + sum(other == name or other.startswith(f"{name} ") for other in taken)
+    return name if number == 1 else f"{name} {number}"
+
+
+def _collect(
+    members: Sequence[Run],
+    families: Sequence[int],
+    chosen: Sequence[Records],
+    months: Sequence[np.ndarray],
+) -> HeldOut:
+    """The families' predictions from those of each member for its own records, [n] each."""
+    places: dict[str, int] = {}
+    for records in chosen:
+        for identifier in records.ids:
+            places.setdefault(identifier, len(places))
+    sex, true = np.zeros(len(places), int), np.zeros(len(places))
+    predicted = np.full((len(members), len(places)), np.nan)
+    for row, (records, answers) in enumerate(zip(chosen, months, strict=True)):
+        columns = [places[identifier] for identifier in records.ids]
+        sex[columns], true[columns] = records.sex, records.bone_age_months
+        predicted[row, columns] = answers
+    sexes = [member.config.data.sex for member in members]
+    return HeldOut(list(places), sex, true, family_predictions(predicted, sexes, families, sex))
+
+
+def _predict(
+    members: Sequence[Run],
+    chosen: Sequence[Records],
+    radiographs: PreparedRadiographs,
+    tta: str,
+    notify: Notify,
+) -> list[np.ndarray]:
+    """Each member's months for its own records."""
+    done, total = 0, sum(map(len, chosen))
+    notify("ensemble", 0, total)
+    months = []
+    for member, records in zip(members, chosen, strict=True):
+        network = _answering(member, tta)
+        answers = []
+        for batch in radiographs.examples_of(records).batch(BATCH_SIZE).as_numpy_iterator():
+            inputs = {name: batch[name] for name in (record.IMAGE, record.SEX)}
+            answers.append(network.predict_on_batch(inputs))
+            done += len(batch[record.SEX])
+            notify("ensemble", done, total)
+        months.append(np.concatenate(answers))
+        del network
+        gc.collect()  # a Keras model refers to itself: without this, all members stay in memory
+    return months
+
+
+def _answering(member: Run, tta: str) -> keras.Model:
+    """A member as it answers in the ensemble: all views, and the sex that it knows."""
+    alone = Member(member.load_model(), (1.0, 1.0, 1.0), told_sex(member.config.data.sex))
+    return build_ensemble_model([alone], VIEWS[tta])
+
+
+def _held_out_records(member: Run, radiographs: PreparedRadiographs) -> Records:
+    records = select(radiographs, member.config.data).validation
+    if records is None or not len(records):
+        raise InputDataError(
+            f"{member.folder} has learnt from everything: {radiographs.folder} has no split "
+            "validation. Train with --fold, or prepare the data with a validation split."
+        )
+    return records
+
+
+def _describe_member(name: str, member: Run, family: int, held_out: int) -> dict[str, Any]:
+    config = member.config
+    return {
+        "name": name,
+        "run": member.folder.name,
+        "family": family,
+        "epoch": member.epoch,
+        "weights_sha256": member.weights_sha256(),
+        "fold": config.data.fold,
+        "sex": config.data.sex,
+        "seed": config.train.seed,
+        "held_out": held_out,
+    }
+
+
+def _require_choices(**choices: tuple[str, Any]) -> None:
+    for name, (value, known) in choices.items():
+        if value not in known:
+            raise UsageError(f"--{name}: expected one of {', '.join(known)}. Received: {value!r}.")
+
+
+def _require_together(members: Sequence[Run], radiographs: PreparedRadiographs, tta: str) -> None:
+    """All members answer in months, for these data, prepared alike."""
+    manifest = radiographs.manifest
+    for member in members:
+        if member.target != "bone_age":
+            raise ModelRefusedError(
+                f"{member.folder} tells the {member.target}. An ensemble is made of runs "
+                "that tell the bone age."
+            )
+        radiographs.require_prepared_for(
+            member.folder, member.fingerprint, member.description["preprocessing"]
+        )
+        if member.description["data"]["plan"] != manifest.plan:
+            raise ModelRefusedError(
+                f"{member.folder} was trained on another data set than {radiographs.folder}, so "
+                "nobody knows which radiographs it has not learnt from. Give the data set that all "
+                "members were trained on."
+            )
+        if is_mirrored(tta) and not member.config.augmentation.mirror:
+            raise UsageError(
+                f"--tta {tta}: {member.folder} has never seen a mirrored hand "
+                "(augmentation.mirror=false). Choose none or warps."
+            )
+    if len({member.folder.resolve() for member in members}) < len(members):
+        raise UsageError("A run stands twice among the members. Give each once.")
+
+
+def _require_both_sexes(
+    members: Sequence[Run], names: Sequence[str], families: Sequence[int]
+) -> None:
+    for number, name in enumerate(names):
+        sexes = {
+            member.config.data.sex
+            for member, family in zip(members, families, strict=True)
+            if family == number
+        }
+        for sex, word in (("F", "girls"), ("M", "boys")):
+            if not sexes & {"both", sex}:
+                raise UsageError(
+                    f"The family {name!r} has no member for {word}. Add the runs with "
+                    f"data.sex={sex} and otherwise the same settings."
+                )
+
+
+def _require_enough(held_out: HeldOut, weights: str, correction: str) -> None:
+    fits = weights == "fitted" or correction == "linear"
+    fewest = FEWEST_TO_FIT if fits else 1
+    if len(held_out.ids) < fewest:
+        raise InputDataError(
+            f"{len(held_out.ids)} radiographs were held out from a member of every family. Expected at "
+            f"least {fewest}: train more folds, or say --weights mean --correction none."
+        )
+
+
+def _write(
+    target: Path,
+    members: Sequence[Run],
+    description: dict[str, Any],
+    names: Sequence[str],
+    held_out: HeldOut,
+    months: np.ndarray,
+) -> None:
+    """The whole folder, beside and then renamed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".writing-{target.name}")  # what a kill left there is replaced
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        for number, member in enumerate(members, start=1):
+            folder = aside / MEMBERS / str(number)
+            folder.mkdir(parents=True)
+            shutil.copyfile(member.weights, folder / member.weights.name)
+            write_json(folder / RUN_FILE, member.description)
+            if (member.folder / LEARNT).is_file():
+                shutil.copyfile(member.folder / LEARNT, folder / LEARNT)
+        localizer.keep_beside(members[0].preprocessing, aside)
+        _write_predictions(aside / "predictions.csv", names, held_out, months)
+        write_json(aside / ENSEMBLE_FILE, description)
+        os.sync()
+        aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_predictions(
+    path: Path, names: Sequence[str], held_out: HeldOut, months: np.ndarray
+) -> None:
+    with written_whole(path) as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["id", "sex", "bone_age_months_true", "bone_age_months", *names])
+        for identifier, sex, true, mine, theirs in zip(
+            held_out.ids,
+            held_out.sex,
+            held_out.true_months,
+            months,
+            held_out.predicted_months,
+            strict=True,
+        ):
+            numbers = [f"{value:.2f}" for value in (mine, *theirs)]
+            writer.writerow([identifier, Sex(sex).label, f"{true:g}", *numbers])

@@ -1,0 +1,109 @@
+"""Held-out predictions of several families of networks, and what is fitted on them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import nnls
+
+from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.postprocessing.bias_correction import (
+    NO_CORRECTION,
+    LinesBySex,
+    fit_lines,
+    parts_of,
+)
+from bone_age_tf.record import Sex
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """What the families predict for radiographs that they did not learn from."""
+
+    ids: Sequence[str]
+    sex: np.ndarray
+    """int [n], codes of `record.Sex`."""
+    true_months: np.ndarray
+    """float [n]."""
+    predicted_months: np.ndarray
+    """float [n, families]; NaN where a family holds no prediction for a radiograph."""
+
+    def complete(self) -> "HeldOut":
+        """Only the radiographs that every family has a prediction for."""
+        rows = np.flatnonzero(np.isfinite(self.predicted_months).all(axis=1))
+        return HeldOut(
+            [self.ids[int(row)] for row in rows],
+            self.sex[rows],
+            self.true_months[rows],
+            self.predicted_months[rows],
+        )
+
+
+def fit_weights(held_out: HeldOut, method: str) -> np.ndarray:
+    """Weight of each family, [families]: equal, or non-negative least squares; they add up to 1."""
+    count = held_out.predicted_months.shape[1]
+    if method == "mean" or count == 1:
+        return np.full(count, 1 / count)
+    weights, _ = nnls(held_out.predicted_months, held_out.true_months)
+    if weights.sum() == 0:
+        raise ModelRefusedError(
+            "No weights fit: every family's predictions go against the labels. Train longer, or say "
+            "--weights mean."
+        )
+    return weights / weights.sum()
+
+
+def fit_correction(held_out: HeldOut, shares: np.ndarray, method: str) -> LinesBySex:
+    """Of the weighted families; `linear`: a line for each sex; `none`: as they are."""
+    if method == "none":
+        return NO_CORRECTION
+    months = held_out.predicted_months @ shares
+    return fit_lines(held_out.sex, months, held_out.true_months)
+
+
+def cross_validate(
+    held_out: HeldOut, weights: str, correction: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Months before and after the correction, [n] each; each part from a fit on the others."""
+    before, after = np.zeros((2, len(held_out.ids)))
+    if weights == "mean" and correction == "none":
+        before = held_out.predicted_months @ fit_weights(held_out, weights)
+        return before, before
+    parts = parts_of(len(held_out.ids))
+    for part in range(parts.max() + 1):
+        out, rest = parts == part, np.flatnonzero(parts != part)
+        others = HeldOut(
+            [], held_out.sex[rest], held_out.true_months[rest], held_out.predicted_months[rest]
+        )
+        shares = fit_weights(others, weights)
+        lines = fit_correction(others, shares, correction)
+        before[out] = held_out.predicted_months[out] @ shares
+        after[out] = lines(before[out], held_out.sex[out])
+    return before, after
+
+
+def family_predictions(
+    predicted: np.ndarray, sexes: Sequence[str], families: Sequence[int], sex: np.ndarray
+) -> np.ndarray:
+    """Held-out predictions of the families, [n, families], NaN where there is none.
+
+    `predicted` [members, n] holds months where a member did not learn from a radiograph, else NaN;
+    `sexes` are the members' `data.sex`, `sex` the radiographs' codes [n].
+    """
+    answers = np.full((predicted.shape[1], max(families) + 1), np.nan)
+    for family in range(max(families) + 1):
+        by_sex = []
+        for code in (Sex.F, Sex.M):
+            rows = [
+                row
+                for row, known in enumerate(sexes)
+                if families[row] == family and known in ("both", code.label)
+            ]
+            there = np.isfinite(predicted[rows])
+            count = there.sum(axis=0)
+            total = np.where(there, predicted[rows], 0.0).sum(axis=0)
+            by_sex.append(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+        girls, boys = by_sex
+        unknown = (girls + boys) / 2
+        answers[:, family] = np.choose(sex, [girls, boys, unknown])
+    return answers

@@ -1,0 +1,162 @@
+"""An ensemble folder, as the stages after `ensemble` read it.
+
+| file                | what                                                                       |
+|---------------------|----------------------------------------------------------------------------|
+| `ensemble.json`     | members, families, weights, views, correction, errors on what was held out |
+| `predictions.csv`   | the held-out predictions: of each family, and of the ensemble              |
+| `members/N/`        | `run.json` and the weights of each member                                  |
+| `localizer/`        | the localizer, where it is not the shipped one                             |
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from bone_age_tf import config as configuration
+from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.data.manifest import sha256_of
+from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
+from bone_age_tf.models.test_time_augmentation import VIEWS
+from bone_age_tf.postprocessing.bias_correction import LinesBySex
+from bone_age_tf.record import Sex, sex_from_label
+from bone_age_tf.training.run import Run
+
+ENSEMBLE_FILE = "ensemble.json"
+ENSEMBLE_SCHEMA = "bone-age-tf/ensemble/2"
+MEMBERS = "members"
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Runs that answer together."""
+
+    folder: Path
+    members: tuple[Run, ...]
+    families: tuple[int, ...]
+    """The family of each member, from 0."""
+    weights: tuple[float, ...]
+    """Of each family; they add up to 1."""
+    tta: str
+    """A name in `models/test_time_augmentation.py`."""
+    correction: LinesBySex
+    preprocessing: PreprocessingConfig
+    fingerprint: str
+    description: dict[str, Any]
+    """All of `ensemble.json`."""
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Ensemble":
+        """Raises `ModelRefusedError` where the folder is no ensemble of this version, or changed."""
+        path = Path(folder) / ENSEMBLE_FILE
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values.get("schema") != ENSEMBLE_SCHEMA:
+                raise ValueError(f"schema {values.get('schema')!r}, expected {ENSEMBLE_SCHEMA!r}")
+            entries = values["members"]
+            preprocessing = configuration.from_dict(PreprocessingConfig, values["preprocessing"])
+            ensemble = cls(
+                folder=Path(folder),
+                members=tuple(
+                    Run.open(Path(folder) / MEMBERS / m["name"], m["epoch"]) for m in entries
+                ),
+                families=tuple(member["family"] for member in entries),
+                weights=tuple(family["weight"] for family in values["families"]),
+                tta=values["tta"],
+                correction=LinesBySex.of(values["correction"]),
+                preprocessing=preprocessing.resolved(Path(folder)),
+                fingerprint=values["fingerprint"],
+                description=values,
+            )
+            VIEWS[ensemble.tta]
+        except (OSError, ValueError, KeyError, TypeError, UsageError) as error:
+            raise ModelRefusedError(
+                f"{path}: not an ensemble of this version ({error})."
+            ) from error
+        for entry, member in zip(entries, ensemble.members, strict=True):
+            if not member.weights.is_file() or member.weights_sha256() != entry["weights_sha256"]:
+                raise ModelRefusedError(
+                    f"{member.weights}: not the weights that the ensemble was made of. Make it again."
+                )
+        return ensemble
+
+    @property
+    def target(self) -> str:
+        """What it tells, as a run."""
+        return "bone_age"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it is made of, for the manifest of an exported model."""
+        names = ("members", "families", "tta", "correction")
+        made_of = {name: self.description[name] for name in names}
+        return {"ensemble": made_of, "members": [member.settings for member in self.members]}
+
+    @property
+    def learnt(self) -> frozenset[str] | None:
+        """sha256 of the raw files that its members have learnt from; None where one does not say."""
+        noted = [member.learnt for member in self.members]
+        known = [files for files in noted if files is not None]
+        return frozenset().union(*known) if len(known) == len(noted) else None
+
+    def load_model(self) -> keras.Model:
+        """One model in float32: all members, their views, weights and correction."""
+        sexes = [member.config.data.sex for member in self.members]
+        shares = shares_of(sexes, self.families, self.weights)
+        members = [
+            Member(run.load_model(), tuple(row), told_sex(sex))
+            for run, sex, row in zip(self.members, sexes, shares.tolist(), strict=True)
+        ]
+        return build_ensemble_model(members, VIEWS[self.tta], self.correction)
+
+    def weights_sha256(self) -> str:
+        """Identifies the ensemble: of `ensemble.json`, which holds those of the members."""
+        return sha256_of(self.folder / ENSEMBLE_FILE)
+
+
+def is_trained(folder: str | Path) -> bool:
+    """Whether a folder is a run or an ensemble, not an exported model."""
+    return any((Path(folder) / name).is_file() for name in ("run.json", ENSEMBLE_FILE))
+
+
+def open_trained(folder: str | Path, epoch: str | None = None) -> Run | Ensemble:
+    """A run, with the weights of its `best` or `last` epoch (None: best), or an ensemble.
+
+    Raises `ModelRefusedError` where the folder is neither, `UsageError` for an epoch of an ensemble.
+    """
+    if not (Path(folder) / ENSEMBLE_FILE).is_file():
+        return Run.open(folder, epoch or "best")
+    if epoch is not None:
+        raise UsageError(
+            f"--epoch {epoch}: {folder} is an ensemble, which holds one set of weights of each member. "
+            "Leave --epoch out, or say it to `bone-age-tf ensemble`."
+        )
+    return Ensemble.open(folder)
+
+
+def told_sex(sex: str) -> int | None:
+    """The sex that a network is always told which was trained with `data.sex`."""
+    return None if sex == "both" else int(sex_from_label(sex))
+
+
+def shares_of(
+    sexes: Sequence[str], families: Sequence[int], weights: Sequence[float]
+) -> np.ndarray:
+    """How much each member counts for F, M and unknown, float [members, 3].
+
+    Within a family, the members that answer for a sex count the same; for unknown, the mean of
+    the girls' and the boys' answers. `sexes` are the members' `data.sex`.
+    """
+    shares = np.zeros((len(sexes), 3))
+    for family, weight in enumerate(weights):
+        belongs = np.array(families) == family
+        for code in (Sex.F, Sex.M):
+            answers = belongs & np.array([sex in ("both", code.label) for sex in sexes])
+            shares[answers, code] = weight / answers.sum()
+    shares[:, Sex.UNKNOWN] = shares[:, [Sex.F, Sex.M]].mean(axis=1)
+    return shares

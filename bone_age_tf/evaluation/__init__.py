@@ -1,0 +1,1 @@
+"""Errors of models, their comparison and their robustness."""

@@ -1,0 +1,159 @@
+"""Two sets of predictions for the same radiographs: which is better, by how much, and for whom."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bone_age_tf import record
+from bone_age_tf.data.manifest import versions, write_json
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.evaluation.evaluate import evaluate
+from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics.predictions import INTERVAL, TRUE_MONTHS, Judged, read_predictions
+from bone_age_tf.record import Sex
+
+log = logging.getLogger(__name__)
+
+COMPARISON_SCHEMA = "bone-age-tf/comparison/1"
+COMPARISON_FILE = "comparison.json"
+LISTED = 10
+"""Radiographs that are listed on either side."""
+FEWEST_TO_DECIDE = 10
+"""Radiographs below which no model is called the better one."""
+NOTABLE_MONTHS = 6.0
+"""An error that grows or falls by more than this is counted."""
+
+
+def compare(
+    first: str,
+    second: str,
+    *,
+    output: str,
+    data: str | None = None,
+    split: str = "test",
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Compare two evaluation folders (or their `predictions.csv`); returns `comparison.json`.
+
+    With `data`, they are models, which are evaluated on its split first, into `output`. Raises
+    `InputDataError` where they have no radiograph in common, or different labels for one.
+    """
+    folders = [first, second]
+    names = [Path(first).name, Path(second).name]
+    if names[0] == names[1]:
+        names = ["first", "second"]
+    if data is not None:
+        folders = [str(Path(output) / name) for name in ("first", "second")]
+        for model, folder in zip((first, second), folders, strict=True):
+            evaluate(model=model, data=data, split=split, output=folder, on_progress=on_progress)
+    result = {
+        "schema": COMPARISON_SCHEMA,
+        "first": names[0],
+        "second": names[1],
+        "has_learnt_from_split": [_learnt(folder) for folder in folders],
+        **compare_judged(*map(read_predictions, folders)),
+    }
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / COMPARISON_FILE, result)
+    settings = {"first": Path(first).name, "second": Path(second).name, "split": split}
+    write_json(
+        folder / "run.json", {"command": "evaluate", "compare": settings, "versions": versions()}
+    )
+    return result
+
+
+def compare_judged(first: Judged, second: Judged) -> dict[str, Any]:
+    """The comparison of the radiographs that both have; differences are second minus first.
+
+    Intervals come from resamples of radiographs, each with both of its errors.
+    """
+    mine, theirs = _in_common(first, second)
+    before, after = np.abs(mine.errors), np.abs(theirs.errors)
+    sexes = np.array([Sex(code).label for code in mine.sex])
+    bands = np.array([metrics.age_band(age) for age in mine.true_months])
+    change = after - before
+    overall = metrics.mean_with_interval(change)
+    order = np.argsort(change, kind="stable")
+    return {
+        "n": len(mine),
+        "left_out": {"first": len(first) - len(mine), "second": len(second) - len(mine)},
+        "interval": f"{INTERVAL}, paired",
+        "mae_months": {
+            name: metrics.summarize(judged.errors)["mae_months"]
+            for name, judged in (("first", mine), ("second", theirs))
+        },
+        "difference_months": overall,
+        "verdict": _verdict(overall, len(mine)),
+        "by_sex": _by_group(change, sexes, ("F", "M", "unknown")),
+        "by_age_band": _by_group(change, bands, tuple(metrics.AGE_BANDS)),
+        "notable_months": NOTABLE_MONTHS,
+        "notably_better": int(np.sum(change < -NOTABLE_MONTHS)),
+        "notably_worse": int(np.sum(change > NOTABLE_MONTHS)),
+        "most_improved": _listed(mine, theirs, [r for r in order[:LISTED] if change[r] < 0]),
+        "most_worsened": _listed(mine, theirs, [r for r in order[::-1][:LISTED] if change[r] > 0]),
+    }
+
+
+def _learnt(folder: str) -> bool | None:
+    """What the evaluation beside the predictions says of that; None: nothing."""
+    path = Path(folder)
+    path = (path if path.is_dir() else path.parent) / "evaluation.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["has_learnt_from_split"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _in_common(first: Judged, second: Judged) -> tuple[Judged, Judged]:
+    places = {identifier: row for row, identifier in enumerate(second.ids)}
+    pairs = [(row, places[i]) for row, i in enumerate(first.ids) if i in places]
+    if not pairs:
+        raise InputDataError(
+            f"The predictions have no radiograph in common ({len(first)} and {len(second)}). Expected two "
+            "evaluations of the same split, joined by the identifier."
+        )
+    rows = np.array(pairs)
+    mine, theirs = first.chosen(rows[:, 0]), second.chosen(rows[:, 1])
+    other = np.flatnonzero(np.abs(mine.true_months - theirs.true_months) > 0.01)
+    if len(other):
+        raise InputDataError(
+            f"{len(other)} radiographs have different labels in the two evaluations, first {mine.ids[other[0]]} "
+            f"({mine.true_months[other[0]]:g} and {theirs.true_months[other[0]]:g} months). Expected the same labels."
+        )
+    return mine, theirs
+
+
+def _verdict(difference: dict[str, float | None], n: int) -> str:
+    """`first`, `second` (the better one), or `undecided` where the interval holds 0 or n is small."""
+    low, high = difference["low"], difference["high"]
+    if n < FEWEST_TO_DECIDE or low is None or high is None or low <= 0 <= high:
+        return "undecided"
+    return "first" if low > 0 else "second"
+
+
+def _by_group(
+    change: np.ndarray, groups: np.ndarray, names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    there = [(name, groups == name) for name in names if (groups == name).any()]
+    return {
+        name: {"n": int(rows.sum()), **metrics.mean_with_interval(change[rows])}
+        for name, rows in there
+    }
+
+
+def _listed(mine: Judged, theirs: Judged, rows: Sequence[int]) -> list[dict[str, Any]]:
+    return [
+        {
+            record.ID: mine.ids[row],
+            record.SEX: Sex(mine.sex[row]).label,
+            TRUE_MONTHS: float(mine.true_months[row]),
+            "first_months": float(mine.answers[row]),
+            "second_months": float(theirs.answers[row]),
+        }
+        for row in rows
+    ]

@@ -1,0 +1,1 @@
+"""A run as one SavedModel, and what goes with it."""

@@ -1,0 +1,312 @@
+"""An exported model -> the same model, recalibrated for the radiographs of one place, with intervals.
+
+Other devices, other children and other readers shift a model's answers by a nearly straight line. It
+is fitted for each sex (`postprocessing/bias_correction.py`) on labelled radiographs of that place, about 100 in all.
+
+The lines stay out where they do not help radiographs that they were not fitted on (leave-one-out).
+Around the answers, intervals of the coverage asked for are fitted on the same radiographs
+(`postprocessing/conformal.py`), each of them judged by lines from which it was left out. Lines and intervals go into
+the model's variables `correction` and `intervals`, so that every signature answers with them.
+"""
+
+import csv
+import dataclasses
+import json
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import fingerprint_pb2
+
+from bone_age_tf import record
+from bone_age_tf.config import CalibrationConfig
+from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.leakage import known_files
+from bone_age_tf.data.manifest import MANIFEST, sha256_of, versions, write_json
+from bone_age_tf.data.splits import has_learnt_from, raw_files_of, was_fitted_to
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden, new_version
+from bone_age_tf.export.exported_model import CORRECTION, INTERVALS, ExportedModel
+from bone_age_tf.export.model_card import CARD, card
+from bone_age_tf.export.warmup import protos_version, write_warm_up
+from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics.predictions import INTERVAL
+from bone_age_tf.postprocessing.bias_correction import (
+    NO_CORRECTION,
+    PRIOR_RADIOGRAPHS,
+    Line,
+    LinesBySex,
+    fit_lines,
+)
+from bone_age_tf.postprocessing.conformal import (
+    Intervals,
+    cross_validated_coverage,
+    fit_intervals,
+)
+from bone_age_tf.record import SEX_NAMES, sex_from_label
+
+log = logging.getLogger(__name__)
+
+FEWEST_RADIOGRAPHS = 20
+ENOUGH_RADIOGRAPHS = 100
+"""Fewer are said to be few."""
+LIKELY_SLOPES = (0.75, 1.33)
+"""Of what another place, device or reader does to a model's answers; other slopes are said to be strange."""
+BATCH_SIZE = 16
+
+Notify = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Radiographs with label and answer, [n] each."""
+
+    sex: np.ndarray
+    """Codes of `record.Sex`."""
+    true_months: np.ndarray
+    predicted_months: np.ndarray
+    source: dict[str, str]
+    """Where they come from."""
+
+
+def calibrate(  # noqa: PLR0913 - one for each option
+    *,
+    model: str,
+    output: str,
+    data: str | None = None,
+    split: str | None = None,
+    predictions: str | None = None,
+    config: CalibrationConfig = CalibrationConfig(),  # noqa: B008 - frozen
+    version: int | None = None,
+    warm_up: bool = False,
+    on_progress: Notify | None = None,
+) -> dict[str, Any]:
+    """Write the next version of an exported model; returns the section `calibration` of its manifest.
+
+    The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
+    this model and true bone ages; nothing tells whether the model has learnt from these files. `warm_up` is as in `export_saved_model`.
+    Raises `InputDataError` where there are fewer than `FEWEST_RADIOGRAPHS`, or too few for the coverage,
+    `ModelRefusedError` where the model has learnt from the split or was fitted to it.
+    """
+    if (data is None) == (predictions is None) or (data is None) != (split is None):
+        raise UsageError("calibrate needs either --data with --split, or --predictions.")
+    if warm_up:
+        protos_version()  # before the work
+    exported = ExportedModel.open(model)
+    if data is not None and split is not None:
+        labelled = _predict_split(exported, data, split, on_progress)
+    else:
+        labelled = _read_predictions(exported, Path(str(predictions)))
+    if len(labelled.sex) < FEWEST_RADIOGRAPHS:
+        raise InputDataError(
+            f"A calibration needs at least {FEWEST_RADIOGRAPHS} radiographs with a bone age, better {ENOUGH_RADIOGRAPHS}. "
+            f"Received {len(labelled.sex)}."
+        )
+    section, lines, intervals = _fit(exported, labelled, config)
+    for doubt in doubts(section["correction"], len(labelled.sex)):
+        log.warning(doubt)
+    with new_version(output, version) as (aside, target):
+        shutil.copytree(exported.folder, aside)
+        _store(aside, lines, intervals)
+        manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
+        manifest |= {"calibration": section, "intervals": section["intervals"]}
+        (aside / CARD).write_text(card(manifest), encoding="utf-8")
+        if warm_up:
+            write_warm_up(aside, GOLDEN_HAND.read_bytes())
+        manifest |= {"files": files_of(aside), "golden": golden(aside)}
+        if data is not None:
+            fitted = {"plan": labelled.source["plan"], "split": split}
+            manifest["fitted_to"] = [*manifest.get("fitted_to", []), fitted]
+        write_json(aside / MANIFEST, manifest)
+    return section | {"folder": str(target)}
+
+
+def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Recalibrated months [n], each from lines that were fitted on the other radiographs."""
+    months = np.empty(len(sex))
+    for row in range(len(sex)):
+        rest = np.arange(len(sex)) != row
+        lines = fit_lines(sex[rest], predicted[rest], true[rest])
+        months[row] = lines(predicted[row : row + 1], sex[row : row + 1])[0]
+    return months
+
+
+def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
+    """What somebody should know who uses the section `correction`, made from so many radiographs; a sentence each."""
+    found = []
+    if count < ENOUGH_RADIOGRAPHS:
+        found.append(
+            f"{count} radiographs are few: the lines and intervals are rough. {ENOUGH_RADIOGRAPHS} or more are better."
+        )
+    low, high = LIKELY_SLOPES
+    for name in SEX_NAMES:
+        slope = correction[name]["slope"]
+        if correction["kept"] and not low <= slope <= high:
+            found.append(
+                f"The line for {name} has a slope of {slope:.2f}; {low} to {high} were expected. Look whether the true "
+                "ages are bone ages in months, and whether each radiograph has its own, before you use this version."
+            )
+    return found
+
+
+def _fit(
+    exported: ExportedModel, labelled: Labelled, config: CalibrationConfig
+) -> tuple[dict[str, Any], LinesBySex, Intervals]:
+    """The section of the manifest, and what it describes: lines for F, M and unknown, and intervals."""
+    sex, true, before = labelled.sex, labelled.true_months, labelled.predicted_months
+    lines = fit_lines(sex, before, true)
+    after = leave_one_out(sex, before, true)
+    gains = np.abs(before - true) - np.abs(after - true)
+    kept = config.correction == "linear" and bool(gains.mean() > 0)
+    if not kept:
+        lines = NO_CORRECTION
+    answers = after if kept else before
+    intervals = fit_intervals(sex, answers, true, config.coverage)
+    correction = {
+        "method": "linear by sex" if config.correction == "linear" else "none",
+        "kept": kept,
+        "prior_radiographs": PRIOR_RADIOGRAPHS,
+        **lines.describe(),
+    }
+    section = {
+        "calibrated": {
+            "version": exported.folder.name,
+            "manifest_sha256": sha256_of(exported.folder / MANIFEST),
+        },
+        "radiographs": labelled.source
+        | {"n": {name: int(np.sum(sex == code)) for code, name in enumerate(SEX_NAMES)}},
+        "correction": correction,
+        "intervals": intervals.describe(),
+        "result": {
+            "interval": INTERVAL,
+            "before": metrics.summarize_by_sex(before - true, sex),
+            "after_leave_one_out": metrics.summarize_by_sex(after - true, sex),
+            "gain_months": metrics.mean_with_interval(gains),
+            "coverage_cross_validated": cross_validated_coverage(
+                sex, answers, true, config.coverage
+            ),
+        },
+        "made_with": versions(),
+    }
+    return section, lines, intervals
+
+
+def _predict_split(
+    exported: ExportedModel, data: str, split: str, on_progress: Notify | None
+) -> Labelled:
+    notify = on_progress or (lambda stage, done, total: None)
+    radiographs = PreparedRadiographs.open(data)
+    radiographs.require_labels(split)
+    manifest = radiographs.manifest
+    radiographs.require_prepared_for(
+        exported.folder, exported.fingerprint, exported.manifest["preprocessing"]
+    )
+    if was_fitted_to(exported.manifest, manifest.plan, split):
+        raise ModelRefusedError(
+            f"The correction or the intervals of {exported.folder} come from the split {split!r} of {data} already: on "
+            "these radiographs its errors are too small. Calibrate the model that it was made from."
+        )
+    if has_learnt_from(exported.manifest["data"], manifest.plan, split):
+        raise ModelRefusedError(
+            f"{exported.folder} has learnt from the split {split!r} of {data}: on these radiographs its errors "
+            "are too small. Expected radiographs that it does not know."
+        )
+    files = raw_files_of(radiographs, radiographs.records(split))
+    known = known_files(files, exported.learnt)
+    if known:
+        raise ModelRefusedError(
+            f"{exported.folder} has learnt from {len(known)} of the {len(files)} radiographs of the split {split!r} "
+            f"of {data}, as part of another data set: on these its errors are too small. Expected radiographs that it "
+            "does not know."
+        )
+    columns: list[tuple[np.ndarray, ...]] = []
+    done, total = 0, radiographs.count(split)
+    notify("calibrate", 0, total)
+    for batch in radiographs.examples(split).batch(BATCH_SIZE).as_numpy_iterator():
+        names = [SEX_NAMES[code] for code in batch[record.SEX]]
+        predicted = exported.months_of_prepared(batch[record.IMAGE], names)
+        columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], predicted))
+        done += len(names)
+        notify("calibrate", done, total)
+    sex, true, predicted = (np.concatenate(column) for column in zip(*columns, strict=True))
+    source = {"plan": manifest.plan, "split": split}
+    return Labelled(sex, true.astype(np.float64), predicted.astype(np.float64), source)
+
+
+def _read_predictions(exported: ExportedModel, path: Path) -> Labelled:
+    """The rows that `predict` gave a bone age and that have a true one."""
+    _require_predictions_of(exported, path)
+    rows = []
+    with path.open(encoding="utf-8", newline="") as stream:
+        for number, row in enumerate(csv.DictReader(stream), start=2):
+            try:
+                if row["status"] != "ok" or not row["bone_age_months_true"]:
+                    continue
+                true, predicted = row["bone_age_months_true"], row["bone_age_months"]
+                rows.append((sex_from_label(row["sex"]), _true_months(true), float(predicted)))
+            except (KeyError, ValueError, TypeError) as error:
+                raise InputDataError(
+                    f"{path}, row {number}: expected a row of `bone-age-tf predict` with sex, "
+                    f"bone_age_months and bone_age_months_true in months ({error})."
+                ) from error
+    if not rows:
+        raise InputDataError(
+            f"{path}: no row has a bone_age_months_true. Predict with a table that has the bone ages: "
+            "--labels, --age-column."
+        )
+    sex, true, predicted = map(np.array, zip(*rows, strict=True))
+    return Labelled(sex, true, predicted, {"predictions_sha256": sha256_of(path)})
+
+
+def _true_months(text: str) -> float:
+    months = float(text)
+    if not 0 <= months <= record.MAX_BONE_AGE_MONTHS:
+        raise ValueError(f"bone_age_months_true {text} is not between 0 and 240 months")
+    return months
+
+
+def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
+    """Refuse predictions of another model, by the `run.json` that `predict` writes beside them."""
+    beside = path.with_name("run.json")
+    try:
+        made_by = json.loads(beside.read_text(encoding="utf-8"))["model"]["manifest_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputDataError(
+            f"{beside}: expected what `bone-age-tf predict` wrote beside {path.name}, to tell which model "
+            f"it is of ({type(error).__name__}: {error}). Give the file in its folder."
+        ) from error
+    if made_by != sha256_of(exported.folder / MANIFEST):
+        raise ModelRefusedError(
+            f"{path} holds predictions of another model than {exported.folder}. Predict with this one."
+        )
+
+
+def _store(folder: Path, lines: LinesBySex, intervals: Intervals) -> None:
+    """Put the lines after those that the SavedModel in `folder` has, and the intervals. Its graph stays."""
+    prefix = str(folder / "variables" / "variables")
+    reader = tf.train.load_checkpoint(prefix)
+    names = sorted(reader.get_variable_to_shape_map())
+    key, widths = (f"{name}/.ATTRIBUTES/VARIABLE_VALUE" for name in (CORRECTION, INTERVALS))
+    if not {key, widths} <= set(names):
+        raise ModelRefusedError(
+            "The model was exported by an earlier version and cannot be calibrated. Export it again."
+        )
+    values = {name: reader.get_tensor(name) for name in names}
+    old = LinesBySex(tuple(Line(*row) for row in values[key].tolist()))
+    values[key] = lines.after(old).table.astype(np.float32)
+    values[widths] = intervals.half_widths.astype(np.float32)
+    tf.raw_ops.SaveV2(
+        prefix=prefix,
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=list(values.values()),
+    )
+    path = folder / "fingerprint.pb"
+    stored = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
+    index = tf.fingerprint([Path(f"{prefix}.index").read_bytes()])
+    stored.checkpoint_hash = int.from_bytes(index.numpy().tobytes(), "little")
+    path.write_bytes(stored.SerializeToString())

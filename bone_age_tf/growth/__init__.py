@@ -1,0 +1,1 @@
+"""Reference standards of skeletal maturation."""

@@ -1,0 +1,199 @@
+"""Where the hand is: key points, mask and frame of each radiograph, for people and other programs.
+
+| file                  | what                                                                       |
+|-----------------------|----------------------------------------------------------------------------|
+| `key_points.csv`      | `file`, `point`, `x`, `y` in pixels of the file, x = column; none of those refused |
+| `localization.jsonl`  | a line for each file: status, key points, matrices, scores                 |
+| `masks/NAME.png`      | 255 hand, 0 everything else, at the file's size                            |
+| `pictures/NAME.jpg`   | the radiograph with outline, key points and frame                          |
+
+NAME is the file's without its ending, with a number where another file has it already; each line of
+`localization.jsonl` names its own.
+"""
+
+import csv
+import dataclasses
+import json
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.data.manifest import versions, write_json, written_whole
+from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
+from bone_age_tf.preprocessing import overlay, pipeline
+from bone_age_tf.preprocessing.decoding import Refusal, refusal_from
+from bone_age_tf.preprocessing.examination import Examiner, Finding
+from bone_age_tf.preprocessing.localizer.network import POINTS
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
+
+LINE_SCHEMA = "bone-age-tf/localization/1"
+PICTURE_SIDE = 1000
+COMMAND = "localize"
+RUN_FILE = "run.json"
+MASKS, PICTURES = "masks", "pictures"
+
+
+@dataclasses.dataclass(frozen=True)
+class LocalizeReport:
+    """How many radiographs show one whole hand."""
+
+    found: int
+    refused: dict[str, int]
+    """Reason -> radiographs."""
+
+
+def localize(
+    paths: Sequence[str],
+    *,
+    output: str,
+    config: PreprocessingConfig = PreprocessingConfig(),  # noqa: B008
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> LocalizeReport:
+    """Localize the hand in files, folders and zips; every file is a line of `localization.jsonl`."""
+    files = [file for path in paths for file in radiographs_in(path)]
+    if not files:
+        raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
+    folder = Path(output)
+    _require_own_folder(folder)
+    examine = Examiner(config)
+    for name in (PICTURES, MASKS):  # of an earlier run with other files
+        shutil.rmtree(folder / name, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / RUN_FILE, {"command": COMMAND})
+    notify = on_progress or (lambda stage, done, total: None)
+    notify("localize", 0, len(files))
+    found, refused = 0, dict[str, int]()
+    used: set[PurePosixPath] = set()
+    with (
+        written_whole(folder / "key_points.csv") as table,
+        written_whole(folder / "localization.jsonl") as lines,
+    ):
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["file", "point", "x", "y"])
+        for number, file in enumerate(files, start=1):
+            finding = _examine(examine, file)
+            line = _line(file, finding, config)
+            if isinstance(finding, Finding):
+                name = _unused(PurePosixPath(file.name), used)
+                line |= _write_pictures(folder, name, finding)
+            lines.write(json.dumps(line, allow_nan=False) + "\n")
+            if isinstance(finding, Finding) and finding.status == OK:
+                found += 1
+                for point, (x, y) in zip(POINTS, finding.points, strict=True):
+                    writer.writerow([file.name, point, f"{x:.2f}", f"{y:.2f}"])
+            else:
+                reason = finding.status if isinstance(finding, Finding) else finding.reason
+                refused[reason] = refused.get(reason, 0) + 1
+            notify("localize", number, len(files))
+    report = LocalizeReport(found, refused)
+    description = {
+        "command": COMMAND,
+        "fingerprint": pipeline.fingerprint(config),
+        "files": len(files),
+        "found": found,
+        "refused": refused,
+        "versions": versions(),
+    }
+    write_json(folder / RUN_FILE, description)
+    return report
+
+
+def _require_own_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything else: somebody's key points would be lost."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    try:
+        is_own = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["command"] == COMMAND
+    except (OSError, ValueError, KeyError, TypeError):
+        is_own = False
+    if not is_own:
+        raise UsageError(
+            f"--output {folder}: expected a new or empty folder, or one that `localize` made. "
+            "Received a folder with other files. Choose another --output."
+        )
+
+
+def _examine(examine: Examiner, file: SourceFile) -> Finding | Refusal:
+    if not is_safe(file):
+        return Refusal("unsafe_name", "the name inside the zip points out of it")
+    try:
+        return examine(file.read())
+    except InputDataError as error:
+        return Refusal("unreadable", str(error))
+    except tf.errors.InvalidArgumentError as error:
+        return refusal_from(error)
+
+
+def _line(
+    file: SourceFile, finding: Finding | Refusal, config: PreprocessingConfig
+) -> dict[str, Any]:
+    """One line of `localization.jsonl`; lengths in pixels of the file."""
+    line: dict[str, Any] = {"schema": LINE_SCHEMA, "file": file.name}
+    if isinstance(finding, Refusal):
+        return line | {"status": finding.reason, "reason": finding.explanation}
+    to_original = np.vstack([finding.prepared_to_original, [0, 0, 1]]).astype(float)
+    to_prepared = np.linalg.inv(to_original)[:2]
+    tip, capitate = (finding.points[POINTS.index(name)] for name in ("middle_tip", "capitate"))
+    turned = math.degrees(math.atan2(float(tip[0] - capitate[0]), float(capitate[1] - tip[1])))
+    height, width = finding.radiograph.shape
+    return line | {
+        "status": finding.status,
+        "reason": EXPLANATIONS.get(finding.status, ""),
+        "height": height,
+        "width": width,
+        "key_points": {
+            name: [round(float(x), 2), round(float(y), 2)]
+            for name, (x, y) in zip(POINTS, finding.points, strict=True)
+        },
+        "prepared_frame": list(config.frame),
+        "prepared_to_original": finding.prepared_to_original.astype(float).tolist(),
+        "original_to_prepared": to_prepared.tolist(),
+        "rotation_degrees": round(turned, 2),
+        "mirrored": bool(np.linalg.det(finding.prepared_to_original[:, :2]) < 0),
+        "inverted": finding.inverted,
+        "already_registered": finding.is_registered,
+        "scores": {name: round(score, 4) for name, score in finding.scores.items()},
+    }
+
+
+def _unused(name: PurePosixPath, used: set[PurePosixPath]) -> PurePosixPath:
+    """The name without its ending, with a number where another file has it already."""
+    stem, number = name.with_suffix(""), 1
+    while stem in used:
+        number += 1
+        stem = name.with_name(f"{name.stem}-{number}")
+    used.add(stem)
+    return stem
+
+
+def _write_pictures(folder: Path, name: PurePosixPath, finding: Finding) -> dict[str, str]:
+    """Write mask and picture; returns where they are."""
+    is_ok = finding.status == OK
+    picture = overlay.draw(
+        finding.radiograph,
+        finding.mask,
+        finding.points,
+        finding.frame_corners if is_ok else None,
+        longest=PICTURE_SIDE,
+    )
+    if not is_ok:
+        picture = overlay.label(picture, EXPLANATIONS[finding.status], overlay.REFUSED)
+    written = {"mask": f"{MASKS}/{name}.png", "picture": f"{PICTURES}/{name}.jpg"}
+    _write_image(folder / written["mask"], finding.mask)
+    _write_image(folder / written["picture"], picture)
+    return written
+
+
+def _write_image(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _, encoded = cv2.imencode(path.suffix, pixels)
+    with written_whole(path, "wb") as stream:
+        stream.write(encoded.tobytes())

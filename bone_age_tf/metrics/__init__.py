@@ -1,0 +1,1 @@
+"""Predictions beside labels, and their errors."""

@@ -1,0 +1,1 @@
+"""From the network's months to the answer."""

@@ -1,0 +1,109 @@
+"""`--weights`: what a run starts from."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from bone_age_tf.config import ModelConfig
+from bone_age_tf.data.manifest import sha256_of
+from bone_age_tf.errors import UsageError
+from bone_age_tf.models.backbones import load_trunk_weights
+from bone_age_tf.training.run import Run
+
+ARCHITECTURE = (
+    "trunk",
+    "target",
+    "pooling",
+    "sex_units",
+    "head",
+    "head_layers",
+    "head_units",
+    "activation",
+)
+"""Settings of the model in which two runs must agree for the weights of one to fit the other."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstWeights:
+    """ImageNet's, a file's (for the trunk), or a run's best (for trunk and head)."""
+
+    text: str
+    """As given: `imagenet`, `none`, or a path."""
+    run: Run | None = None
+
+    @classmethod
+    def find(cls, text: str) -> "FirstWeights":
+        """Raises `UsageError` where there is no such file or folder, `ModelRefusedError` where the
+        folder is no run, or one without weights yet."""
+        if text in ("imagenet", "none"):
+            return cls(text)
+        if Path(text).is_dir():
+            run = Run.open(text)
+            run.require_weights()
+            return cls(text, run)
+        if not Path(text).is_file():
+            raise UsageError(
+                f"--weights: expected imagenet, none, a run folder or a .weights.h5 file. Received: "
+                f"{text!r}, which is not there."
+            )
+        return cls(text)
+
+    def describe(self) -> dict[str, Any]:
+        """Name and sha256, for `run.json`."""
+        if self.run is not None:
+            return {"weights": Path(self.text).name, "weights_sha256": self.run.weights_sha256()}
+        if self.text in ("imagenet", "none"):
+            return {"weights": self.text, "weights_sha256": None}
+        return {"weights": Path(self.text).name, "weights_sha256": sha256_of(Path(self.text))}
+
+    def require_fit(self, config: ModelConfig) -> None:
+        """Raises `UsageError` where the run's network is another one than this."""
+        if self.run is None:
+            return
+        theirs = self.run.config.model
+        changes = [
+            f"model.{name}: {getattr(theirs, name)!r} there, {getattr(config, name)!r} here"
+            for name in ARCHITECTURE
+            if getattr(theirs, name) != getattr(config, name)
+        ]
+        if changes:
+            raise UsageError(
+                f"--weights {self.text}: that run has another network:\n  "
+                + "\n  ".join(changes)
+                + "\nGive the same --recipe and --set model... as there."
+            )
+
+    def require_unseen(self, files: frozenset[str]) -> None:
+        """Raises `UsageError` where the run has learnt from any of these raw files (sha256), which are to
+        judge the new one."""
+        if self.run is None or not files:
+            return
+        learnt = self.run.learnt
+        if learnt is None:
+            raise UsageError(
+                f"--weights {self.text}: nothing says what that run has learnt from, so it may know the "
+                "radiographs that shall judge this one. Train it again with this version."
+            )
+        if files & learnt:
+            raise UsageError(
+                f"--weights {self.text}: that run has learnt from {len(files & learnt)} of the {len(files)} "
+                "radiographs that shall judge this one. Expected none: start from a run of the same --fold, "
+                "or of other data."
+            )
+
+    def load(self, model: keras.Model, trunk: keras.Model) -> None:
+        """Set the weights of the trunk, or of the whole model. Raises `UsageError` or
+        `InputDataError` where they do not fit."""
+        if self.run is None:
+            load_trunk_weights(trunk, self.text)
+            return
+        try:
+            model.set_weights(self.run.load_model().get_weights())
+        except ValueError as error:
+            raise UsageError(
+                f"--weights {self.text}: its radiographs have another size, which a head that keeps the "
+                f"places apart cannot take over ({error}). Expected the same --scale and data.region, or "
+                "runs with model.pooling=average."
+            ) from error

@@ -1,0 +1,135 @@
+"""What the hand localizer learns from: radiographs with what is known about the hand in each.
+
+Coordinates are (x, y) in pixels, x = column.
+"""
+
+import csv
+import dataclasses
+import hashlib
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.images import SourceFile, list_files
+from bone_age_tf.preprocessing.localizer.network import POINTS
+
+SIDE = 352
+"""Longer side of a radiograph in memory; half as much again as the network sees."""
+
+KEY_POINT_TABLES = ("key_points.csv", "truth/key_points.csv")
+MASK_FOLDERS = ("masks", "truth/masks")
+_ASIDE = ("truth", "masks")
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """A radiograph, and what is known about the hand in it."""
+
+    id: str
+    image: np.ndarray
+    """uint8 [height, width], its longer side `SIDE`."""
+    scale: float
+    """Pixels of `image` for one of the file."""
+    mask: np.ndarray | None = None
+    """uint8 [height, width], 255 hand."""
+    points: np.ndarray | None = None
+    """float [points, 2]; NaN where one is not known."""
+
+
+def read_examples(folder: str | Path) -> list[Example]:
+    """Every radiograph of a folder, with its key points and mask where they are there.
+
+    Key points stand in `key_points.csv` or `truth/key_points.csv` (`id`, `point`, `x`, `y`), masks
+    in `masks/` or `truth/masks/` under the radiograph's name as PNG.
+    """
+    folder = Path(folder)
+    points = _read_points(folder)
+    masks = {
+        path.stem: path for below in MASK_FOLDERS for path in sorted((folder / below).glob("*.png"))
+    }
+    files = [
+        file
+        for file in list_files(folder)
+        if file.is_image and file.name.split("/")[0] not in _ASIDE
+    ]
+    if not files:
+        raise InputDataError(
+            f"{folder}: expected radiographs (PNG, JPEG) to learn from, found none."
+        )
+    missing = sorted(set(points) - {file.stem for file in files})
+    if missing:
+        raise InputDataError(
+            f"{folder}: key points of radiographs that are not there: {', '.join(missing[:10])} "
+            f"({len(missing)} in all). Expected the file's name, with or without its ending."
+        )
+    return [_read(file, points.get(file.stem), masks.get(file.stem)) for file in files]
+
+
+def _read_points(folder: Path) -> dict[str, np.ndarray]:
+    found: dict[str, np.ndarray] = {}
+    for name in KEY_POINT_TABLES:
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputDataError(f"{path}: expected UTF-8 text ({error}).") from error
+        for number, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
+            _add_point(found, row, f"{path}, row {number}")
+    return found
+
+
+def _add_point(found: dict[str, np.ndarray], row: Mapping[str, str], where: str) -> None:
+    try:
+        stem, point = row.get("id") or Path(row["file"]).stem, row["point"]
+        at = float(row["x"]), float(row["y"])
+        if not np.isfinite(at).all():
+            raise ValueError(at)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputDataError(
+            f"{where}: expected id (or file), point, x and y in pixels. Received {dict(row)}."
+        ) from error
+    if point in POINTS:
+        points = found.setdefault(stem, np.full((len(POINTS), 2), np.nan))
+        points[POINTS.index(point)] = at
+
+
+def _read(file: SourceFile, points: np.ndarray | None, mask: Path | None) -> Example:
+    image = _decode(file.read(), file.name)
+    scale = SIDE / max(image.shape)
+    size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    outline = None
+    if mask is not None:
+        whole = _decode(mask.read_bytes(), str(mask))
+        outline = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
+    if points is not None:
+        points = (points + 0.5) * scale - 0.5
+    return Example(file.stem, small, scale, outline, points)
+
+
+def _decode(encoded: bytes, name: str) -> np.ndarray:
+    """uint8 [height, width] as `radiograph.decode` sees it, whatever orientation a tag asks for."""
+    content = np.frombuffer(encoded, np.uint8)
+    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(content, flags) if content.size else None
+    if image is None:
+        raise InputDataError(
+            f"{name}: expected a PNG or JPEG that can be decoded. Mend or remove it."
+        )
+    return image
+
+
+def digest(examples: Iterable[Example]) -> str:
+    """sha256 of everything that is learnt from."""
+    found = hashlib.sha256()
+    for example in sorted(examples, key=lambda e: (e.id, e.mask is None)):
+        found.update(example.id.encode() + example.image.tobytes())
+        for known in (example.mask, example.points):
+            found.update(b"-" if known is None else known.tobytes())
+    return found.hexdigest()

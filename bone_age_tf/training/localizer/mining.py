@@ -1,0 +1,120 @@
+"""Positive mining: what a localizer finds in radiographs that nobody has annotated.
+
+As in Iglovikov et al. 2018: predict, keep what passes the checks, train again. Two looks at the
+same radiograph, the second one turned and mirrored, must agree.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import cv2
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bone_age_tf.preprocessing import geometry
+from bone_age_tf.preprocessing.localizer import decoding as localization
+from bone_age_tf.preprocessing.localizer.network import POINTS, VIEW
+from bone_age_tf.training.localizer.examples import Example
+
+HAND_AT_LEAST = 0.8
+CERTAINTY_AT_LEAST = 0.5
+POINTS_APART = 0.03
+"""Most that a key point of the two looks may differ, in capitate - middle fingertip distances."""
+MASKS_ALIKE = 0.93
+"""Least Jaccard index of the two looks' masks."""
+TURN_DEGREES = 12.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What the network sees in one look, in pixels of the example's image."""
+
+    points: np.ndarray
+    """float32 [points, 2]."""
+    mask: np.ndarray
+    """float32 [height, width], 0 to 1."""
+    hand: float
+    certainty: float
+
+
+def mine(
+    network: keras.Model, examples: Sequence[Example], notify: Callable[[int, int], None]
+) -> list[Example]:
+    """Those examples in which a whole hand is surely found, with mask and key points.
+
+    Key points that were annotated are kept.
+    """
+    look = looker(network)
+    found = []
+    for number, example in enumerate(examples, start=1):
+        mined = _mine_one(look, example)
+        if mined is not None:
+            found.append(mined)
+        notify(number, len(examples))
+    return found
+
+
+def looker(network: keras.Model) -> Callable[[np.ndarray, bool], Look]:
+    """A function of an image (uint8 [height, width]) and of whether it is turned and mirrored."""
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, None, 1), tf.uint8),
+            tf.TensorSpec((2, 3), tf.float32),
+        ],
+        autograph=False,
+    )
+    def locate(image: tf.Tensor, turn: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        levels = geometry.pyramid(tf.cast(image, tf.float32) * 257.0)
+        to_image = geometry.product(geometry.centred_matrix(tf.shape(image)[:2], VIEW), turn)
+        view = tf.cast(tf.round(geometry.warp(levels, to_image, VIEW)), tf.int32)
+        found = localization.locate(view, lambda x: network(x, training=False))
+        return (
+            geometry.move(found.points, to_image),
+            found.mask,
+            to_image,
+            found.outlook[0],
+            tf.reduce_min(found.certainty),
+        )
+
+    def look(image: np.ndarray, is_turned: bool) -> Look:
+        turn = _turned() if is_turned else np.eye(2, 3, dtype=np.float32)
+        points, mask, to_image, hand, certainty = (
+            part.numpy() for part in locate(image[..., np.newaxis], turn)
+        )
+        whole = cv2.warpAffine(mask[..., 0], to_image, image.shape[::-1], flags=cv2.INTER_LINEAR)
+        return Look(points, whole, float(hand), float(certainty))
+
+    return look
+
+
+def _turned() -> np.ndarray:
+    """A rotation and a mirroring about the centre of the view."""
+    centre = (np.array(VIEW[::-1]) - 1) / 2
+    matrix = cv2.getRotationMatrix2D(tuple(centre), TURN_DEGREES, 1.1)
+    matrix[:, 2] += matrix[:, 0] * (VIEW[1] - 1)
+    matrix[:, 0] *= -1
+    return matrix.astype(np.float32)
+
+
+def _mine_one(look: Callable[[np.ndarray, bool], Look], example: Example) -> Example | None:
+    first, second = look(example.image, False), look(example.image, True)
+    tip, capitate = POINTS.index("middle_tip"), POINTS.index("capitate")
+    unit = float(np.hypot(*(first.points[tip] - first.points[capitate])))
+    apart = np.hypot(*(first.points - second.points).T).max() / max(unit, 1e-6)
+    one, other = first.mask > 0.5, second.mask > 0.5
+    alike = (one & other).sum() / max((one | other).sum(), 1)
+    is_sure = (
+        min(first.hand, second.hand) >= HAND_AT_LEAST
+        and min(first.certainty, second.certainty) >= CERTAINTY_AT_LEAST
+        and apart <= POINTS_APART
+        and alike >= MASKS_ALIKE
+    )
+    if not is_sure:
+        return None
+    mask = np.uint8(255) * ((first.mask + second.mask) > 1.0).astype(np.uint8)
+    points = (first.points + second.points) / 2
+    if example.points is not None:
+        points = np.where(np.isnan(example.points), points, example.points)
+    return dataclasses.replace(example, mask=mask, points=points)

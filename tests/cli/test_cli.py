@@ -1,0 +1,460 @@
+import errno
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import cv2
+import numpy as np
+import pytest
+from conftest import draw_hand, write_kaggle_layout
+
+from bone_age_tf import __version__
+from bone_age_tf.cli import main as cli
+from bone_age_tf.errors import UsageError
+
+COMMANDS = [
+    "demo",
+    "phantom",
+    "download",
+    "prepare",
+    "train",
+    "localize",
+    "evaluate",
+    "export",
+    "ensemble",
+    "calibrate",
+    "stress",
+    "report",
+    "serve",
+    "explain",
+    "predict",
+]
+
+
+class Outcome(NamedTuple):
+    """What a shell would see."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Shell = Callable[..., Outcome]
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Shell:
+    """Runs `bone-age-tf ARGUMENTS` in this process."""
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["bone-age-tf", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        out, err = capfd.readouterr()
+        return Outcome(int(ended.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def hand(tmp_path: Path) -> Path:
+    path = tmp_path / "hand.png"
+    assert cv2.imwrite(str(path), draw_hand(120, 1))
+    return path
+
+
+def assert_one_message(outcome: Outcome, code: int, text: str) -> None:
+    assert outcome.code == code, outcome.stderr
+    assert text in outcome.stderr
+    assert "Traceback" not in outcome.stderr
+    assert "bug" not in outcome.stderr
+    assert outcome.stdout == ""
+
+
+# === Without TensorFlow ===
+
+START = """
+import sys
+sys.argv = ["bone-age-tf", *sys.argv[1:]]
+from bone_age_tf.cli.main import main
+try:
+    main()
+finally:
+    heavy = {"tensorflow", "keras", "numpy", "pandas", "cv2"} & set(sys.modules)
+    assert not heavy, heavy
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"]])
+def test_help_and_version_answer_at_once_without_tensorflow(arguments: list[str]) -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", START, *arguments],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        seconds.append(time.perf_counter() - start)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+    assert min(seconds) < 0.5
+
+
+def test_phantom_waits_for_no_tensorflow(tmp_path: Path) -> None:
+    start = START.replace('"numpy", "pandas", "cv2"', '"pandas"')
+    options = ["--output", str(tmp_path / "drawn"), "--count", "1", "--size", "64"]
+    done = subprocess.run(
+        [sys.executable, "-c", start, "phantom", *options],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "drawings, not radiographs of children" in done.stderr
+
+
+def test_phantom_leaves_other_files_alone(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    outcome = shell("phantom", "--output", tmp_path, "--count", 1)
+    assert_one_message(outcome, 2, "Choose an empty folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_version_is_the_package_s(shell: Shell) -> None:
+    assert shell("--version") == (0, f"bone-age-tf, version {__version__}\n", "")
+
+
+def test_help_lists_every_command(shell: Shell) -> None:
+    outcome = shell("--help")
+    assert outcome.code == 0
+    assert all(f"  {name} " in outcome.stdout for name in COMMANDS)
+    assert "Not a medical device" in outcome.stdout
+    assert set(cli.commands.commands) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_has_examples_of_it(name: str, shell: Shell) -> None:
+    text = shell(name, "--help").stdout
+    assert f"bone-age-tf {name} " in text.split("Examples:")[1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_of_the_examples_exist(name: str) -> None:
+    command = cli.commands.commands[name]
+    known = {option for parameter in command.params for option in parameter.opts}
+    lines = [line for line in (command.help or "").splitlines() if f"bone-age-tf {name} " in line]
+    assert lines
+    for line in lines:
+        assert {word for word in line.split() if word.startswith("--")} <= known
+
+
+def test_every_option_has_a_help_text() -> None:
+    silent = [
+        f"{name} {parameter.opts[0]}"
+        for name, command in cli.commands.commands.items()
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and not parameter.help
+    ]
+    assert silent == []
+
+
+# === Exit codes ===
+
+
+def test_no_arguments_show_the_help(shell: Shell) -> None:
+    outcome = shell()
+    assert outcome.code == 2
+    assert "Usage" in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["predikt"], "predikt"),
+        (["train", "--data"], "--data"),
+        (["train", "--data", "no-such-folder", "--run", "r"], "no-such-folder"),
+        (["prepare", ".", "--output", "o", "--split", "train=many"], "train=many"),
+        (["prepare", ".", "--output", "o", "--split", "train=0.5"], "add up to 1"),
+        (["prepare", ".", "--output", "o", "--scale", "7"], "between 0.05 and 1"),
+        (["prepare", ".", "--output", "o", "--dry-run", "--preview", "9"], "say one of them"),
+        (["phantom", "--output", "o", "--count", "1", "--ages", "young"], "YOUNGEST:OLDEST"),
+        (["phantom", "--output", "o", "--count", "1", "--ages", "200:100"], "between 0 and 240"),
+        (["phantom", "--output", "o", "--count", "0"], "at least 1"),
+        (["phantom", "--output", "o"], "--count"),
+        (["demo", "--count", "0"], "x>=20"),
+        (["demo", "--epochs", "0"], "x>=1"),
+        (["train", "--data", ".", "--run", "r", "--set", "train.epoch=3"], "'epoch'"),
+        (["train", "--data", ".", "--run", "r", "--recipe", "none"], "no recipe 'none'"),
+        (["train", "--data", ".", "--data", ".", "--run", "r"], "expected one data set"),
+        (["train", "--data", ".", "--run", "r", "--fold", "6/5"], "I from 1 to K"),
+        (
+            ["train", "--data", ".", "--run", "r", "--fold", "1/5", "--set", "data.fold=2/5"],
+            "contradicts --set data.fold=2/5",
+        ),
+        (
+            [
+                "train",
+                "--data",
+                ".",
+                "--run",
+                "r",
+                "--recipe",
+                "hand_localizer",
+                "--set",
+                "steps=0",
+            ],
+            "steps",
+        ),
+        (["prepare", ".", "--output", "o", "--preprocess", "scale"], "letterbox"),
+        (["predict", ".", "--model", ".", "--output", "o"], "--labels"),
+        (["predict", ".", "--model", ".", "--output", "o", "--sex", "X"], "'X'"),
+    ],
+)
+def test_wrong_usage_exits_2(
+    arguments: list[str], text: str, shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_one_message(shell(*arguments), 2, text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_input_data_exit_3(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    outcome = shell("train", "--data", tmp_path / "empty", "--run", tmp_path / "run")
+    assert_one_message(outcome, 3, "manifest.json")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_refused_file_exits_4_with_the_results_written(
+    shell: Shell, hand: Path, exported: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    outcome = shell(
+        "predict", hand, bad, "--model", exported, "--sex", "F", "--output", tmp_path / "out"
+    )
+    assert outcome.code == 4
+    assert "not_png_or_jpeg" in outcome.stdout
+    assert "1 predicted, 1 refused" in outcome.stderr
+    assert len((tmp_path / "out/predictions.csv").read_text().splitlines()) == 3
+
+
+def test_a_refused_radiograph_leaves_a_data_set_and_exits_4(shell: Shell, tmp_path: Path) -> None:
+    raw = write_kaggle_layout(tmp_path / "raw", 6)
+    path = raw / "boneage-training-dataset/1003.png"
+    assert cv2.imwrite(str(path), cv2.imread(str(path), 0)[150:])
+    arguments = ["prepare", raw, "--output", tmp_path / "data", "--scale", 0.05, "--preview", 3]
+    outcome = shell(*arguments)
+    assert outcome.code == 4, outcome.stderr
+    assert "1 problem:" in outcome.stderr
+    assert (tmp_path / "data/manifest.json").exists()
+    names = {path.name for path in (tmp_path / "data/preview").iterdir()}
+    assert names == {"sheet-001.jpg", "refused-001.jpg"}
+    again = shell(*arguments)
+    assert again.code == 4
+    assert "was complete already" in again.stderr
+
+
+def test_a_damaged_radiograph_still_needs_skip_bad(shell: Shell, tmp_path: Path) -> None:
+    raw = write_kaggle_layout(tmp_path / "raw", 4)
+    (raw / "boneage-training-dataset/1002.png").write_bytes(b"")
+    arguments = ["prepare", raw, "--output", tmp_path / "data", "--scale", 0.05]
+    assert_one_message(shell(*arguments), 3, "--skip-bad")
+    assert shell(*arguments, "--skip-bad").code == 4
+
+
+def test_localize_exits_4_where_one_is_refused(shell: Shell, hand: Path, tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "blank.png"), np.zeros((300, 260), np.uint8))
+    outcome = shell("localize", hand, "--output", tmp_path / "one")
+    assert outcome.code == 0, outcome.stderr
+    assert outcome.stdout.split() == ["status", "radiographs", "ok", "1"]
+    outcome = shell("localize", hand, tmp_path / "blank.png", "--output", tmp_path / "two")
+    assert outcome.code == 4
+    assert "blank" in outcome.stdout
+    lines = (tmp_path / "two/localization.jsonl").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["ok", "blank"]
+
+
+def test_a_folder_without_a_localizer_exits_5(shell: Shell, hand: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    arguments = ["localize", hand, "--localizer", tmp_path / "empty", "--output", tmp_path / "out"]
+    assert_one_message(shell(*arguments), 5, "hand_localizer")
+
+
+def test_a_changed_model_exits_5(shell: Shell, hand: Path, exported: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(exported, tmp_path / "model")
+    (model / "1/saved_model.pb").write_bytes(b"changed")
+    outcome = shell("predict", hand, "--model", model, "--sex", "F", "--output", tmp_path / "out")
+    assert_one_message(outcome, 5, "saved_model.pb")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_machine_that_says_no_exits_6(
+    number: int,
+    shell: Shell,
+    hand: Path,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(descriptor: int) -> None:
+        raise OSError(number, os.strerror(number), "predictions.csv")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    outcome = shell(
+        "predict", hand, "--model", exported, "--sex", "F", "--output", tmp_path / "out"
+    )
+    assert_one_message(outcome, 6, os.strerror(number))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_an_output_below_a_file_exits_6(shell: Shell, hand: Path, exported: Path) -> None:
+    outcome = shell("predict", hand, "--model", exported, "--sex", "F", "--output", hand / "out")
+    assert_one_message(outcome, 6, str(hand))
+
+
+def test_a_bug_exits_1_with_a_trace_only_in_debug(
+    shell: Shell, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(**options: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr("bone_age_tf.export.export.export_saved_model", broken)
+    arguments = ["export", "--run", run, "--output", tmp_path / "out"]
+    silent, loud = shell(*arguments), shell(*arguments, "--debug")
+    assert silent.code == loud.code == 1
+    assert "ZeroDivisionError: oh" in silent.stderr
+    assert "Traceback" not in silent.stderr
+    assert "Traceback" in loud.stderr
+
+
+def test_an_interruption_exits_130(
+    shell: Shell, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(**options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bone_age_tf.export.export.export_saved_model", interrupt)
+    assert_one_message(shell("export", "--run", run, "--output", tmp_path), 130, "Interrupted")
+
+
+# === Results ===
+
+
+def test_predict_prints_a_table_on_stdout_only(
+    shell: Shell, hand: Path, exported: Path, tmp_path: Path
+) -> None:
+    outcome = shell(
+        "predict", hand, "--model", exported, "--sex", "M", "--output", tmp_path / "out"
+    )
+    assert outcome.code == 0
+    header, row = outcome.stdout.splitlines()
+    assert header.split()[:3] == ["file", "sex", "months"]
+    assert row.split()[:2] == ["hand.png", "M"]
+    assert "Not a medical device" in outcome.stderr
+
+
+def test_predict_prints_json_lines_without_a_network(
+    shell: Shell, hand: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def blocked(*args: object, **options: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", blocked)
+    monkeypatch.setattr(socket, "create_connection", blocked)
+    monkeypatch.setattr(socket, "getaddrinfo", blocked)
+    outcome = shell(
+        "predict", hand, "--model", exported, "--sex", "M", "--output", tmp_path / "out", "--json"
+    )
+    assert outcome.code == 0, outcome.stderr
+    (line,) = outcome.stdout.splitlines()
+    assert json.loads(line)["file"] == "hand.png"
+
+
+def test_evaluate_prints_a_table_or_the_json(
+    shell: Shell, exported: Path, prepared: Path, tmp_path: Path
+) -> None:
+    arguments = ["evaluate", "--model", exported, "--data", prepared, "--output", tmp_path]
+    table, as_json = shell(*arguments), shell(*arguments, "--json")
+    assert table.code == as_json.code == 0
+    assert "overall" in table.stdout
+    assert json.loads(as_json.stdout) == json.loads((tmp_path / "evaluation.json").read_text())
+
+
+def test_quiet_leaves_only_the_result(shell: Shell, drawn_hands: Path, tmp_path: Path) -> None:
+    outcome = shell(
+        "prepare", drawn_hands, "--output", tmp_path / "data", "--scale", 0.05, "--quiet"
+    )
+    assert outcome.code == 0
+    assert "images/s" not in outcome.stderr
+    assert "104 x 80" in outcome.stdout
+
+
+def test_every_step_names_the_next_one(shell: Shell, drawn_hands: Path, tmp_path: Path) -> None:
+    data, run, model = tmp_path / "data", tmp_path / "run", tmp_path / "model"
+    steps = [
+        (["prepare", drawn_hands, "--output", data, "--scale", 0.05], "bone-age-tf train"),
+        (
+            [
+                "train",
+                "--data",
+                data,
+                "--run",
+                run,
+                "--recipe",
+                "tiny",
+                "--weights",
+                "none",
+                "--set",
+                "train.epochs=1",
+            ],
+            "bone-age-tf evaluate",
+        ),
+        (
+            ["evaluate", "--model", run, "--data", data, "--output", tmp_path / "evaluated"],
+            "bone-age-tf export",
+        ),
+        (["export", "--run", run, "--output", model], "bone-age-tf predict"),
+    ]
+    for arguments, following in steps:
+        outcome = shell(*arguments)
+        assert outcome.code == 0, outcome.stderr
+        assert outcome.stdout
+        assert f"Next: {following}" in outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "needs one of --model"),
+        (["--model", "RUN", "--compare", "RUN", "RUN"], "needs one of --model"),
+        (["--model", "RUN"], "say --data"),
+        (["--model", "RUN", "--data", "RUN", "--id-column", "id"], "takes no --id-column"),
+        (["--predictions", "TABLE"], "say --labels"),
+        (["--predictions", "TABLE", "--labels", "TABLE", "--epoch", "last"], "takes no --epoch"),
+        (["--compare", "RUN", "RUN", "--labels", "TABLE"], "takes no --labels"),
+    ],
+)
+def test_evaluate_refuses_options_that_do_not_go_together(
+    arguments: list[str], message: str, run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    places = {"RUN": str(run), "TABLE": str(prepared / "splits.csv")}
+    words = [places.get(word, word) for word in arguments]
+    with pytest.raises(UsageError, match=message):
+        cli.commands.main(
+            ["evaluate", *words, "--output", str(tmp_path / "out")], standalone_mode=False
+        )

@@ -1,0 +1,467 @@
+import csv
+import dataclasses
+import hashlib
+import json
+import math
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import draw_hand, encode
+
+from bone_age_tf.cli import main as cli
+from bone_age_tf.cli.result_tables import prediction_table
+from bone_age_tf.config import LabelOptions
+from bone_age_tf.data.manifest import FileEntry
+from bone_age_tf.errors import InputDataError, ModelRefusedError
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.growth.reference_standards import compare_with_age
+from bone_age_tf.inference import predict as prediction
+from bone_age_tf.inference.predict import COLUMNS, PredictReport, predict
+from bone_age_tf.record import Sex
+
+Rows = dict[str, dict[str, str]]
+
+
+@pytest.fixture
+def hands(tmp_path: Path) -> Path:
+    """A folder with `a.png`, `b.jpg` and, one folder deeper, `c.JPEG`; beside them a text file."""
+    folder = tmp_path / "hands"
+    (folder / "deeper").mkdir(parents=True)
+    for number, name in enumerate(["a.png", "b.jpg", "deeper/c.JPEG"]):
+        assert cv2.imwrite(str(folder / name), draw_hand(60 + 50 * number, number))
+    (folder / "notes.txt").write_text("no radiograph")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opened(exported: Path) -> ExportedModel:
+    return ExportedModel.open(exported)
+
+
+@pytest.fixture
+def predicted(
+    opened: ExportedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[PredictReport, Rows]]:
+    """`predict` with the exported model; the report, and the rows of the CSV by file."""
+    monkeypatch.setattr(ExportedModel, "open", lambda path: opened)  # once, not for every test
+
+    def run(*paths: Path, sex: str | None = "F", **options: object) -> tuple[PredictReport, Rows]:
+        output = tmp_path / "output"
+        report = predict(
+            [str(path) for path in paths],
+            model=str(opened.folder),
+            output=str(output),
+            sex=sex,
+            **options,
+        )
+        with (output / "predictions.csv").open() as stream:
+            return report, {row["file"]: row for row in csv.DictReader(stream)}
+
+    return run
+
+
+Predicted = Callable[..., tuple[PredictReport, Rows]]
+
+
+def table(folder: Path, *lines: str) -> str:
+    path = folder / "labels.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def test_a_folder_is_searched_for_images(hands: Path, predicted: Predicted) -> None:
+    report, rows = predicted(hands)
+    assert list(rows) == ["a.png", "b.jpg", "deeper/c.JPEG"]
+    assert [row["id"] for row in rows.values()] == ["a", "b", "c"]
+    assert {(row["status"], row["reason"], row["sex"]) for row in rows.values()} == {
+        ("ok", "", "F")
+    }
+    assert all(math.isfinite(float(row["bone_age_months"])) for row in rows.values())
+    assert (report.predicted, report.refused) == (3, 0)
+
+
+def test_a_sex_that_looks_wrong_is_a_warning(
+    hands: Path,
+    predicted: Predicted,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, plain = predicted(hands)
+    assert {row["warning"] for row in plain.values()} == {""}
+    answers = ExportedModel.answers_of_prepared
+    boys = np.array([0.951, 0.949, 0.049])
+
+    def with_probability(self: ExportedModel, *given: object) -> dict[str, np.ndarray]:
+        return answers(self, *given) | {"boy_probability": boys}
+
+    monkeypatch.setattr(ExportedModel, "answers_of_prepared", with_probability)
+    expected = {"F": ["sex_looks_wrong", "", ""], "M": ["", "", "sex_looks_wrong"]}
+    for sex, warnings in {**expected, "unknown": [""] * 3}.items():
+        report, rows = predicted(hands, sex=sex)
+        assert [row["warning"] for row in rows.values()] == warnings
+        assert {row["status"] for row in rows.values()} == {"ok"}
+        assert report.warnings == sum(map(bool, warnings))
+        lines = (tmp_path / "output/predictions.jsonl").read_text().splitlines()
+        assert [json.loads(line)["warning"] for line in lines] == warnings
+        if sex == "F":
+            assert [r["bone_age_months"] for r in rows.values()] == [
+                r["bone_age_months"] for r in plain.values()
+            ]
+
+
+def test_single_files_are_taken_whatever_their_ending(hands: Path, predicted: Predicted) -> None:
+    shutil.copy(hands / "a.png", hands / "IM0001")
+    _, rows = predicted(hands / "IM0001", hands / "b.jpg")
+    assert set(rows) == {"IM0001", "b.jpg"}
+    assert {row["status"] for row in rows.values()} == {"ok"}
+
+
+def test_a_zip_gives_what_its_folder_gives(hands: Path, predicted: Predicted) -> None:
+    archive = shutil.make_archive(str(hands.parent / "packed"), "zip", hands)
+    _, of_folder = predicted(hands)
+    _, of_zip = predicted(Path(archive))
+    months = {row["id"]: row["bone_age_months"] for row in of_zip.values()}
+    assert months == {row["id"]: row["bone_age_months"] for row in of_folder.values()}
+    assert set(of_zip) == {f"packed.zip/{name}" for name in of_folder}
+
+
+def test_a_zip_member_that_points_out_of_it_is_refused(hands: Path, predicted: Predicted) -> None:
+    with zipfile.ZipFile(hands.parent / "evil.zip", "w") as archive:
+        archive.write(hands / "a.png", "../evil.png")
+        archive.write(hands / "a.png", "good.png")
+    report, rows = predicted(hands.parent / "evil.zip")
+    assert (report.predicted, report.refused) == (1, 1)
+    assert rows["evil.zip/../evil.png"]["reason"].startswith("unsafe_name: ")
+    assert not list(hands.parent.rglob("evil.png"))
+
+
+def test_bad_files_are_rows_with_a_reason(hands: Path, predicted: Predicted) -> None:
+    png = (hands / "a.png").read_bytes()
+    noise = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8)
+    bad = {
+        "cut.png": (png[: len(png) // 2], "damaged"),
+        "empty.png": (b"", "empty"),
+        "page.png": (b"<html></html>", "not_png_or_jpeg"),
+        "small.png": (encode(draw_hand(9, 9)[:32, :32]), "too_small"),
+        "blank.png": (encode(draw_hand(9, 9) * 0), "blank"),
+        "noise.png": (encode(noise), "not_a_hand"),
+        "two.png": (encode(np.hstack([draw_hand(99, 1), draw_hand(120, 2)])), "two_hands"),
+    }
+    for name, (content, _) in bad.items():
+        (hands / name).write_bytes(content)
+    report, rows = predicted(hands)
+    assert (report.predicted, report.refused) == (3, len(bad))
+    for name, (_, reason) in bad.items():
+        assert rows[name]["status"] == "refused"
+        assert rows[name]["reason"].startswith(f"{reason}: ")
+        assert rows[name]["bone_age_months"] == ""
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_zip_member_is_a_row_with_a_reason(
+    method: int, hands: Path, predicted: Predicted
+) -> None:
+    path = hands.parent / f"damaged{method}.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.write(hands / "a.png", "a.png")
+        archive.write(hands / "b.jpg", "b.jpg")
+    content = bytearray(path.read_bytes())
+    content[100:2000] = b"\xff" * 1900
+    path.write_bytes(content)
+    _, rows = predicted(path)
+    assert rows[f"{path.name}/a.png"]["status"] == "refused"
+    assert rows[f"{path.name}/b.jpg"]["status"] == "ok"
+
+
+def test_more_files_than_a_batch_keep_their_rows(
+    hands: Path, predicted: Predicted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, at_once = predicted(hands)
+    monkeypatch.setattr(prediction, "BATCH_SIZE", 2)
+    _, in_two = predicted(hands)
+    for name, row in at_once.items():
+        assert float(in_two[name]["bone_age_months"]) == pytest.approx(
+            float(row["bone_age_months"]), abs=0.0101
+        )
+
+
+def test_labels_are_joined_by_the_stem(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,boneage,sex", "a,61.5,M", "b.jpg,100,unknown", "c,30,x", "other,9,F")
+    report, rows = predicted(hands, sex=None, labels=labels)
+    a, b, c = rows["a.png"], rows["b.jpg"], rows["deeper/c.JPEG"]
+    assert (a["sex"], a["bone_age_months_true"]) == ("M", "61.50")
+    assert (b["sex"], b["bone_age_months_true"]) == ("unknown", "100.00")
+    assert c["reason"].startswith("bad_label: the sex 'x'")
+    assert (report.predicted, report.refused) == (2, 1)
+
+
+def test_the_table_s_sex_decides_the_months(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,sex", "a,M")
+    _, from_table = predicted(hands, labels=labels)
+    _, from_option = predicted(hands, sex="M")
+    assert from_table["a.png"]["bone_age_months"] == from_option["a.png"]["bone_age_months"]
+    assert from_table["b.jpg"]["bone_age_months"] != from_option["b.jpg"]["bone_age_months"]
+
+
+def test_a_file_without_a_row_takes_the_option_s_sex(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,sex", "a,M")
+    _, rows = predicted(hands, sex="unknown", labels=labels)
+    assert [row["sex"] for row in rows.values()] == ["M", "unknown", "unknown"]
+    assert rows["b.jpg"]["bone_age_months_true"] == ""
+
+
+def test_a_file_without_a_row_or_an_option_is_refused(hands: Path, predicted: Predicted) -> None:
+    _, rows = predicted(hands, sex=None, labels=table(hands, "id,sex", "a,M"))
+    assert [row["status"] for row in rows.values()] == ["ok", "refused", "refused"]
+    assert rows["b.jpg"]["reason"].startswith("no_sex: ")
+
+
+def test_named_columns_are_used(hands: Path, predicted: Predicted) -> None:
+    options = LabelOptions(id_column="film", age_column="months", sex_column="s")
+    labels = table(hands, "film;months;s", "a;77;female", "b;;m", "c;200;u")
+    _, rows = predicted(hands, sex=None, labels=labels, label_options=options)
+    assert [row["sex"] for row in rows.values()] == ["F", "M", "unknown"]
+    assert [row["bone_age_months_true"] for row in rows.values()] == ["77.00", "", "200.00"]
+
+
+def test_a_table_without_a_needed_column_is_refused(hands: Path, predicted: Predicted) -> None:
+    with pytest.raises(InputDataError, match="no column for the sex"):
+        predicted(hands, labels=table(hands, "id,boneage", "a,60"))
+
+
+def test_chronological_ages_come_from_the_table_or_the_option(
+    hands: Path, predicted: Predicted
+) -> None:
+    labels = table(hands, "id,sex,chronological_age_months", "a,M,100", "b,F,", "c,unknown,20")
+    report, rows = predicted(hands, sex=None, labels=labels, chronological_age_months=230)
+    shown = prediction_table(report).splitlines()
+    assert shown[0].split()[-4:] == ["age", "difference", "verdict", "status"]
+    (line,) = (line for line in shown if line.startswith("a.png"))
+    assert line.split()[-4:-2] == ["100.0", f"{float(rows['a.png']['difference_months']):+.1f}"]
+    a, b, c = rows["a.png"], rows["b.jpg"], rows["deeper/c.JPEG"]
+    assert [row["chronological_age_months"] for row in (a, b, c)] == ["100.00", "230.00", "20.00"]
+    for row in (a, b, c):
+        months = float(row["bone_age_months"]) - float(row["chronological_age_months"])
+        assert float(row["difference_months"]) == pytest.approx(months, abs=0.011)
+    compared = compare_with_age(float(a["bone_age_months"]), 100, Sex.M)
+    assert float(a["sd_score"]) == pytest.approx(compared.sd_score, abs=0.006)
+    assert a["verdict"] == compared.verdict
+    assert a["verdict_probability"] == ""  # this model has no intervals
+    assert (b["sd_score"], b["verdict"]) == ("", "")  # a girl above the table's 192 months
+    assert (c["sd_score"], c["verdict"]) == ("", "")  # of unknown sex
+    assert [row["warning"] for row in (a, b, c)] == ["", "", "infant"]
+
+
+def test_without_chronological_ages_nothing_is_said_of_them(
+    hands: Path, predicted: Predicted
+) -> None:
+    report, rows = predicted(hands)
+    assert "age" not in prediction_table(report).splitlines()[0].split()
+    for name in ("chronological_age_months", "difference_months", "sd_score", "verdict"):
+        assert {row[name] for row in rows.values()} == {""}
+
+
+def test_chronological_ages_in_years_are_not_taken_for_months(
+    hands: Path, predicted: Predicted
+) -> None:
+    labels = table(hands, "id,sex,age at exam", "a,M,11.5", "b,F,9", "c,unknown,2.25")
+    options = LabelOptions(chronological_age_column="age at exam")
+    with pytest.raises(
+        InputDataError, match="'age at exam' is evidently in years .* --chronological-age-unit"
+    ):
+        predicted(hands, sex=None, labels=labels, label_options=options)
+    for unit, factor in (("years", 12), ("months", 1)):
+        named = dataclasses.replace(options, chronological_age_unit=unit)
+        _, rows = predicted(hands, sex=None, labels=labels, label_options=named)
+        ages = [
+            float(rows[name]["chronological_age_months"])
+            for name in ("a.png", "b.jpg", "deeper/c.JPEG")
+        ]
+        assert ages == [round(age * factor, 2) for age in (11.5, 9, 2.25)]
+
+
+def test_a_table_in_years_is_converted_by_the_command(
+    hands: Path, exported: Path, tmp_path: Path
+) -> None:
+    labels = table(hands, "id,sex,bone age,exam", "a,M,10,9", "b,F,8,9", "c,F,2,3")
+    words = ["predict", str(hands), "--model", str(exported), "--labels", str(labels)]
+    words += [
+        "--age-column",
+        "bone age",
+        "--age-unit",
+        "years",
+        "--chronological-age-column",
+        "exam",
+    ]
+    words += ["--chronological-age-unit", "years", "--output", str(tmp_path / "out"), "--quiet"]
+    cli.commands.main(words, standalone_mode=False)
+    rows = [json.loads(x) for x in (tmp_path / "out/predictions.jsonl").read_text().splitlines()]
+    found = {
+        row["id"]: (row["bone_age_months_true"], row["chronological_age_months"]) for row in rows
+    }
+    assert found["a"] == (120, 108)
+
+
+def test_a_bad_chronological_age_is_a_row_with_a_reason(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,sex,age", "a,M,ten", "b,F,120", "c,F,900")
+    options = LabelOptions(chronological_age_column="age")
+    report, rows = predicted(hands, labels=labels, label_options=options)
+    assert (report.predicted, report.refused) == (1, 2)
+    assert "the chronological age 'ten' is not usable" in rows["a.png"]["reason"]
+    assert rows["b.jpg"]["chronological_age_months"] == "120.00"
+
+
+def test_infants_in_a_table_of_months_are_predicted(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,bone age (months),sex", "a,6,M", "b,9,F", "c,18,F")
+    _, rows = predicted(hands, labels=labels)
+    assert [row["bone_age_months_true"] for row in rows.values()] == ["6.00", "9.00", "18.00"]
+
+
+def test_no_image_at_all_is_an_error(tmp_path: Path, predicted: Predicted) -> None:
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(InputDataError, match="No PNG or JPEG files"):
+        predicted(tmp_path / "nothing")
+
+
+def test_json_lines_say_the_same_as_the_csv(
+    hands: Path, predicted: Predicted, tmp_path: Path
+) -> None:
+    (hands / "page.png").write_text("<html></html>")
+    _, rows = predicted(hands)
+    lines = (tmp_path / "output/predictions.jsonl").read_text().splitlines()
+    assert len(lines) == len(rows) == 4
+    for line, row in zip(map(json.loads, lines), rows.values(), strict=True):
+        assert tuple(line) == tuple(row) == COLUMNS
+        assert line["file"] == row["file"]
+        assert line["reason"] == row["reason"]
+        months = line["bone_age_months"]
+        assert row["bone_age_months"] == ("" if months is None else f"{months:.2f}")
+
+
+def test_run_json_names_model_and_counts(
+    hands: Path, predicted: Predicted, exported: Path, tmp_path: Path
+) -> None:
+    predicted(hands)
+    description = json.loads((tmp_path / "output/run.json").read_text())
+    digest = hashlib.sha256((exported / "1/manifest.json").read_bytes()).hexdigest()
+    assert description["model"]["manifest_sha256"] == digest
+    assert description["counts"] == {"ok": 3, "refused": 0}
+    assert description["versions"]["tensorflow"] == tf.__version__
+
+
+def test_the_same_files_give_the_same_bytes(
+    hands: Path, predicted: Predicted, tmp_path: Path
+) -> None:
+    predicted(hands)
+    first = (tmp_path / "output/predictions.jsonl").read_bytes()
+    predicted(hands)
+    assert (tmp_path / "output/predictions.jsonl").read_bytes() == first
+
+
+# === Models that are not loaded ===
+
+
+@pytest.fixture
+def copied(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of `exported/1`; loading any SavedModel fails the test."""
+    copy = shutil.copytree(exported / "1", tmp_path / "model")
+
+    def loaded(*args: object, **options: object) -> None:
+        pytest.fail("the model was loaded")
+
+    monkeypatch.setattr(tf.saved_model, "load", loaded)
+    return copy
+
+
+def test_a_version_folder_can_be_named_itself(exported: Path) -> None:
+    assert ExportedModel.open(exported).folder == ExportedModel.open(exported / "1").folder
+
+
+def test_a_flipped_bit_is_refused(copied: Path) -> None:
+    graph = copied / "saved_model.pb"
+    content = bytearray(graph.read_bytes())
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+    with pytest.raises(ModelRefusedError, match=r"saved_model\.pb: content changed"):
+        ExportedModel.open(copied)
+
+
+def test_a_missing_file_is_refused(copied: Path) -> None:
+    (copied / "variables/variables.index").unlink()
+    with pytest.raises(ModelRefusedError, match=r"variables\.index: missing"):
+        ExportedModel.open(copied)
+
+
+def test_a_file_that_nobody_vouches_for_is_refused(copied: Path) -> None:
+    (copied / "assets.extra").mkdir()
+    (copied / "assets.extra/run.sh").write_text("echo")
+    with pytest.raises(ModelRefusedError, match=r"assets\.extra/run\.sh: not in the manifest"):
+        ExportedModel.open(copied)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "other/1", "files": []}'])
+def test_a_manifest_of_another_kind_is_refused(content: str, copied: Path) -> None:
+    (copied / "manifest.json").write_text(content)
+    with pytest.raises(ModelRefusedError, match="not a manifest of this version"):
+        ExportedModel.open(copied)
+
+
+def test_a_folder_without_a_manifest_is_refused(copied: Path) -> None:
+    (copied / "manifest.json").unlink()
+    with pytest.raises(ModelRefusedError, match=r"no manifest\.json"):
+        ExportedModel.open(copied)
+
+
+def after(operation: tf.Operation, value: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([operation]):
+        return tf.identity(value)
+
+
+def hostile(operation: str) -> tf.Module:
+    """A module whose `serve` holds one operation."""
+    module = tf.Module()
+    bodies: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+        "ReadFile": tf.io.read_file,
+        "WriteFile": lambda text: after(tf.io.write_file("written", text), text),
+        "MatchingFiles": tf.io.matching_files,
+        "EagerPyFunc": lambda text: tf.py_function(lambda x: x, [text], tf.string),
+        "PyFunc": lambda text: tf.numpy_function(lambda x: x, [text], tf.string),
+        "PrintV2": lambda text: after(tf.print(text, output_stream="file://written"), text),
+        "TextLineDataset": lambda text: tf.data.TextLineDataset(text).reduce(
+            "", lambda a, b: a + b
+        ),
+    }
+    module.serve = tf.function(
+        bodies[operation], input_signature=[tf.TensorSpec([], tf.string)], autograph=False
+    )
+    return module
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        "ReadFile", "WriteFile", "MatchingFiles", "EagerPyFunc", "PyFunc", "PrintV2",
+        "TextLineDataset",
+    ],
+)  # fmt: skip
+def test_a_vouched_model_with_a_forbidden_operation_is_refused(
+    operation: str, copied: Path
+) -> None:
+    manifest = json.loads((copied / "manifest.json").read_text())
+    shutil.rmtree(copied)
+    tf.saved_model.save(hostile(operation), str(copied))
+    names = [str(p.relative_to(copied)) for p in copied.rglob("*") if p.is_file()]
+    manifest["files"] = [
+        dataclasses.asdict(FileEntry(name, (copied / name).stat().st_size, digest))
+        for name in names
+        for digest in [hashlib.sha256((copied / name).read_bytes()).hexdigest()]
+    ]
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelRefusedError, match=operation):
+        ExportedModel.open(copied)

@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+
+from bone_age_tf.metrics import bone_age as metrics
+
+ERRORS = np.array([3.0, -4.0, 12.0, -24.5, 6.0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mae_months", (3 + 4 + 12 + 24.5 + 6) / 5),
+        ("rmse_months", ((9 + 16 + 144 + 600.25 + 36) / 5) ** 0.5),
+        ("bias_months", (3 - 4 + 12 - 24.5 + 6) / 5),
+        ("within_6_months", 3 / 5),
+        ("within_12_months", 4 / 5),
+        ("within_24_months", 4 / 5),
+    ],
+)
+def test_values_by_hand(name: str, value: float) -> None:
+    assert metrics.summarize(ERRORS)[name]["value"] == pytest.approx(value)
+
+
+@pytest.mark.parametrize("count", [2, 5, 200])
+def test_interval_contains_the_value(count: int) -> None:
+    summary = metrics.summarize(np.random.default_rng(count).normal(1, 9, count))
+    assert summary.pop("n") == count
+    for statistic in summary.values():
+        assert statistic["low"] <= statistic["value"] <= statistic["high"]
+
+
+def test_interval_of_a_mean_has_the_textbook_width() -> None:
+    errors = np.random.default_rng(1).normal(0, 10, 400)
+    bias = metrics.summarize(errors)["bias_months"]
+    expected = 2 * 1.96 * errors.std() / 20
+    assert bias["high"] - bias["low"] == pytest.approx(expected, rel=0.1)
+
+
+def test_one_radiograph_has_no_interval() -> None:
+    mae = metrics.summarize(np.array([-3.0]))["mae_months"]
+    assert mae == {"value": 3.0, "low": None, "high": None}
+
+
+def test_no_radiograph_has_only_a_count() -> None:
+    assert metrics.summarize(np.array([])) == {"n": 0}
+
+
+def test_same_seed_same_interval() -> None:
+    assert metrics.summarize(ERRORS) == metrics.summarize(ERRORS)
+    assert metrics.summarize(ERRORS) != metrics.summarize(ERRORS, seed=1)
+
+
+def test_groups_are_summarized_apart() -> None:
+    groups = metrics.by_group(ERRORS, np.array(["M", "F", "M", "F", "M"]))
+    assert list(groups) == ["M", "F"]
+    assert groups["M"]["n"] == 3
+    assert groups["F"]["mae_months"]["value"] == pytest.approx((4 + 24.5) / 2)
+
+
+@pytest.mark.parametrize(
+    ("months", "band"),
+    [
+        (0, "0-4 years"), (47.99, "0-4 years"), (48, "4-8 years"), (96, "8-12 years"),
+        (144, "12-16 years"), (191.9, "12-16 years"), (192, "16-20 years"), (240, "16-20 years"),
+    ],
+)  # fmt: skip
+def test_bands_include_their_lower_end(months: float, band: str) -> None:
+    assert metrics.age_band(months) == band
+
+
+@pytest.mark.parametrize("months", [-0.1, 241, float("nan")])
+def test_an_age_outside_every_band_is_refused(months: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 240"):
+        metrics.age_band(months)
+
+
+# === The sex ===
+
+
+def brute_force_auroc(probability: np.ndarray, is_boy: np.ndarray) -> float:
+    boys, girls = probability[is_boy][:, None], probability[~is_boy]
+    return float(((boys > girls) + 0.5 * (boys == girls)).mean())
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_auroc_counts_pairs_and_ties_half(levels: int) -> None:
+    random = np.random.default_rng(levels)
+    is_boy = random.random(60) < 0.4
+    probability = random.integers(0, levels, 60) / levels + 0.1 * is_boy
+    expected = brute_force_auroc(probability, is_boy)
+    assert metrics.auroc(probability, is_boy) == pytest.approx(expected)
+    assert metrics.auroc(-probability, is_boy) == pytest.approx(1 - expected)
+
+
+def test_auroc_of_one_sex_is_not_a_number() -> None:
+    assert np.isnan(metrics.auroc(np.array([0.1, 0.9]), np.array([True, True])))
+
+
+def test_accuracy_and_cross_entropy_by_hand() -> None:
+    probability, is_boy = np.array([0.5, 0.9, 0.2, 0.4]), np.array([True, True, False, True])
+    assert metrics.accuracy(probability, is_boy) == 0.75
+    expected = -np.log([0.5, 0.9, 0.8, 0.4]).mean()
+    assert metrics.cross_entropy(probability, is_boy) == pytest.approx(expected)
+
+
+def test_summary_of_the_sex_has_intervals_around_its_values() -> None:
+    random = np.random.default_rng(0)
+    is_boy = random.random(80) < 0.5
+    probability = np.clip(0.5 + 0.2 * (is_boy - 0.5) + random.normal(0, 0.2, 80), 0, 1)
+    summary = metrics.summarize_sex(probability, is_boy)
+    assert summary.pop("n") == 80
+    assert set(summary) == {"accuracy", "auroc"}
+    for statistic in summary.values():
+        assert statistic["low"] < statistic["value"] < statistic["high"]
+
+
+def test_summary_of_boys_alone_has_no_auroc() -> None:
+    summary = metrics.summarize_sex(np.array([0.2, 0.8, 0.9]), np.array([True] * 3))
+    assert summary["auroc"] == {"value": None, "low": None, "high": None}
+    assert summary["accuracy"]["value"] == pytest.approx(2 / 3)
+
+
+def test_summary_of_a_single_boy_among_girls_is_finite() -> None:
+    """Most resamples of three lack one of the sexes."""
+    summary = metrics.summarize_sex(np.array([0.9, 0.1, 0.2]), np.array([True, False, False]))
+    assert summary["auroc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_summary_of_none_has_only_a_count() -> None:
+    assert metrics.summarize_sex(np.array([]), np.array([], bool)) == {"n": 0}
