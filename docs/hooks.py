@@ -97,10 +97,11 @@ def _on_disk(uri: str) -> Path:
 
 
 def _helps() -> str:
-    from bone_age_tf.cli.main import commands
+    from bone_age_tf.cli.main import COMMANDS, load_command
 
     parts = []
-    for name, command in commands.commands.items():
+    for name in COMMANDS:
+        command = load_command(name)
         context = click.Context(command, info_name=f"bone-age-tf {name}", max_content_width=100)
         context.terminal_width = 100
         parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```\n")

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from bone_age_tf import record
-from bone_age_tf.cli import main as cli
+from bone_age_tf.cli.prepare import prepare
 from bone_age_tf.config import PrepareConfig
 from bone_age_tf.record import ENCODINGS, Sex
 
@@ -124,7 +124,7 @@ def test_an_unknown_encoding_is_refused_by_name() -> None:
 
 def test_prepare_offers_the_encodings_of_a_record() -> None:
     """`config` and `cli` name them again, so as not to wait for TensorFlow."""
-    (option,) = (option for option in cli.prepare.params if option.name == "encoding")
+    (option,) = (option for option in prepare.params if option.name == "encoding")
     assert tuple(option.type.choices) == ENCODINGS
     for encoding in ENCODINGS:
         assert PrepareConfig(source="raw", output="out", encoding=encoding).encoding == encoding

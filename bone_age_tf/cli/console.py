@@ -1,22 +1,31 @@
-"""What a person sees on the terminal: progress and logs on stderr, errors in one piece."""
+"""The terminal: progress and log on stderr, tables for stdout.
+
+rich is imported where it is used: it takes longer than `--help` may.
+"""
 
 import logging
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 30.0
+_UNLIMITED = 100_000
+"""Columns of a table's console: nothing is ever wrapped or cut."""
 
 
 class ProgressDisplay:
     """A bar with images/s and time left on a terminal; a line every 30 s elsewhere."""
 
     def __init__(self, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         console = Console(stderr=True)
         self._quiet = quiet
         self._bars = Progress(
@@ -91,13 +100,27 @@ def set_up_logging(*, quiet: bool, debug: bool) -> None:
     logging.getLogger("bone_age_tf").setLevel(level)
 
 
-def table(rows: list[list[str]]) -> str:
-    """Rows of text as aligned columns; the first column to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as aligned columns, header first: the first column to the left, the others right.
+
+    Plain text without lines or colours, whatever the width of the terminal, so that it can be copied,
+    searched and piped. Cells are taken as they are: a file's name is no markup.
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for place in range(len(rows[0])):
+        grid.add_column(justify="right" if place else "left", no_wrap=True)
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    console = Console(width=_UNLIMITED, color_system=None)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def count_table(name: str, counts: Mapping[str, int]) -> str:
+    """Numbers of radiographs by `name`, which heads the first column."""
+    return table([[name, "radiographs"], *([key, str(count)] for key, count in counts.items())])

@@ -1,140 +1,81 @@
-"""The whole way on drawn hands, by the commands that a user types: no data, no download, no GPU."""
+"""`bone-age-tf demo`."""
 
-import csv
-import dataclasses
-import json
 import logging
-import shlex
-import subprocess
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-from bone_age_tf.errors import BoneAgeError
+import click
+
+from bone_age_tf.cli import options
 
 log = logging.getLogger(__name__)
 
-SEED = 1
-NEW_SEED = 2
-NEW_RADIOGRAPHS = 6
-SOME_REFUSED = 4
-"""Exit code of a command that has refused some of the radiographs and done the others."""
+POOR_SHARE = 0.5
+"""A demo that leaves more than this share of the baseline's error has hardly been trained."""
 
 
-@dataclasses.dataclass(frozen=True)
-class DemoReport:
-    """What the demo reached."""
+@click.command()
+@click.option(
+    "--output",
+    default="demo",
+    show_default=True,
+    type=click.Path(file_okay=False),
+    help="Folder for everything that it makes.",
+)
+@click.option(
+    "--count",
+    default=800,
+    show_default=True,
+    type=click.IntRange(min=20),
+    help="Synthetic radiographs to generate.",
+)
+@click.option(
+    "--epochs", default=15, show_default=True, type=click.IntRange(min=1), help="Training epochs."
+)
+@options.without_tensorflow
+def demo(*, progress: object, output: str, count: int, epochs: int) -> int:
+    """Run the whole workflow on synthetic radiographs, in minutes.
 
-    mae_months: float
-    low: float | None
-    high: float | None
-    """Interval of the mean absolute error; None where there are too few radiographs."""
-    constant_mae_months: float
-    """What the mean bone age of the training split reaches on the same radiographs."""
-    test_radiographs: int
-    seconds: float
+    Generates phantoms, prepares them, trains, evaluates and exports a small network, and predicts.
+    Prints every command before it runs it. The network's accuracy on phantoms says nothing about real
+    radiographs.
 
-
-class DemoStepError(BoneAgeError):
-    """A command of the demo ended with an error, which it has printed itself."""
-
-    def __init__(self, command: str, exit_code: int) -> None:
-        super().__init__(
-            f"The demo stopped: {command} ended with exit code {exit_code}. "
-            "Another demo needs another folder: --output."
-        )
-        self.exit_code = exit_code
-
-
-def steps(output: str, count: int, epochs: int) -> list[tuple[str, list[str]]]:
-    """What each step is about, and the arguments of `bone-age-tf`."""
-    at = {
-        name: str(Path(output) / name)
-        for name in (
-            "phantoms",
-            "prepared",
-            "run",
-            "evaluation",
-            "saved_models",
-            "new",
-            "predictions",
-        )
-    }
-    model = str(Path(at["saved_models"]) / "bone_age")
-    size, seed = ["--size", "512"], ["--seed", str(SEED)]
-    new_table = str(Path(at["new"]) / "boneage-training-dataset.csv")
-    new_images = str(Path(at["new"]) / "boneage-training-dataset")
-    result = str(Path(at["evaluation"]) / "evaluation.json")
-    train = ["--recipe", "phantom", "--weights", "none", "--set", f"train.epochs={epochs}"]
-    return [
-        (
-            f"Draw {count} hands. Their bones mature by the published schedule; the bone age is known.",
-            ["phantom", "--output", at["phantoms"], "--count", str(count), *size, *seed],
-        ),
-        (
-            "Check them, split them, and write TFRecords of prepared radiographs.",
-            ["prepare", at["phantoms"], "--output", at["prepared"], "--scale", "0.125"],
-        ),
-        (
-            "Train a small network from random weights.",
-            ["train", "--data", at["prepared"], "--run", at["run"], *train],
-        ),
-        (
-            "Judge it on the test split, which it has not seen.",
-            ["evaluate", "--model", at["run"], "--data", at["prepared"], "--output", at["evaluation"]],
-        ),
-        (
-            "Export one SavedModel: bytes of a file and sex in, months out.",
-            ["export", "--run", at["run"], "--output", model, "--evaluation", result],
-        ),
-        (
-            f"Draw {NEW_RADIOGRAPHS} more hands ...",
-            ["phantom", "--output", at["new"], "--count", str(NEW_RADIOGRAPHS), *size, "--seed", str(NEW_SEED)],
-        ),
-        (
-            "... and let the exported model read them from their files.",
-            ["predict", new_images, "--model", model, "--labels", new_table, "--output", at["predictions"]],
-        ),
-    ]  # fmt: skip
-
-
-def demo(output: str, *, count: int, epochs: int, run: Callable[[list[str]], int]) -> DemoReport:
-    """Run every step; one that was finished before is not done again, where its command knows.
-
-    `run` takes the arguments of `bone-age-tf` and gives its exit code, as `run_command` does.
-    Raises `DemoStepError` with the exit code of the command that failed.
+    \b
+    Examples:
+      bone-age-tf demo
+      bone-age-tf demo --output quick --count 120 --epochs 2
     """
-    started = time.monotonic()
-    log.info("The data of this demo are drawings of hands, not radiographs of children.")
-    listed = steps(output, count, epochs)
-    for number, (what, arguments) in enumerate(listed, 1):
-        command = shlex.join(["bone-age-tf", *arguments])
-        log.info(f"\n[{number}/{len(listed)}] {what}\n$ {command}")
-        exit_code = run(arguments)
-        if exit_code not in (0, SOME_REFUSED):
-            raise DemoStepError(command, exit_code)
-    return _report(Path(output), time.monotonic() - started)
+    from bone_age_tf.cli.demo_steps import run_command, run_demo
+
+    del progress
+    given = click.get_current_context().params
+    passed_on = [f"--{name}" for name in ("quiet", "debug") if given[name]]
+    report = run_demo(
+        output,
+        count=count,
+        epochs=epochs,
+        run=lambda arguments: run_command([*arguments, *passed_on]),
+    )
+    _show(report, output)
+    return 0
 
 
-def _report(output: Path, seconds: float) -> DemoReport:
-    result = json.loads((output / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
-    labels = json.loads((output / "prepared" / "manifest.json").read_text(encoding="utf-8"))[
-        "labels"
-    ]
-    with (output / "evaluation" / "predictions.csv").open(encoding="utf-8", newline="") as stream:
-        true = [float(row["bone_age_months_true"]) for row in csv.DictReader(stream)]
-    constant = sum(abs(months - labels["train"]["mean_months"]) for months in true) / len(true)
-    mae = result["overall"]["mae_months"]
-    return DemoReport(mae["value"], mae["low"], mae["high"], constant, len(true), seconds)
-
-
-def run_command(arguments: list[str]) -> int:
-    """Run `bone-age-tf` with the terminal as its own; Ctrl-C is left to it. Returns its exit code."""
-    process = subprocess.Popen([sys.executable, "-m", "bone_age_tf", *arguments])
-    while True:
-        try:
-            code = process.wait()
-            return code if code >= 0 else 128 - code  # killed by a signal, as a shell says it
-        except KeyboardInterrupt:
-            continue
+def _show(report: Any, output: str) -> None:
+    interval = "" if report.low is None else f" [{report.low:.1f}, {report.high:.1f}]"
+    click.echo(
+        f"\nMAE {report.mae_months:.1f} months{interval} on {report.test_radiographs} unseen synthetic "
+        f"radiographs\n(predicting the mean: {report.constant_mae_months:.1f}), after "
+        f"{report.seconds / 60:.1f} minutes"
+    )
+    if report.mae_months > POOR_SHARE * report.constant_mae_months:
+        log.info("The network is hardly trained: use more radiographs and epochs, as by default.")
+    log.info(
+        f"Synthetic radiographs, not children: this result says nothing about real radiographs.\n\n"
+        f"{output}/phantoms      the synthetic radiographs and their ground truth\n"
+        f"{output}/run           history.csv; tensorboard --logdir {output}/run/tensorboard\n"
+        f"{output}/evaluation    errors by sex and age band\n"
+        f"{output}/saved_models  the exported model, for TensorFlow Serving\n"
+        f"{output}/predictions   months for each file\n\n"
+        "With real radiographs, in Kaggle's layout or a folder with a label table:\n"
+        "  bone-age-tf prepare rsna-bone-age --output prepared\n"
+        "  bone-age-tf train --data prepared --run runs/1"
+    )

@@ -22,7 +22,11 @@ OWN_LOCALIZER = "localizer"
 """Folder beside a data set's or run's manifest that holds a localizer other than the shipped one."""
 PHANTOM_STYLES = ("clean", "varied")
 SEX_CHOICES = ("both", "F", "M")
-EPOCHS = ("best", "last")
+CHECKPOINTS = EPOCHS = ("best", "last")
+CORRECTIONS = ("linear", "none")
+TTA_VIEWS = ("none", "mirror", "warps", "warps_mirror")
+WEIGHTINGS = ("mean", "fitted")
+WEIGHTS_DTYPES = ("float32", "float16")
 RESEARCH_ONLY = "For research and education. Not a medical device."
 """What every result says of itself."""
 ENGINES = ("tensorflow", "openvino")

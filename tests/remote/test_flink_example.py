@@ -32,7 +32,7 @@ def parameters(
     source = str(tmp_path_factory.mktemp("raw"))
     name, _, *words = services["prepare"]["command"]
     assert name == "prepare"
-    with cli.commands.commands[name].make_context(name, [source, *words]) as context:
+    with cli.load_command(name).make_context(name, [source, *words]) as context:
         return context.params
 
 

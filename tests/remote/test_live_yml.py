@@ -115,7 +115,7 @@ def test_our_program_accepts_the_command(
     assert live["jobs"][job]["entrypoint"] is None  # the image's own: bone-age-tf
     name, *words = shlex.split(live["jobs"][job]["cmd"])
     assert name == OURS[job]
-    with cli.commands.commands[name].make_context(name, words) as context:
+    with cli.load_command(name).make_context(name, words) as context:
         if name == "train":
             assert context.params["run"] == "runs/2"
             assert context.params["assignments"] == ("train.epochs=3",)

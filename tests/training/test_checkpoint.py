@@ -207,7 +207,17 @@ def fill(disk: Path, leave: int) -> Path:
 
 def command(data: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     """The exit code of `bone-age-tf train`."""
-    arguments = ["train", "--data", data, "--run", run, "--recipe", "tiny", "--weights", "none"]
+    arguments = [
+        "train",
+        "--data",
+        data,
+        "--run",
+        run,
+        "--recipe",
+        "tiny",
+        "--initial-weights",
+        "none",
+    ]
     settings = [word for setting in SETTINGS for word in ("--set", setting)]
     monkeypatch.setattr(sys, "argv", ["bone-age-tf", *map(str, arguments), *settings])
     with pytest.raises(SystemExit) as caught:

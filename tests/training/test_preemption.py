@@ -152,7 +152,9 @@ def test_sigterm_stops_the_command_within_seconds(prepared: Path, tmp_path: Path
     run = tmp_path / "run"
     command = [sys.executable, "-m", "bone_age_tf", "train", "--data", str(prepared)]
     settings = ["--set", "train.precision=float32", "--set", "train.epochs=100000"]
-    process = start(*command, "--run", str(run), "--recipe", "tiny", "--weights", "none", *settings)
+    process = start(
+        *command, "--run", str(run), "--recipe", "tiny", "--initial-weights", "none", *settings
+    )
     until = time.monotonic() + 60
     while not (run / "checkpoint.npz").exists():
         assert process.poll() is None, process.communicate()[1][-3000:]

@@ -1,0 +1,48 @@
+"""`bone-age-tf localize`."""
+
+import logging
+
+import click
+
+from bone_age_tf.cli import SOME_REJECTED, console, options
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@options.radiographs_argument
+@options.output_folder_option()
+@options.localizer_option
+@click.option(
+    "--scale",
+    default=0.25,
+    show_default=True,
+    help="Frame that the matrices map into: 2080 x 1600 pixels times this.",
+)
+@options.with_tensorflow
+def localize(
+    *,
+    progress: console.ProgressDisplay,
+    paths: tuple[str, ...],
+    output: str,
+    localizer: str | None,
+    scale: float,
+) -> int:
+    """Find the hand in radiographs: key points, mask and frame.
+
+    PATHS are PNG and JPEG files, folders of them and zips of them. Writes key_points.csv, localization.jsonl, masks/ and pictures/.
+
+    \b
+    Examples:
+      bone-age-tf localize hand.png --output localized
+      bone-age-tf localize radiographs --output localized
+    """
+    from bone_age_tf.config import SHIPPED_LOCALIZER, PreprocessingConfig
+    from bone_age_tf.inference.localize import localize as run
+
+    config = PreprocessingConfig(scale=scale, localizer=localizer or SHIPPED_LOCALIZER)
+    with progress:
+        report = run(paths, output=output, config=config, on_progress=progress)
+    click.echo(console.count_table("status", {"ok": report.found, **report.refused}))
+    log.info(f"Overlays: {output}/pictures")
+    return SOME_REJECTED if report.refused else 0

@@ -1,0 +1,194 @@
+"""Options and arguments that several commands share, as decorators."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from bone_age_tf.cli import console
+from bone_age_tf.config import CHECKPOINTS, CORRECTIONS
+
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
+
+EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
+EXISTING_FILE = click.Path(exists=True, dir_okay=False)
+AGE_UNITS = ("months", "years")
+SHIPPED_MODEL = "saved_models/bone_age"
+
+# === What every command has ===
+
+
+def without_tensorflow(command: Command) -> Command:
+    """`--quiet`, `--debug`, the log and `progress`, for a command that needs no TensorFlow."""
+
+    @click.option("--quiet", is_flag=True, help="No progress and no log, only the result.")
+    @click.option("--debug", is_flag=True, help="Full log, and the traceback of an error.")
+    @functools.wraps(command)
+    def wrapped(*, quiet: bool, debug: bool, **options: Any) -> Any:
+        console.set_up_logging(quiet=quiet, debug=debug)
+        return command(progress=console.ProgressDisplay(quiet=quiet), **options)
+
+    return wrapped
+
+
+def with_tensorflow(command: Command) -> Command:
+    """The same for a command that needs TensorFlow, which is imported without its messages."""
+
+    @without_tensorflow
+    @functools.wraps(command)
+    def wrapped(**options: Any) -> Any:
+        if not click.get_current_context().params["debug"]:
+            console.import_tensorflow_silently()
+        return command(**options)
+
+    return wrapped
+
+
+# === Input ===
+
+radiographs_argument = click.argument(
+    "paths", nargs=-1, required=True, type=click.Path(exists=True)
+)
+"""PATHS: files, folders and zips of radiographs."""
+
+exported_model_option = click.option(
+    "--model",
+    default=SHIPPED_MODEL,
+    show_default=True,
+    type=EXISTING_FOLDER,
+    help="Exported model: a model folder, of which the highest version is taken, or one version.",
+)
+"""`--model`: an exported model, the shipped one by default."""
+
+version_option = click.option(
+    "--version", type=click.IntRange(min=1), help="Version to write. [one above the highest]"
+)
+"""`--version` of the exported model to write."""
+
+localizer_option = click.option(
+    "--localizer", help="Folder of a hand localizer trained by you. [the shipped one]"
+)
+"""`--localizer`: folder of a hand localizer; None: the shipped one."""
+
+correction_option = click.option(
+    "--correction",
+    type=click.Choice(CORRECTIONS),
+    default="linear",
+    show_default=True,
+    help="linear: sex-specific linear recalibration, kept only where it lowers the error in "
+    "cross-validation.",
+)
+"""`--correction`: linear or none."""
+
+
+def input_folder_option(name: str, help: str) -> Decorator:
+    """A required option that names a folder that exists."""
+    return click.option(name, required=True, type=EXISTING_FOLDER, help=help)
+
+
+def checkpoint_option(default: str | None) -> Decorator:
+    """`--checkpoint`: which weights of a run. `default` None: the command's own default, best."""
+    return click.option(
+        "--checkpoint",
+        "epoch",
+        type=click.Choice(CHECKPOINTS),
+        default=default,
+        help="Weights of a run: of its best epoch in validation, or of its last epoch. "
+        f"[{default or 'best'}]",
+    )
+
+
+# === Labels ===
+
+
+def sex_or_labels_options(command: Command) -> Command:
+    """`--sex` and `--labels`, one of which tells the sex of each radiograph."""
+    sex = click.option(
+        "--sex",
+        type=click.Choice(["F", "M", "unknown"]),
+        help="Sex for every file that has no row in --labels.",
+    )
+    table = click.option(
+        "--labels",
+        type=EXISTING_FILE,
+        help="Table with identifier and sex; a row is matched to a file by its name without extension.",
+    )
+    return sex(table(command))
+
+
+def require_sex(command: str, options: dict[str, Any]) -> None:
+    """Raise `UsageError` where neither option of `sex_or_labels_options` was given."""
+    from bone_age_tf.errors import UsageError
+
+    if options["sex"] is None and options["labels"] is None:
+        raise UsageError(
+            f"{command} needs the sex. Expected --sex F, M or unknown, or a table with --labels. "
+            "Received neither."
+        )
+
+
+labels_with_bone_age_option = click.option(
+    "--labels",
+    required=True,
+    type=EXISTING_FILE,
+    help="Table with identifier, sex and bone age; a row is matched to a file by its name without "
+    "extension.",
+)
+"""`--labels` where the bone age is needed, too."""
+
+
+def label_column_options(*names: str) -> Decorator:
+    """`--id-column` and the like, for columns of `--labels` that are not recognized; of id, age, sex."""
+    meanings = {"id": "identifier", "age": "bone age", "sex": "sex"}
+
+    def with_options(command: Command) -> Command:
+        if "age" in names:
+            command = age_unit_option("--age-unit", "bone age")(command)
+        for name in reversed(names):
+            text = f"Column of the {meanings[name]} in --labels."
+            command = click.option(f"--{name}-column", help=text)(command)
+        return command
+
+    return with_options
+
+
+def age_unit_option(flag: str, meaning: str) -> Decorator:
+    """An option for the unit of a column of ages."""
+    return click.option(
+        flag, type=click.Choice(AGE_UNITS), help=f"Unit of the {meaning} in --labels. [months]"
+    )
+
+
+def pop_label_options(options: dict[str, Any]) -> Any:
+    """Take what says how to read `--labels` out of `options`; returns `config.LabelOptions`."""
+    from bone_age_tf.config import LabelOptions
+
+    names = [name for name in LabelOptions.__dataclass_fields__ if name in options]
+    return LabelOptions(**{name: options.pop(name) for name in names})
+
+
+# === Output ===
+
+
+def output_folder_option(help: str = "Folder for the results.") -> Decorator:
+    """`--output`: a folder to write into."""
+    return click.option("--output", required=True, type=click.Path(file_okay=False), help=help)
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table."
+)
+"""`--json`."""
+
+serving_kit_option = click.option(
+    "--serving-kit",
+    is_flag=True,
+    help="Also write the files for a deployment: warm-up requests, and OUTPUT/serving-kit for "
+    "TensorFlow Serving, Docker and Kubernetes.",
+)
+"""`--serving-kit` of the commands that write a model."""
+
+seed_option = click.option("--seed", default=0, show_default=True, help="Random seed.")
+"""`--seed`."""

@@ -1,0 +1,170 @@
+"""`bone-age-tf prepare`."""
+
+import logging
+from typing import Any
+
+import click
+
+from bone_age_tf.cli import SOME_REJECTED, console, options
+from bone_age_tf.config import PREPROCESSING_METHODS
+from bone_age_tf.errors import InputDataError, UsageError
+
+log = logging.getLogger(__name__)
+
+
+def _parse_split(context: click.Context, parameter: click.Parameter, text: str) -> dict[str, float]:
+    shares = {}
+    for part in text.split(","):
+        name, _, share = part.partition("=")
+        try:
+            shares[name.strip()] = float(share)
+        except ValueError as error:
+            raise click.BadParameter(
+                f"expected NAME=SHARE,..., as in train=0.8,validation=0.1,test=0.1. Received: {text!r}."
+            ) from error
+    return shares
+
+
+@click.command()
+@click.argument("source", type=click.Path(exists=True))
+@click.option(
+    "--output", required=True, type=click.Path(), help="Folder of the data set to create."
+)
+@click.option("--labels", type=options.EXISTING_FILE, help="Label table: CSV or .xlsx.")
+@click.option("--image-dir", type=click.Path(exists=True), help="Folder or zip of the radiographs.")
+@click.option("--id-column", help="Column of the identifier (the file's name without extension).")
+@click.option("--age-column", help="Column of the bone age.")
+@click.option("--sex-column", help="Column of the sex.")
+@click.option("--group-column", help="Column of the patient; a patient stays in one split.")
+@options.age_unit_option("--age-unit", "bone age")
+@click.option("--unlabelled", is_flag=True, help="Allow missing bone ages: data for prediction.")
+@click.option(
+    "--split",
+    default="train=0.8,validation=0.1,test=0.1",
+    show_default=True,
+    callback=_parse_split,
+    help="Share of each split.",
+)
+@click.option("--split-column", help="Column that names each row's split, instead of --split.")
+@click.option(
+    "--preprocess",
+    type=click.Choice(PREPROCESSING_METHODS),
+    default="registered",
+    show_default=True,
+    help="registered: the hand alone, upright. letterbox: the whole radiograph.",
+)
+@options.localizer_option
+@click.option(
+    "--scale", default=0.25, show_default=True, help="Frame: 2080 x 1600 pixels times this."
+)
+@click.option("--seed", default=0, show_default=True, help="Random seed of splits and order.")
+@click.option("--shards", type=int, help="Shards of the largest split. [one per 128 radiographs]")
+@click.option(
+    "--encoding",
+    type=click.Choice(["png", "raw"]),
+    default="png",
+    show_default=True,
+    help="png: small. raw: uint8 pixels, about ten times faster to read.",
+)
+@click.option("--jobs", type=int, help="Shards written in parallel. [one per core]")
+@click.option("--limit", type=int, help="Use (and read) only this many rows, sampled by the seed.")
+@click.option("--skip-bad", is_flag=True, help="Continue without bad rows and files; exit code 4.")
+@click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
+@click.option(
+    "--preview",
+    default=0,
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Write contact sheets of N radiographs before and after, and of all rejected ones.",
+)
+@click.option(
+    "--runner",
+    type=click.Choice(["local", "beam"]),
+    default="local",
+    show_default=True,
+    help="Where shards are written: on this machine, or by Apache Beam.",
+)
+@click.option(
+    "--beam-option",
+    "beam_options",
+    multiple=True,
+    help="Passed to Beam, as in --runner=FlinkRunner. Repeatable.",
+)
+@options.with_tensorflow
+def prepare(
+    *,
+    progress: console.ProgressDisplay,
+    dry_run: bool,
+    preview: int,
+    runner: str,
+    beam_options: tuple[str, ...],
+    **settings: Any,
+) -> int:
+    """Convert raw radiographs and their labels to TFRecords.
+
+    SOURCE is a folder or zip: the Kaggle or RSNA files of the Pediatric Bone Age Challenge, the
+    layout of ml-recipe-bone-age, or any folder of PNG and JPEG files with a label table. An image
+    that does not show one whole hand is rejected with its reason (exit code 4).
+
+    \b
+    Examples:
+      bone-age-tf prepare rsna-bone-age --output prepared --preview 100
+      bone-age-tf prepare rsna-bone-age --output prepared --dry-run
+      bone-age-tf prepare radiographs --labels ages.csv --id-column file --age-column months --sex-column sex --output prepared
+    """
+    from bone_age_tf.data_prep.prepare import prepare as run
+
+    if dry_run and preview:
+        raise UsageError("--dry-run writes nothing and --preview writes images. Give one of them.")
+    config = _config(**settings)
+    with progress:
+        report = run(
+            config,
+            dry_run=dry_run,
+            preview=preview,
+            runner=_beam_runner(beam_options) if runner == "beam" else None,
+            on_progress=progress,
+        )
+    return _show(config, report, dry_run=dry_run)
+
+
+def _config(*, preprocess: str, localizer: str | None, scale: float, **settings: Any) -> Any:
+    """`PrepareConfig` of the options."""
+    from bone_age_tf.config import SHIPPED_LOCALIZER, PrepareConfig, PreprocessingConfig
+
+    if localizer and preprocess != "registered":
+        raise UsageError(f"--localizer needs --preprocess registered. Received: {preprocess}.")
+    return PrepareConfig(
+        label_options=options.pop_label_options(settings),
+        preprocessing=PreprocessingConfig(
+            method=preprocess, scale=scale, localizer=localizer or SHIPPED_LOCALIZER
+        ),
+        **settings,
+    )
+
+
+def _beam_runner(beam_options: tuple[str, ...]) -> Any:
+    from bone_age_tf.data_prep.beam_runner import beam_runner
+
+    return beam_runner(beam_options)
+
+
+def _show(config: Any, report: Any, *, dry_run: bool) -> int:
+    from bone_age_tf.data.labels import summary
+
+    height, width = report.frame
+    click.echo(console.count_table("split", report.splits))
+    click.echo(
+        f"layout {report.layout}, frame {height} x {width}, preprocessing {report.fingerprint[:12]}"
+    )
+    if report.problems:
+        plural = "s" * (len(report.problems) > 1)
+        log.info(f"{len(report.problems)} problem{plural}:\n{summary(report.problems)}")
+    if dry_run:
+        log.info("Dry run: nothing was written.")
+        return InputDataError.exit_code if report.problems and not config.skip_bad else 0
+    state = "was already complete" if report.already_complete else "is ready"
+    log.info(
+        f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1"
+    )
+    return SOME_REJECTED if report.problems else 0
