@@ -73,15 +73,15 @@ VARIANTS = {
         start="default",
     ),
     "no dropout": Variant("default", ("model.dropout=0",)),
-    "sex never withheld": Variant("default", ("augmentation.mask_sex=0",)),
-    "not told the sex": Variant("default", ("model.sex_units=0", "augmentation.mask_sex=0")),
+    "sex never withheld": Variant("default", ("augmentation.sex_dropout=0",)),
+    "not told the sex": Variant("default", ("model.sex_units=0", "augmentation.sex_dropout=0")),
     "age sampling 0.5": Variant("default", ("train.age_sampling=0.5",)),
     "carpal": Variant("default", ("data.region=carpal",)),
     "metacarpal": Variant("default", ("data.region=metacarpal",)),
-    "girls only": Variant("default", ("data.sex=F", "augmentation.mask_sex=0")),
-    "boys only": Variant("default", ("data.sex=M", "augmentation.mask_sex=0")),
-    "first 9 million weights": Variant("default", ("model.trunk=inception_v3_mixed7",)),
-    "trunk small": Variant("default", ("model.trunk=small",), start="none"),
+    "girls only": Variant("default", ("data.sex=F", "augmentation.sex_dropout=0")),
+    "boys only": Variant("default", ("data.sex=M", "augmentation.sex_dropout=0")),
+    "first 9 million weights": Variant("default", ("model.backbone=inception_v3_mixed7",)),
+    "trunk small": Variant("default", ("model.backbone=small",), start="none"),
 }
 """In the order of the story."""
 
@@ -122,7 +122,7 @@ def phantom_run(work: Path, settings: list[str], weights: str) -> Path:
         run("phantom", "--output", drawn, "--count", PHANTOMS, "--size", 480, "--style", "varied")
         run("prepare", drawn, "--output", data, "--scale", "0.1", "--encoding", "raw",
             "--split", "train=0.9,validation=0.1")  # fmt: skip
-    run("train", "--data", data, "--run", folder, "--weights", weights,
+    run("train", "--data", data, "--run", folder, "--initial-weights", weights,
         "--set", f"train.epochs={PHANTOM_EPOCHS}", *settings)  # fmt: skip
     return folder
 
@@ -140,8 +140,8 @@ def trained(work: Path, name: str, weights: str, epochs: int) -> tuple[Path, Pat
     else:
         start = {"imagenet": weights, "none": "none"}[variant.start]
     length = [] if variant.recipe == "high_resolution" else ["--set", f"train.epochs={epochs}"]
-    run("train", "--data", data, "--run", folder, "--recipe", variant.recipe, "--weights", start,
-        "--fold", FOLD, *length, *settings)  # fmt: skip
+    run("train", "--data", data, "--run", folder, "--recipe", variant.recipe, "--initial-weights", start,
+        "--set", f"data.fold={FOLD}", *length, *settings)  # fmt: skip
     return folder, data, time.monotonic() - before
 
 

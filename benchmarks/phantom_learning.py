@@ -66,7 +66,7 @@ def reading(work: Path) -> dict[str, str]:
         run("prepare", images, "--labels", labels, *columns, "--output", data[name], *SCALE)
     results = {}
     for name, folder in data.items():
-        options = ("--recipe", "phantom", "--weights", "none")
+        options = ("--recipe", "phantom", "--initial-weights", "none")
         run("train", "--data", folder, "--run", work / f"run-{name}", *options)
         results[name] = mae(work, name, folder)
     return results
@@ -111,12 +111,12 @@ def transfer(work: Path, weights: str) -> dict[str, str]:
     for name, (recipe, start, epochs_on_phantoms, epochs) in trunks.items():
         first = work / f"run-{name}-phantoms"
         options = (*recipe, "--set", f"train.epochs={epochs_on_phantoms}")
-        run("train", "--data", phantoms, "--run", first, "--weights", start, *options)
+        run("train", "--data", phantoms, "--run", first, "--initial-weights", start, *options)
         learnt = save_trunk(first, work / f"{name}.weights.h5")
         options = (*recipe, "--set", f"train.epochs={epochs}", "--set", "augmentation.mirror=false")
         for kind, begin in (("real", start), ("phantoms-then-real", learnt)):
             folder = work / f"run-{name}-{kind}"
-            run("train", "--data", real, "--run", folder, "--weights", begin, *options)
+            run("train", "--data", real, "--run", folder, "--initial-weights", begin, *options)
             results[f"{name}, {kind}"] = mae(work, f"{name}-{kind}", real)
     return results
 

@@ -59,7 +59,7 @@ def train(work: Path, source: Path, method: str, weights: str, epochs: int, scal
     data, model = work / f"data-{method}", work / f"model-{method}"
     run("prepare", source, "--output", data, "--preprocess", method, "--scale", scale,
         "--split", SPLIT, may_refuse=True)  # fmt: skip
-    run("train", "--data", data, "--run", work / f"run-{method}", "--weights", weights,
+    run("train", "--data", data, "--run", work / f"run-{method}", "--initial-weights", weights,
         "--set", f"train.epochs={epochs}")  # fmt: skip
     if not model.exists():
         run("export", "--run", work / f"run-{method}", "--output", model)

@@ -26,7 +26,7 @@ def command(data: str, run: Path, settings: list[str]) -> list[str]:
     chosen = ["train.checkpoint_minutes=0", *settings]
     sets = [word for setting in chosen for word in ("--set", setting)]
     program = [sys.executable, "-m", "bone_age_tf", "train", "--data", data, "--run", str(run)]
-    return [*program, "--recipe", "phantom", "--weights", "none", *sets]
+    return [*program, "--recipe", "phantom", "--initial-weights", "none", *sets]
 
 
 def train_and_kill(words: list[str], run: Path, seconds: float, inside: bool) -> str:

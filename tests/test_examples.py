@@ -20,7 +20,7 @@ from bone_age_tf.data_prep import download
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.serving import server
 
-WITHOUT_DOWNLOAD = "--recipe tiny --weights none --set model.trunk=tiny --set train.epochs=1 --set train.batch_size=8 --set train.accumulation_passes=1 --set train.steps_per_call=1"
+WITHOUT_DOWNLOAD = "--recipe tiny --initial-weights none --set model.backbone=tiny --set train.epochs=1 --set train.batch_size=8 --set train.gradient_accumulation_steps=1 --set train.steps_per_execution=1"
 """Appended to `train`: a small network on few radiographs, and no download of ImageNet weights."""
 FEW_STEPS = "--set steps=2 --set mining_rounds=0 --set batch_size=4 --set spoilt=0"
 """Appended to `train --recipe hand_localizer`."""
@@ -30,7 +30,7 @@ def _examples() -> list[str]:
     texts = [
         path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
     ]
-    texts += [command.help or "" for command in cli.commands.commands.values()]
+    texts += [cli.load_command(name).help or "" for name in cli.COMMANDS]
     lines = [line.strip() for text in texts for line in text.splitlines()]
     found = [
         line
@@ -90,7 +90,7 @@ def _write_local_predictions(folder: Path, model: Path) -> None:
 
 
 def test_there_are_examples_of_every_command() -> None:
-    assert {shlex.split(line)[1] for line in _examples()} == set(cli.commands.commands)
+    assert {shlex.split(line)[1] for line in _examples()} == set(cli.COMMANDS)
 
 
 def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -108,7 +108,7 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
         monkeypatch.setattr(download, "RADIOGRAPHS", 0)
     more = {
         "phantom": "--count 4",
-        "ensemble": "--weights mean --correction none",  # eight are too few to fit
+        "ensemble": "--weighting mean --correction none",  # eight are too few to fit
         "demo": "--count 30 --epochs 1",
         "serve": "--rest-port 0 --grpc-port 0 --web-port 0",
     }
@@ -123,8 +123,8 @@ def _needed(arguments: list[str]) -> Iterator[str]:
     if "ensembles/1" in arguments and command != "ensemble":
         yield "ensemble runs/1 --data prepared --output ensembles/1 --correction none"
     if "runs/fold2" in arguments and command == "evaluate":
-        yield f"train --data prepared --run runs/fold2 --fold 2/5 {WITHOUT_DOWNLOAD}"
-    if "--compare" in arguments:
+        yield f"train --data prepared --run runs/fold2 --set data.fold=2/5 {WITHOUT_DOWNLOAD}"
+    if command == "compare" and "--data" not in arguments:
         for number in (1, 2):
             yield f"evaluate --predictions theirs.csv --labels truth.csv --output evaluations/{number}"
     if "evaluations/1/evaluation.json" in arguments or command == "report":
@@ -143,5 +143,5 @@ def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyP
     if arguments[0] in IN_THE_WAY:
         shutil.rmtree(IN_THE_WAY[arguments[0]])
     for command in _needed(arguments):
-        assert cli.commands.main([*shlex.split(command), "--quiet"], standalone_mode=False) == 0
-    assert cli.commands.main(_shortened(arguments, monkeypatch), standalone_mode=False) == 0
+        assert cli.run([*shlex.split(command), "--quiet"]) == 0
+    assert cli.run(_shortened(arguments, monkeypatch)) == 0

@@ -64,8 +64,8 @@ def comparison_text(result: dict[str, Any]) -> str:
 def _leakage_warnings(result: dict[str, Any], names: Any) -> list[str]:
     flags = result.get("has_learnt_from_split", ())
     return [
-        f"Warning: {name} was trained or fitted on these radiographs: its error is\n"
-        "optimistically biased (data leakage)."
+        f"Warning: {name} was trained or fitted on these radiographs: its error\n"
+        "is optimistically biased (data leakage)."
         for name, is_leaky in zip(names, flags, strict=False)
         if is_leaky
     ]
@@ -140,7 +140,7 @@ def _cross_validated_coverage(result: dict[str, Any]) -> str:
 
 def stress_table(result: dict[str, Any]) -> str:
     """The effect of each perturbation."""
-    rows = [["months", "n", "rejected", "MAE shift", "mean", "largest", "sig. %"]]
+    rows = [["months", "n", "rejected", "MAE shift", "mean", "max", "sig. %"]]
     for name, change in result["changes"].items():
         cells = [str(change["n"]), str(change["refused"])]
         if change["n"]:
@@ -151,7 +151,7 @@ def stress_table(result: dict[str, Any]) -> str:
         rows.append([name, *cells, *[""] * (6 - len(cells))])
     n, rejected = (result["radiographs"][name] for name in ("n", "refused_as_they_are"))
     return (
-        f"{console.table(rows)}\nmean, largest: change of the prediction; sig. %: clinically significant "
+        f"{console.table(rows)}\nmean, max: change of the prediction; sig. %: clinically significant "
         f"changes\n{n} radiographs, {rejected} rejected unperturbed; MAE of the others "
         f"{_statistic(result['mae_months'])}\n[ ]: {result['interval']}"
     )

@@ -1,0 +1,181 @@
+"""Tables of the terminal: within 80 columns, and copied as they stand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from bone_age_tf.cli import console, result_tables
+from bone_age_tf.config import TTA_VIEWS
+from bone_age_tf.evaluation.stress import CHANGES
+from bone_age_tf.metrics.bone_age import AGE_BANDS
+
+INTERVAL = "95 % bootstrap, 2000 resamples of radiographs"
+SHARES = {
+    f"within_{months}_months": {"value": 0.5, "low": 0.4, "high": 0.6} for months in (6, 12, 24)
+}
+
+
+def statistic(value: float, half_width: float = 0.5) -> dict[str, float]:
+    return {"value": value, "low": value - half_width, "high": value + half_width}
+
+
+def errors(n: int) -> dict[str, Any]:
+    return {
+        "n": n,
+        "mae_months": statistic(8.92),
+        "rmse_months": statistic(11.25),
+        "bias_months": statistic(-1.04),
+        **SHARES,
+    }
+
+
+EVALUATION = {
+    "overall": errors(1425),
+    "by_sex": {"F": errors(652), "M": errors(773)},
+    "by_age_band": dict.fromkeys(AGE_BANDS, errors(285)),
+    "interval": INTERVAL,
+    "data": {"split": "validation"},
+}
+LINE = {"intercept_months": -3.25, "slope": 1.021}
+CORRECTION = {"method": "linear", "kept": True, "F": LINE, "M": LINE, "unknown": LINE}
+BY_SEX = {"overall": errors(951), "by_sex": {"F": errors(430), "M": errors(521)}}
+ENSEMBLE = {
+    "families": [{"name": "high_resolution frame 325 x 250", "weight": 1.0}],
+    "result": {
+        "families": {"high_resolution frame 325 x 250": BY_SEX},
+        "before_correction": BY_SEX,
+        "after_correction": BY_SEX,
+        "interval": INTERVAL,
+    },
+    "correction": CORRECTION,
+    "held_out": {"radiographs": 951, "of": 951},
+}
+CALIBRATION = {
+    "correction": CORRECTION,
+    "intervals": {
+        "coverage": 0.9,
+        "by_predicted_age": {
+            sex: {band: {"half_width_months": 17.31} for band in AGE_BANDS}
+            for sex in ("F", "M", "unknown")
+        },
+    },
+    "result": {
+        "before": BY_SEX,
+        "after_leave_one_out": BY_SEX,
+        "interval": INTERVAL,
+        "coverage_cross_validated": {"held": statistic(0.9, 0.05)},
+    },
+}
+CHANGE = {
+    "n": 40,
+    "refused": 3,
+    "mae_shift_months": statistic(12.34),
+    "mean_change_months": statistic(-1.5),
+    "largest_change_months": 34.5,
+    "significant_changes": statistic(0.2, 0.1),
+}
+NOTHING_LEFT = {"n": 0, "refused": 43}
+STRESS = {
+    "changes": {**dict.fromkeys(CHANGES, CHANGE), "inverted": NOTHING_LEFT},
+    "radiographs": {"n": 43, "refused_as_they_are": 0},
+    "mae_months": statistic(9.9),
+    "interval": INTERVAL,
+}
+COMPARISON = {
+    "first": "default",
+    "second": "high_resolution",
+    "has_learnt_from_split": [False, True],
+    "n": 951,
+    "mae_months": {"first": statistic(8.98), "second": statistic(8.34)},
+    "difference_months": statistic(-0.64, 0.2),
+    "by_sex": {"F": {"n": 430, **statistic(-0.7)}},
+    "by_age_band": {},
+    "verdict": "second",
+    "notable_months": 6.0,
+    "notably_better": 40,
+    "notably_worse": 21,
+    "interval": f"{INTERVAL}, paired",
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        result_tables.evaluation_table(EVALUATION),
+        result_tables.ensemble_table(ENSEMBLE),
+        result_tables.calibration_table(CALIBRATION),
+        result_tables.stress_table(STRESS),
+        result_tables.comparison_text(COMPARISON),
+    ],
+    ids=["evaluation", "ensemble", "calibration", "stress", "comparison"],
+)
+def test_a_result_fits_80_columns(text: str) -> None:
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.isprintable() or text.replace("\n", "").isprintable()
+
+
+def test_columns_are_aligned() -> None:
+    text = console.table([["split", "radiographs"], ["train", "9876"], ["test", "8"]])
+    assert text == "split  radiographs\ntrain         9876\ntest             8"
+
+
+def test_a_cell_is_no_markup_and_is_never_cut() -> None:
+    name = "[red]" + "long" * 60 + ":smile:.png"
+    header, row = console.table([["file", "sex"], [name, "F"]]).splitlines()
+    assert header.startswith("file ")
+    assert row == f"{name}    F"
+
+
+def test_a_statistic_without_interval_stands_alone() -> None:
+    few = {"value": 8.92, "low": None, "high": None}
+    without = EVALUATION | {"overall": errors(3) | {"mae_months": few}}
+    (row,) = (
+        line for line in result_tables.evaluation_table(without).splitlines() if "overall" in line
+    )
+    assert row.split()[:4] == ["overall", "3", "8.92", "11.25"]
+
+
+def test_a_leaky_comparison_says_so() -> None:
+    text = result_tables.comparison_text(COMPARISON)
+    assert text.startswith("Warning: high_resolution was trained or fitted on these radiographs")
+    assert "data leakage" in text
+    assert "high_resolution is better." in text
+
+
+def test_a_perturbation_that_leaves_nothing_has_no_numbers() -> None:
+    (row,) = (
+        line
+        for line in result_tables.stress_table(STRESS).splitlines()
+        if line.startswith("inverted")
+    )
+    assert row.split() == ["inverted", "0", "43"]
+
+
+def test_predictions_have_columns_for_what_there_is() -> None:
+    row = SimpleNamespace(
+        file="hand.png",
+        sex="F",
+        bone_age_months=125.7,
+        bone_age_low_months=None,
+        bone_age_high_months=None,
+        chronological_age_months=None,
+        difference_months=None,
+        verdict="",
+        reason="",
+        warning="infant",
+        status="ok",
+    )
+    rejected = SimpleNamespace(**{**vars(row), "bone_age_months": None, "reason": "blank"})
+    report = SimpleNamespace(first=[row, rejected], predicted=8, refused=1)
+    lines = result_tables.prediction_table(report).splitlines()
+    assert lines[0].split() == ["file", "sex", "months", "years", "status"]
+    assert lines[1].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]
+    assert lines[2].split() == ["hand.png", "F", "blank"]
+    assert lines[3] == "... and 7 more"
+
+
+def test_the_choices_are_the_names_of_the_views() -> None:
+    from bone_age_tf.models.test_time_augmentation import VIEWS
+
+    assert set(TTA_VIEWS) == set(VIEWS)
