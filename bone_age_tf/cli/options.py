@@ -78,7 +78,7 @@ correction_option = click.option(
     default="linear",
     show_default=True,
     help="linear: sex-specific linear recalibration, kept only where it lowers the error in "
-    "cross-validation.",
+    "cross-validation. none: no recalibration.",
 )
 """`--correction`: linear or none."""
 
@@ -127,16 +127,6 @@ def require_sex(command: str, options: dict[str, Any]) -> None:
             f"{command} needs the sex. Expected --sex F, M or unknown, or a table with --labels. "
             "Received neither."
         )
-
-
-labels_with_bone_age_option = click.option(
-    "--labels",
-    required=True,
-    type=EXISTING_FILE,
-    help="Table with identifier, sex and bone age; a row is matched to a file by its name without "
-    "extension.",
-)
-"""`--labels` where the bone age is needed, too."""
 
 
 def label_column_options(*names: str) -> Decorator:
@@ -189,6 +179,3 @@ serving_kit_option = click.option(
     "TensorFlow Serving, Docker and Kubernetes.",
 )
 """`--serving-kit` of the commands that write a model."""
-
-seed_option = click.option("--seed", default=0, show_default=True, help="Random seed.")
-"""`--seed`."""

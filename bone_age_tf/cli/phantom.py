@@ -25,7 +25,7 @@ def _parse_ages(context: click.Context, parameter: click.Parameter, text: str) -
 @options.output_folder_option("Folder to create.")
 @click.option("--count", required=True, type=int, help="Number of radiographs.")
 @click.option("--size", default=768, show_default=True, help="Pixels of the longer side.")
-@options.seed_option
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
 @click.option(
     "--sex",
     type=click.Choice(SEX_CHOICES),

@@ -46,7 +46,7 @@ def _parse_labels(
     "places",
     default=64,
     show_default=True,
-    help="Radiographs in flight, queued or being read; beyond that, requests get 503.",
+    help="Radiographs queued or being processed at once; further requests get 503.",
 )
 @click.option(
     "--engine",
@@ -71,7 +71,7 @@ def _parse_labels(
     "--allowed-host",
     "host_names",
     multiple=True,
-    help="Host name by which clients reach this server. Repeatable.",
+    help="Another Host header to accept: a name by which clients reach this server. Repeatable.",
 )
 @options.with_tensorflow
 def serve(*, progress: object, **settings: Any) -> int:

@@ -16,7 +16,13 @@ log = logging.getLogger(__name__)
 @click.command()
 @options.radiographs_argument
 @options.exported_model_option
-@options.labels_with_bone_age_option
+@click.option(
+    "--labels",
+    required=True,
+    type=options.EXISTING_FILE,
+    help="Table with identifier, sex and bone age; a row is matched to a file by its name without "
+    "extension.",
+)
 @options.label_column_options("id", "age", "sex")
 @click.option("--limit", type=click.IntRange(min=1), help="Radiographs to sample. [all]")
 @click.option(
