@@ -81,7 +81,7 @@ VARIANTS = {
     "girls only": Variant("default", ("data.sex=F", "augmentation.sex_dropout=0")),
     "boys only": Variant("default", ("data.sex=M", "augmentation.sex_dropout=0")),
     "first 9 million weights": Variant("default", ("model.backbone=inception_v3_mixed7",)),
-    "trunk small": Variant("default", ("model.backbone=small",), start="none"),
+    "backbone small": Variant("default", ("model.backbone=small",), start="none"),
 }
 """In the order of the story."""
 

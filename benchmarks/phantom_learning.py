@@ -5,7 +5,7 @@
 
 `reading`: one small network trained on 1,500 phantoms and judged on 300 unseen ones; the same with
 the sex withheld; the same on the same hands without bones. `transfer`: 200 real radiographs alone,
-against the same 200 from a trunk that has learnt phantoms first; judged on the radiographs left over.
+against the same 200 from a backbone that has learnt phantoms first; judged on the radiographs left over.
 """
 
 import argparse
@@ -72,21 +72,21 @@ def reading(work: Path) -> dict[str, str]:
     return results
 
 
-def save_trunk(folder: Path, path: Path) -> Path:
-    """The trunk's weights of a run's best model."""
+def save_backbone(folder: Path, path: Path) -> Path:
+    """The backbone's weights of a run's best model."""
     import keras
 
     from bone_age_tf.models.backbones import BACKBONES
     from bone_age_tf.training.run import Run
 
     model: keras.Model = Run.open(folder).load_model()
-    (trunk,) = (layer for layer in model.layers if layer.name in BACKBONES)
-    trunk.save_weights(path)
+    (backbone,) = (layer for layer in model.layers if layer.name in BACKBONES)
+    backbone.save_weights(path)
     return path
 
 
 def transfer(work: Path, weights: str) -> dict[str, str]:
-    """200 real radiographs, with and without phantoms first, for two trunks."""
+    """200 real radiographs, with and without phantoms first, for two backbones."""
     real = work / "data-real"
     source = Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age"
     split = ("--split", "train=0.2086,validation=0.1043,test=0.6871")
@@ -104,15 +104,15 @@ def transfer(work: Path, weights: str) -> dict[str, str]:
         "train=0.9375,validation=0.0625",
     )
     results = {}
-    trunks = {
+    backbones = {
         "small": (("--recipe", "phantom"), "none", 10, 60),
         "inception": (("--recipe", "default"), weights, 3, 25),
     }
-    for name, (recipe, start, epochs_on_phantoms, epochs) in trunks.items():
+    for name, (recipe, start, epochs_on_phantoms, epochs) in backbones.items():
         first = work / f"run-{name}-phantoms"
         options = (*recipe, "--set", f"train.epochs={epochs_on_phantoms}")
         run("train", "--data", phantoms, "--run", first, "--initial-weights", start, *options)
-        learnt = save_trunk(first, work / f"{name}.weights.h5")
+        learnt = save_backbone(first, work / f"{name}.weights.h5")
         options = (*recipe, "--set", f"train.epochs={epochs}", "--set", "augmentation.mirror=false")
         for kind, begin in (("real", start), ("phantoms-then-real", learnt)):
             folder = work / f"run-{name}-{kind}"

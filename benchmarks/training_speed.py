@@ -118,7 +118,7 @@ def tensorflow_rounds(
         objective=BoneAgeObjective(41.0),
         validation=None,
         validation_count=0,
-        trunk=None,
+        backbone=None,
         folder=folder,
     )
     epochs = itertools.count()

@@ -167,7 +167,7 @@ def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("run") / "tiny"
     config = override(load_recipe("tiny"), ["train.epochs=2", "train.precision=float32"])
-    train(config, data=str(prepared), run=str(folder), weights="none")
+    train(config, data=str(prepared), run=str(folder), initial_weights="none")
     return folder
 
 

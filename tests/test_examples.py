@@ -22,7 +22,7 @@ from bone_age_tf.serving import server
 
 WITHOUT_DOWNLOAD = "--recipe tiny --initial-weights none --set model.backbone=tiny --set train.epochs=1 --set train.batch_size=8 --set train.gradient_accumulation_steps=1 --set train.steps_per_execution=1"
 """Appended to `train`: a small network on few radiographs, and no download of ImageNet weights."""
-FEW_STEPS = "--set steps=2 --set mining_rounds=0 --set batch_size=4 --set spoilt=0"
+FEW_STEPS = "--set steps=2 --set mining_rounds=0 --set batch_size=4 --set negative_share=0"
 """Appended to `train --recipe hand_localizer`."""
 
 
@@ -82,7 +82,7 @@ def _write_local_predictions(folder: Path, model: Path) -> None:
     """What `predict --labels` leaves where all hands of a place are read 9 months too old."""
     folder.mkdir(parents=True)
     digest = sha256_of(model / "manifest.json")
-    (folder / "run.json").write_text(json.dumps({"model": {"manifest_sha256": digest}}))
+    (folder / "provenance.json").write_text(json.dumps({"model": {"manifest_sha256": digest}}))
     with (folder / "predictions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["sex", "bone_age_months", "bone_age_months_true", "status"])

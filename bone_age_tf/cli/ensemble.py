@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 @options.output_folder_option("Folder of the ensemble to create.")
 @click.option(
     "--weighting",
-    "weights",
     type=click.Choice(WEIGHTINGS),
     default="mean",
     show_default=True,

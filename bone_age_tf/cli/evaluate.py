@@ -123,7 +123,7 @@ def _evaluate_model(
     data: str,
     output: str,
     split: str,
-    epoch: str | None,
+    checkpoint: str | None,
     as_json: bool,
     **unused: Any,
 ) -> int:
@@ -132,7 +132,7 @@ def _evaluate_model(
     log.info(f"Evaluating the model {model} on the split {split!r} of the data set {data}.")
     with progress:
         result = run(
-            model=model, data=data, output=output, split=split, epoch=epoch, on_progress=progress
+            model=model, data=data, output=output, split=split, checkpoint=checkpoint, on_progress=progress
         )
     is_classifier = result["target"] == "sex"
     table = result_tables.sex_table if is_classifier else result_tables.evaluation_table

@@ -92,7 +92,6 @@ def checkpoint_option(default: str | None) -> Decorator:
     """`--checkpoint`: which weights of a run. `default` None: the command's own default, best."""
     return click.option(
         "--checkpoint",
-        "epoch",
         type=click.Choice(CHECKPOINTS),
         default=default,
         help="Weights of a run: of its best epoch in validation, or of its last epoch. "

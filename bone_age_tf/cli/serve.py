@@ -43,7 +43,6 @@ def _parse_labels(
 )
 @click.option(
     "--max-in-flight",
-    "places",
     default=64,
     show_default=True,
     help="Radiographs queued or being processed at once; further requests get 503.",
@@ -63,13 +62,12 @@ def _parse_labels(
 )
 @click.option(
     "--no-auth",
-    "allow_anyone",
     is_flag=True,
     help="Listen on a --host other than this machine without BONE_AGE_TOKEN.",
 )
 @click.option(
     "--allowed-host",
-    "host_names",
+    "allowed_hosts",
     multiple=True,
     help="Another Host header to accept: a name by which clients reach this server. Repeatable.",
 )

@@ -162,7 +162,7 @@ class TrainingBatches:
     def steps(self) -> int:
         """Batches in an epoch."""
         whole, rest = divmod(self._length, self._part)
-        return whole + bool(rest and self._settings.last_batch == "keep")
+        return whole + bool(rest and not self._settings.drop_remainder)
 
     @property
     def _own_readers(self) -> range:
@@ -176,7 +176,7 @@ class TrainingBatches:
         A batch is `passes` x `replicas` slices: those of the first pass, a slice for each of this
         worker's devices, then those of the second.
         """
-        slices = self._settings.accumulation_passes * self._share.replicas
+        slices = self._settings.gradient_accumulation_steps * self._share.replicas
         size = self._slice_size()
 
         def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
@@ -199,7 +199,7 @@ class TrainingBatches:
         TensorFlow keeps what it is given to call for ever, so this holds nothing of an epoch.
         """
         order, numbers = self._plan(int(epoch))
-        slices = self._settings.accumulation_passes * self._share.replicas
+        slices = self._settings.gradient_accumulation_steps * self._share.replicas
         rows = self._rows(*divmod(int(position), slices))
         return self._files.read(order[rows]), numbers[rows]
 
@@ -224,7 +224,7 @@ class TrainingBatches:
         examples = self._data.decode(serialized)
         inputs = {
             record.IMAGE: augment(examples[record.IMAGE], numbers, self._augmentation),
-            record.SEX: mask_sex(examples[record.SEX], numbers, self._augmentation.mask_sex),
+            record.SEX: mask_sex(examples[record.SEX], numbers, self._augmentation.sex_dropout),
         }
         return inputs, examples[record.BONE_AGE_MONTHS]
 
@@ -236,7 +236,7 @@ class TrainingBatches:
         which, replica = divmod(place, self._share.replicas)
         end = min((step + 1) * self._part, self._length)
         part = np.array_split(
-            np.arange(step * self._part, end), self._settings.accumulation_passes
+            np.arange(step * self._part, end), self._settings.gradient_accumulation_steps
         )[which]
         readers = np.repeat(np.arange(len(self._own_readers)), len(part))
         positions = np.tile(part, len(self._own_readers))
@@ -245,22 +245,22 @@ class TrainingBatches:
 
     def _slice_size(self) -> int | None:
         """Radiographs in a slice, where all have the same number."""
-        places = range(self._settings.accumulation_passes * self._share.replicas)
+        places = range(self._settings.gradient_accumulation_steps * self._share.replicas)
         steps = {0, self.steps - 1}
         sizes = {len(self._rows(step, place)[0]) for step in steps for place in places}
         return sizes.pop() if len(sizes) == 1 else None
 
     def _require_slices(self) -> None:
         """Raises `UsageError` where a device would have nothing to do in some pass."""
-        share, passes = self._share, self._settings.accumulation_passes
+        share, passes = self._share, self._settings.gradient_accumulation_steps
         rest = self._length % self._part
-        smallest = rest if rest and self._settings.last_batch == "keep" else self._part
+        smallest = rest if rest and not self._settings.drop_remainder else self._part
         if smallest // passes * len(self._own_readers) < share.replicas:
             raise UsageError(
                 f"A batch of {smallest * self._readers} radiographs, {smallest} from each reader, is too "
                 f"small for {share.workers} workers x {share.replicas} devices x {passes} passes. Expected "
                 "at least one for each: choose another --set train.batch_size, fewer "
-                "train.accumulation_passes, or train.last_batch=drop."
+                "train.gradient_accumulation_steps, or train.drop_remainder=true."
             )
 
 

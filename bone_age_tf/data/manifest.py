@@ -4,21 +4,18 @@ A data set and an exported model each have a `manifest.json` with the bytes and 
 file, written last: a folder without it is not finished.
 """
 
-import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import os
-import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bone_age_tf import __version__
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.atomic import write_json, write_text, written_whole  # noqa: F401
+from bone_age_tf.files.versions import versions  # noqa: F401
 
 MANIFEST = "manifest.json"
 SPLITS = "splits.csv"
@@ -145,44 +142,6 @@ def describe_file(folder: Path, name: str) -> FileEntry:
     """Size and sha256 of a file as they are now."""
     path = folder / name
     return FileEntry(name, path.stat().st_size, sha256_of(path))
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text so that the file is either the old one or the whole new one."""
-    with written_whole(path) as stream:
-        stream.write(text)
-
-
-@contextlib.contextmanager
-def written_whole(path: Path, mode: str = "w") -> Iterator[Any]:
-    """A stream to a file that appears, whole and on the disk, when the block ends well."""
-    aside = path.with_name(f".{path.name}.writing")  # what a kill leaves, the next one replaces
-    is_binary = "b" in mode
-    try:
-        with aside.open(
-            mode, encoding=None if is_binary else "utf-8", newline=None if is_binary else ""
-        ) as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def versions() -> dict[str, str]:
-    """Versions of everything that could change a result."""
-    names = ("tensorflow", "keras", "numpy")
-    return {
-        "bone_age_tf": __version__,
-        "python": platform.python_version(),
-        **{name: importlib.metadata.version(name) for name in names},
-    }
 
 
 def _read(folder: Path, expected: str) -> dict[str, Any]:

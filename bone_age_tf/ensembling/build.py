@@ -23,7 +23,14 @@ import numpy as np
 
 from bone_age_tf import config as configuration
 from bone_age_tf import record
-from bone_age_tf.config import ExperimentConfig, LoggingConfig, TrainConfig
+from bone_age_tf.config import (
+    CORRECTIONS,
+    TTA_VIEWS,
+    WEIGHTINGS,
+    ExperimentConfig,
+    LoggingConfig,
+    TrainConfig,
+)
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.data.leakage import LEARNT
 from bone_age_tf.data.manifest import versions, write_json, written_whole
@@ -55,22 +62,20 @@ from bone_age_tf.training.run import RUN_FILE, Run
 log = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
-WEIGHTS = ("mean", "fitted")
-CORRECTIONS = ("linear", "none")
-FEWEST_TO_FIT = 20
+MIN_TO_FIT = 20
 """Held-out radiographs that weights or a correction are fitted on, at least."""
 
-OF_THE_MACHINE = (
-    "accumulation_passes",
+HARDWARE_SETTINGS = (
+    "gradient_accumulation_steps",
     "cache",
     "checkpoint_minutes",
     "deterministic",
     "normalization",
     "precision",
     "readers",
-    "steps_per_call",
+    "steps_per_execution",
 )
-"""Settings of training that follow the machine and make no other network."""
+"""Settings of training that follow the hardware and make no other network."""
 
 Notify = Callable[[str, int, int], None]
 
@@ -83,7 +88,7 @@ def ensemble(
     weights: str = "mean",
     tta: str = "none",
     correction: str = "linear",
-    epoch: str = "last",
+    checkpoint: str = "last",
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
     """Write the folder `output`, a model of all `runs`; returns `ensemble.json`.
@@ -93,13 +98,13 @@ def ensemble(
     where `output` exists, `InputDataError` where too few radiographs were held out.
     """
     _require_choices(
-        weights=(weights, WEIGHTS), tta=(tta, VIEWS), correction=(correction, CORRECTIONS)
+        weights=(weights, WEIGHTINGS), tta=(tta, TTA_VIEWS), correction=(correction, CORRECTIONS)
     )
     target = Path(output)
     if target.exists():
         raise UsageError(f"--output {target} exists already. Choose another folder.")
     radiographs = PreparedRadiographs.open(data)
-    members = [Run.open(folder, epoch) for folder in runs]
+    members = [Run.open(folder, checkpoint) for folder in runs]
     _require_together(members, radiographs, tta)
     names, families = families_of([member.config for member in members])
     _require_both_sexes(members, names, families)
@@ -190,14 +195,14 @@ def _kind(config: ExperimentConfig) -> ExperimentConfig:
         train=dataclasses.replace(
             config.train,
             seed=0,
-            **{name: getattr(TrainConfig(), name) for name in OF_THE_MACHINE},
+            **{name: getattr(TrainConfig(), name) for name in HARDWARE_SETTINGS},
         ),
         logging=LoggingConfig(),
     )
 
 
 def _family_name(config: ExperimentConfig, taken: Sequence[str]) -> str:
-    name = f"{config.model.trunk} {config.data.region} {config.model.head}"
+    name = f"{config.model.backbone} {config.data.region} {config.model.head}"
     if config.data.sex != "both":
         name += " by sex"
     number = 1 + sum(other == name or other.startswith(f"{name} ") for other in taken)
@@ -261,7 +266,7 @@ def _held_out_records(member: Run, radiographs: PreparedRadiographs) -> Records:
     if records is None or not len(records):
         raise InputDataError(
             f"{member.folder} has learnt from everything: {radiographs.folder} has no split "
-            "validation. Train with --fold, or prepare the data with a validation split."
+            "validation. Train with --set data.fold=I/K, or prepare the data with a validation split."
         )
     return records
 
@@ -272,7 +277,7 @@ def _describe_member(name: str, member: Run, family: int, held_out: int) -> dict
         "name": name,
         "run": member.folder.name,
         "family": family,
-        "epoch": member.epoch,
+        "checkpoint": member.checkpoint,
         "weights_sha256": member.weights_sha256(),
         "fold": config.data.fold,
         "sex": config.data.sex,
@@ -333,7 +338,7 @@ def _require_both_sexes(
 
 def _require_enough(held_out: HeldOut, weights: str, correction: str) -> None:
     fits = weights == "fitted" or correction == "linear"
-    fewest = FEWEST_TO_FIT if fits else 1
+    fewest = MIN_TO_FIT if fits else 1
     if len(held_out.ids) < fewest:
         raise InputDataError(
             f"{len(held_out.ids)} radiographs were held out from a member of every family. Expected at "

@@ -25,10 +25,10 @@ from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS
 from bone_age_tf.postprocessing.bias_correction import LinesBySex
 from bone_age_tf.record import Sex, sex_from_label
-from bone_age_tf.training.run import Run
+from bone_age_tf.training.run import RUN_FILE, Run
 
 ENSEMBLE_FILE = "ensemble.json"
-ENSEMBLE_SCHEMA = "bone-age-tf/ensemble/2"
+ENSEMBLE_SCHEMA = "bone-age-tf/ensemble/3"
 MEMBERS = "members"
 
 
@@ -63,7 +63,7 @@ class Ensemble:
             ensemble = cls(
                 folder=Path(folder),
                 members=tuple(
-                    Run.open(Path(folder) / MEMBERS / m["name"], m["epoch"]) for m in entries
+                    Run.open(Path(folder) / MEMBERS / m["name"], m["checkpoint"]) for m in entries
                 ),
                 families=tuple(member["family"] for member in entries),
                 weights=tuple(family["weight"] for family in values["families"]),
@@ -121,20 +121,20 @@ class Ensemble:
 
 def is_trained(folder: str | Path) -> bool:
     """Whether a folder is a run or an ensemble, not an exported model."""
-    return any((Path(folder) / name).is_file() for name in ("run.json", ENSEMBLE_FILE))
+    return any((Path(folder) / name).is_file() for name in (RUN_FILE, ENSEMBLE_FILE))
 
 
-def open_trained(folder: str | Path, epoch: str | None = None) -> Run | Ensemble:
+def open_trained(folder: str | Path, checkpoint: str | None = None) -> Run | Ensemble:
     """A run, with the weights of its `best` or `last` epoch (None: best), or an ensemble.
 
     Raises `ModelRefusedError` where the folder is neither, `UsageError` for an epoch of an ensemble.
     """
     if not (Path(folder) / ENSEMBLE_FILE).is_file():
-        return Run.open(folder, epoch or "best")
-    if epoch is not None:
+        return Run.open(folder, checkpoint or "best")
+    if checkpoint is not None:
         raise UsageError(
-            f"--epoch {epoch}: {folder} is an ensemble, which holds one set of weights of each member. "
-            "Leave --epoch out, or say it to `bone-age-tf ensemble`."
+            f"--checkpoint {checkpoint}: {folder} is an ensemble, which holds one set of weights of each member. "
+            "Leave --checkpoint out, or say it to `bone-age-tf ensemble`."
         )
     return Ensemble.open(folder)
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.data.manifest import versions, write_json
+from bone_age_tf.data.manifest import write_json
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import evaluate
+from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import INTERVAL, TRUE_MONTHS, Judged, read_predictions
 from bone_age_tf.record import Sex
@@ -61,9 +62,7 @@ def compare(
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / COMPARISON_FILE, result)
     settings = {"first": Path(first).name, "second": Path(second).name, "split": split}
-    write_json(
-        folder / "run.json", {"command": "evaluate", "compare": settings, "versions": versions()}
-    )
+    write_provenance(folder, "evaluate", compare=settings)
     return result
 
 

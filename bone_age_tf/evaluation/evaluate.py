@@ -1,4 +1,4 @@
-"""A model against labels, of a split or fold: `evaluation.json`, `predictions.csv`, `run.json`."""
+"""A model against labels, of a split or fold: `evaluation.json`, `predictions.csv`, `provenance.json`."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from bone_age_tf import record
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.data.leakage import known_files
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, versions, write_json
+from bone_age_tf.data.manifest import MANIFEST, sha256_of, write_json
 from bone_age_tf.data.splits import (
     FOLD_SPLIT,
     VALIDATION_SPLIT,
@@ -24,6 +24,7 @@ from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.ensembling.ensemble import is_trained, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics.predictions import (
     INTERVAL,
     Judged,
@@ -54,12 +55,12 @@ def evaluate(
     data: str,
     output: str,
     split: str = "test",
-    epoch: str | None = None,
+    checkpoint: str | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Judge a run folder or an exported model on a labelled split; returns `evaluation.json`.
 
-    `epoch` names the weights of a run: `best` (None) or `last`.
+    `checkpoint` names the weights of a run: `best` (None) or `last`.
     A sex classifier is judged on the radiographs of known sex.
     The split `fold` is the fold that validated a run, which did not learn from it.
     Raises `ModelRefusedError` where the model was made for another preprocessing or has learnt from
@@ -72,7 +73,7 @@ def evaluate(
     else:
         radiographs.require_labels(split)
         records = radiographs.records(split)
-    answers_of, target, identity, own, learnt = _load(model, epoch, radiographs)
+    answers_of, target, identity, own, learnt = _load(model, checkpoint, radiographs)
     is_learnt = _is_learnt(model, own, learnt, radiographs, records, split)
     if target == "sex":
         records = _of_known_sex(records, split)
@@ -95,7 +96,7 @@ def evaluate(
         _draw(folder / PICTURES, judged, radiographs, records, result)
     write_json(folder / "evaluation.json", result)
     settings = {"model": Path(model).name, "data": Path(data).name, "split": split}
-    write_json(folder / "run.json", {"command": "evaluate", **settings, "versions": versions()})
+    write_provenance(folder, "evaluate", **settings)
     return result
 
 
@@ -108,8 +109,8 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     run = Run.open(model)
     if run.config.data.fold is None:
         raise UsageError(
-            f"--split {FOLD_SPLIT}: {model} was trained without a fold. Expected a run of `train --fold "
-            f"I/K`; say --split {VALIDATION_SPLIT} for what this one was validated on."
+            f"--split {FOLD_SPLIT}: {model} was trained without a fold. Expected a run of `train --set "
+            f"data.fold=I/K`; say --split {VALIDATION_SPLIT} for what this one was validated on."
         )
     if run.description["data"]["plan"] != radiographs.manifest.plan:
         raise ModelRefusedError(
@@ -160,7 +161,7 @@ def _warn_of_learnt(model: str, data: Mapping[str, Any], split: str) -> None:
         f" Say --split {FOLD_SPLIT} for the radiographs that a run has not seen." if fold else ""
     )
     log.warning(
-        f"{model} was trained {f'with --fold {fold}' if fold else 'on this split'}: it has learnt from "
+        f"{model} was trained {f'with data.fold={fold}' if fold else 'on this split'}: it has learnt from "
         f"most or all of the split {split!r}, so the errors are too small.{advice}"
     )
 
@@ -176,11 +177,11 @@ def _of_known_sex(records: Records, split: str) -> Records:
 
 
 def _load(
-    model: str, epoch: str | None, radiographs: PreparedRadiographs
+    model: str, checkpoint: str | None, radiographs: PreparedRadiographs
 ) -> tuple[AnswersOf, str, dict[str, str], Mapping[str, Any], frozenset[str] | None]:
     """The model as a function, its target, what identifies it, what it says of its own data and of raw files."""
     if is_trained(model):
-        run = open_trained(model, epoch)
+        run = open_trained(model, checkpoint)
         radiographs.require_prepared_for(model, run.fingerprint, run.description["preprocessing"])
         network = run.load_model()
 
@@ -191,11 +192,11 @@ def _load(
         kind = "run" if isinstance(run, Run) else "ensemble"
         identity = {"kind": kind, "weights_sha256": run.weights_sha256()}
         if isinstance(run, Run):
-            identity["epoch"] = run.epoch
+            identity["checkpoint"] = run.checkpoint
         return answers_of_run, run.target, identity, run.description["data"], run.learnt
-    if epoch is not None:
+    if checkpoint is not None:
         raise UsageError(
-            f"--epoch {epoch}: {model} is an exported model, which holds one set of weights. Leave --epoch out."
+            f"--checkpoint {checkpoint}: {model} is an exported model, which holds one set of weights. Leave --checkpoint out."
         )
     exported = ExportedModel.open(model)
     radiographs.require_prepared_for(

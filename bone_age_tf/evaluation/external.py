@@ -20,11 +20,12 @@ from bone_age_tf.data.labels import (
     read_table,
     summary,
 )
-from bone_age_tf.data.manifest import sha256_of, versions, write_json
+from bone_age_tf.data.manifest import sha256_of, write_json
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare_judged
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.files.provenance import PROVENANCE, write_provenance
 from bone_age_tf.inference import predict as prediction
 from bone_age_tf.metrics.predictions import INTERVAL, Judged, tables, write_predictions
 from bone_age_tf.record import BONE_AGE_MONTHS
@@ -98,10 +99,7 @@ def evaluate_tables(
     ]
     _write(Path(output), judged, results, comparisons)
     settings = {"predictions": Path(predictions).name, "labels": Path(labels).name}
-    write_json(
-        Path(output) / "run.json",
-        {"command": "evaluate", **settings, "columns": columns, "versions": versions()},
-    )
+    write_provenance(Path(output), "evaluate", **settings, columns=columns)
     return TableEvaluation(results, comparisons)
 
 
@@ -232,7 +230,7 @@ def _folder_names(columns: Iterable[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for column in columns:
         plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in column).strip(".")
-        taken = {"", "comparisons", "run.json", *names.values()}
+        taken = {"", "comparisons", PROVENANCE, *names.values()}
         choices = itertools.chain([plain], (f"{plain}_{n}" for n in itertools.count(2)))
         names[column] = next(name for name in choices if name not in taken)
     return names

@@ -20,10 +20,11 @@ import numpy as np
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.labels import LabelRow, rows_by_id
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
+from bone_age_tf.data.manifest import MANIFEST, sha256_of, write_json, written_whole
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.images import SourceFile, grey_values, is_safe, radiographs_in
+from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import INTERVAL
@@ -170,7 +171,7 @@ def stress(
     }
     write_json(folder / "stress.json", result)
     settings = {"model": Path(model).name, "limit": limit, "seed": seed}
-    write_json(folder / "run.json", {"command": "stress", **settings, "versions": versions()})
+    write_provenance(folder, "stress", **settings)
     return result
 
 

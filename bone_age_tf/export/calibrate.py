@@ -33,6 +33,7 @@ from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden, new_version
 from bone_age_tf.export.exported_model import CORRECTION, INTERVALS, ExportedModel
 from bone_age_tf.export.model_card import CARD, card
 from bone_age_tf.export.warmup import protos_version, write_warm_up
+from bone_age_tf.files.provenance import PROVENANCE, read_provenance
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import INTERVAL
 from bone_age_tf.postprocessing.bias_correction import (
@@ -270,13 +271,12 @@ def _true_months(text: str) -> float:
 
 
 def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
-    """Refuse predictions of another model, by the `run.json` that `predict` writes beside them."""
-    beside = path.with_name("run.json")
+    """Refuse predictions of another model, by the `provenance.json` that `predict` writes beside them."""
     try:
-        made_by = json.loads(beside.read_text(encoding="utf-8"))["model"]["manifest_sha256"]
+        made_by = read_provenance(path.parent)["model"]["manifest_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputDataError(
-            f"{beside}: expected what `bone-age-tf predict` wrote beside {path.name}, to tell which model "
+            f"{path.with_name(PROVENANCE)}: expected what `bone-age-tf predict` wrote beside {path.name}, to tell which model "
             f"it is of ({type(error).__name__}: {error}). Give the file in its folder."
         ) from error
     if made_by != sha256_of(exported.folder / MANIFEST):

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import record
-from bone_age_tf.config import RESEARCH_ONLY
+from bone_age_tf.config import RESEARCH_ONLY, WEIGHTS_DTYPES
 from bone_age_tf.data.leakage import DIGITS, write_learnt
 from bone_age_tf.data.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.data.splits import FOLD_SPLIT, VALIDATION_SPLIT
@@ -42,7 +42,6 @@ from bone_age_tf.training.run import Run
 
 log = logging.getLogger(__name__)
 
-VARIABLES = ("float32", "float16")
 GOLDEN_HAND = Path(__file__).parents[1] / "assets" / "golden_hand.png"
 """A phantom of ten years."""
 
@@ -55,7 +54,7 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     evaluation: str | None = None,
     variables: str = "float32",
     sex_classifier: str | None = None,
-    epoch: str | None = None,
+    checkpoint: str | None = None,
     held_out: str | None = None,
     warm_up: bool = False,
 ) -> Path:
@@ -64,17 +63,17 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     `run` is a run or an ensemble, `evaluation` an `evaluation.json` of it, to be carried in the
     manifest; from the `predictions.csv` beside it, or from what the members of an ensemble held out,
     come the intervals around the answers; from `held_out`, an ensemble of the folds of the same
-    settings, they come for a run that was trained on everything, with its views and its correction; `epoch` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
+    settings, they come for a run that was trained on everything, with its views and its correction; `checkpoint` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
     stays float32. `sex_classifier` is a run that tells the sex, for a warning. `warm_up` adds requests that
     TensorFlow Serving answers before anyone else's. Raises `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
     """
-    if variables not in VARIABLES:
+    if variables not in WEIGHTS_DTYPES:
         raise UsageError(
-            f"--variables: expected one of {', '.join(VARIABLES)}. Received: {variables!r}."
+            f"--variables: expected one of {', '.join(WEIGHTS_DTYPES)}. Received: {variables!r}."
         )
     if warm_up:
         protos_version()  # before the work
-    trained = open_trained(run, epoch)
+    trained = open_trained(run, checkpoint)
     _require_target(trained, "bone_age")
     _require_preprocessing(trained)
     _require_both_sexes(trained)
@@ -193,20 +192,22 @@ def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
         )
     if trained.config.data.fold is not None:
         raise ModelRefusedError(
-            f"--held-out {folder}: {trained.folder} is a fold itself. Expected a run trained without --fold."
+            f"--held-out {folder}: {trained.folder} is a fold itself. Expected a run trained without data.fold."
         )
     _, families = families_of([trained.config, *(member.config for member in folds.members)])
     if set(families) != {0} or not all(member.config.data.fold for member in folds.members):
         raise ModelRefusedError(
-            f"--held-out {folder}: expected runs of `train --fold I/K` with the settings of {trained.folder}. "
+            f"--held-out {folder}: expected runs of `train --set data.fold=I/K` with the settings of {trained.folder}. "
             "Received runs with other settings, or without folds."
         )
     numbers = [member.config.data.fold for member in folds.members]
-    if len(set(numbers)) < len(numbers) or any(m.epoch != trained.epoch for m in folds.members):
+    if len(set(numbers)) < len(numbers) or any(
+        m.checkpoint != trained.checkpoint for m in folds.members
+    ):
         raise ModelRefusedError(
             f"--held-out {folder}: expected each fold once, all with the weights of the epoch that is exported "
-            f"({trained.epoch}). Received the folds {', '.join(map(str, numbers))} with the epoch {folds.members[0].epoch}: "
-            "two networks on a radiograph answer better than the one that is exported. Say --epoch."
+            f"({trained.checkpoint}). Received the folds {', '.join(map(str, numbers))} with the epoch {folds.members[0].checkpoint}: "
+            "two networks on a radiograph answer better than the one that is exported. Say --checkpoint."
         )
     if folds.description["data"]["plan"] != trained.description["data"]["plan"]:
         raise ModelRefusedError(
@@ -242,7 +243,7 @@ def _manifest(
         "fingerprint": run.fingerprint,
         "preprocessing": configuration.to_dict(run.preprocessing.portable()),
         "weights_sha256": run.weights_sha256(),
-        **({"epoch": run.epoch} if isinstance(run, Run) else {}),
+        **({"checkpoint": run.checkpoint} if isinstance(run, Run) else {}),
         "config": run.settings,
         "data": run.description["data"],
         "trained_with": run.description["versions"],
@@ -279,7 +280,7 @@ def _metrics(run: Run | Ensemble, evaluation: str | None) -> dict[str, Any]:
     if weights != run.weights_sha256():
         raise ModelRefusedError(
             f"{evaluation} judges other weights than those of {run.folder} that are exported. "
-            "Evaluate this run with the same --epoch, and give its evaluation.json."
+            "Evaluate this run with the same --checkpoint, and give its evaluation.json."
         )
     return metrics | {"evaluation": {key: judged[key] for key in ("data", "interval", "overall")}}
 
@@ -295,9 +296,9 @@ def _intervals(trained: Run | Ensemble, evaluation: str | None) -> Intervals | N
         split = judged["data"]["split"]
         if judged["has_learnt_from_split"]:
             return _without_intervals(f"the model has learnt from the split {split!r}")
-        if trained.epoch == "best" and split in (VALIDATION_SPLIT, FOLD_SPLIT):
+        if trained.checkpoint == "best" and split in (VALIDATION_SPLIT, FOLD_SPLIT):
             return _without_intervals(
-                f"the best epoch was chosen on the split {split!r} (say --epoch last to evaluate and export)"
+                f"the best epoch was chosen on the split {split!r} (say --checkpoint last to evaluate and export)"
             )
         held_out = read_predictions(Path(evaluation).parent)
     if len(held_out) < fewest_for(DEFAULT_COVERAGE):

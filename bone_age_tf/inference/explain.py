@@ -25,10 +25,11 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, versions, write_json, written_whole
+from bone_age_tf.data.manifest import MANIFEST, sha256_of, written_whole
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.export.exported_model import EXPLAIN, FEATURES, HEAT, ExportedModel
 from bone_age_tf.files.images import SourceFile, grey_values, is_safe, radiographs_in
+from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.inference.neighbours import CACHE, Neighbour, Reference, strip
 from bone_age_tf.inference.predict import read_labels, sex_of
 from bone_age_tf.preprocessing.decoding import Refusal
@@ -299,7 +300,7 @@ def explain(
             notify("explain", number, len(files))
     settings = {"model": sha256_of(exported.folder / MANIFEST), "sex": sex, "counts": counts}
     settings["neighbours_of"] = len(reference) if reference else None
-    write_json(folder / "run.json", {"command": "explain", **settings, "versions": versions()})
+    write_provenance(folder, "explain", **settings)
     return counts
 
 

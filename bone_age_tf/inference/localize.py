@@ -25,9 +25,10 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data.manifest import versions, write_json, written_whole
+from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
+from bone_age_tf.files.provenance import read_provenance, write_provenance
 from bone_age_tf.preprocessing import overlay, pipeline
 from bone_age_tf.preprocessing.decoding import Refusal, refusal_from
 from bone_age_tf.preprocessing.examination import Examiner, Finding
@@ -37,7 +38,6 @@ from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 LINE_SCHEMA = "bone-age-tf/localization/1"
 PICTURE_SIDE = 1000
 COMMAND = "localize"
-RUN_FILE = "run.json"
 MASKS, PICTURES = "masks", "pictures"
 
 
@@ -67,7 +67,7 @@ def localize(
     for name in (PICTURES, MASKS):  # of an earlier run with other files
         shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / RUN_FILE, {"command": COMMAND})
+    write_provenance(folder, COMMAND)
     notify = on_progress or (lambda stage, done, total: None)
     notify("localize", 0, len(files))
     found, refused = 0, dict[str, int]()
@@ -94,15 +94,14 @@ def localize(
                 refused[reason] = refused.get(reason, 0) + 1
             notify("localize", number, len(files))
     report = LocalizeReport(found, refused)
-    description = {
-        "command": COMMAND,
-        "fingerprint": pipeline.fingerprint(config),
-        "files": len(files),
-        "found": found,
-        "refused": refused,
-        "versions": versions(),
-    }
-    write_json(folder / RUN_FILE, description)
+    write_provenance(
+        folder,
+        COMMAND,
+        fingerprint=pipeline.fingerprint(config),
+        files=len(files),
+        found=found,
+        refused=refused,
+    )
     return report
 
 
@@ -111,7 +110,7 @@ def _require_own_folder(folder: Path) -> None:
     if not folder.exists() or not any(folder.iterdir()):
         return
     try:
-        is_own = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))["command"] == COMMAND
+        is_own = read_provenance(folder)["command"] == COMMAND
     except (OSError, ValueError, KeyError, TypeError):
         is_own = False
     if not is_own:

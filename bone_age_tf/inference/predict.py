@@ -17,13 +17,12 @@ from bone_age_tf.data.labels import LabelRow, Problem, rows_by_id
 from bone_age_tf.data.manifest import (
     MANIFEST,
     sha256_of,
-    versions,
-    write_json,
     written_whole,
 )
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
+from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
 from bone_age_tf.preprocessing.decoding import Refusal
@@ -150,22 +149,19 @@ def predict(
             if len(first) < 20:
                 first.append(row)
             notify("predict", sum(counts.values()), len(files))
-    write_json(
-        folder / "run.json",
-        {
-            "command": "predict",
-            "model": {
-                "version": exported.folder.name,
-                "manifest_sha256": sha256_of(exported.folder / MANIFEST),
-                "fingerprint": exported.fingerprint,
-            },
-            "sex": sex,
-            "files": len(files),
-            "counts": counts,
-            "warnings": warnings,
-            "seconds": round(time.monotonic() - start, 3),
-            "versions": versions(),
+    write_provenance(
+        folder,
+        "predict",
+        model={
+            "version": exported.folder.name,
+            "manifest_sha256": sha256_of(exported.folder / MANIFEST),
+            "fingerprint": exported.fingerprint,
         },
+        sex=sex,
+        files=len(files),
+        counts=counts,
+        warnings=warnings,
+        seconds=round(time.monotonic() - start, 3),
     )
     return PredictReport(counts[OK], counts[REFUSED], tuple(first), warnings, exported.folder.name)
 

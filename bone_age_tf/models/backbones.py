@@ -1,4 +1,4 @@
-"""The table of trunks: name -> constructor, the range of its input, its smallest input."""
+"""The table of backbones: name -> constructor, the range of its input, its smallest input."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,15 +23,15 @@ _TORCH = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Backbone:
-    """A trunk, and the input that its ImageNet weights were trained with."""
+class BackboneSpec:
+    """A backbone, and the input that its ImageNet weights were trained with."""
 
     build: Callable[..., keras.Model]
     """Called with `include_top`, `weights` and `input_shape`, as in `keras.applications`."""
     input_scale: tuple[float, ...]
     """Per channel: grey level 0 to 255 times this ..."""
     input_offset: tuple[float, ...]
-    """... plus this is what the trunk expects."""
+    """... plus this is what the backbone expects."""
     min_side: int
     """Smallest height and width."""
     has_imagenet: bool = True
@@ -86,83 +86,85 @@ def _inception_v3_mixed7(**options: Any) -> keras.Model:
 
 
 BACKBONES = {
-    "inception_v3": Backbone(_apps.InceptionV3, *_MINUS_ONE_TO_ONE, 75),
-    "inception_v3_mixed7": Backbone(_inception_v3_mixed7, *_MINUS_ONE_TO_ONE, 75),
-    "xception": Backbone(_apps.Xception, *_MINUS_ONE_TO_ONE, 71),
-    "efficientnet_v2_b0": Backbone(_apps.EfficientNetV2B0, *_AS_THEY_ARE, 32),
-    "efficientnet_v2_s": Backbone(_apps.EfficientNetV2S, *_AS_THEY_ARE, 32),
-    "convnext_tiny": Backbone(_apps.ConvNeXtTiny, *_AS_THEY_ARE, 32),
-    "densenet_121": Backbone(_apps.DenseNet121, *_TORCH, 32),
-    "mobilenet_v2": Backbone(_apps.MobileNetV2, *_MINUS_ONE_TO_ONE, 32),
-    "m46": Backbone(vgg_m46.m46, *_MINUS_ONE_TO_ONE, vgg_m46.MIN_SIDE, has_imagenet=False),
-    "small": Backbone(_small, *_MINUS_ONE_TO_ONE, 32, has_imagenet=False),
-    "tiny": Backbone(_tiny, *_MINUS_ONE_TO_ONE, 32, has_imagenet=False),
+    "inception_v3": BackboneSpec(_apps.InceptionV3, *_MINUS_ONE_TO_ONE, 75),
+    "inception_v3_mixed7": BackboneSpec(_inception_v3_mixed7, *_MINUS_ONE_TO_ONE, 75),
+    "xception": BackboneSpec(_apps.Xception, *_MINUS_ONE_TO_ONE, 71),
+    "efficientnet_v2_b0": BackboneSpec(_apps.EfficientNetV2B0, *_AS_THEY_ARE, 32),
+    "efficientnet_v2_s": BackboneSpec(_apps.EfficientNetV2S, *_AS_THEY_ARE, 32),
+    "convnext_tiny": BackboneSpec(_apps.ConvNeXtTiny, *_AS_THEY_ARE, 32),
+    "densenet_121": BackboneSpec(_apps.DenseNet121, *_TORCH, 32),
+    "mobilenet_v2": BackboneSpec(_apps.MobileNetV2, *_MINUS_ONE_TO_ONE, 32),
+    "m46": BackboneSpec(vgg_m46.m46, *_MINUS_ONE_TO_ONE, vgg_m46.MIN_SIDE, has_imagenet=False),
+    "small": BackboneSpec(_small, *_MINUS_ONE_TO_ONE, 32, has_imagenet=False),
+    "tiny": BackboneSpec(_tiny, *_MINUS_ONE_TO_ONE, 32, has_imagenet=False),
 }
 
 
-def find_backbone(name: str, frame: tuple[int, int]) -> Backbone:
+def find_backbone(name: str, frame: tuple[int, int]) -> BackboneSpec:
     """The row of the table. Raises `UsageError` for an unknown name or too small a frame."""
     if name not in BACKBONES:
         raise UsageError(
-            f"model.trunk: there is no trunk {name!r}. Expected one of: {', '.join(BACKBONES)}."
+            f"model.backbone: there is no backbone {name!r}. Expected one of: {', '.join(BACKBONES)}."
         )
-    backbone = BACKBONES[name]
-    if min(frame) < backbone.min_side:
+    spec = BACKBONES[name]
+    if min(frame) < spec.min_side:
         raise UsageError(
-            f"model.trunk {name} needs radiographs of at least {backbone.min_side} pixels a side. "
+            f"model.backbone {name} needs radiographs of at least {spec.min_side} pixels a side. "
             f"Received {frame[0]} x {frame[1]}. Prepare the data with a larger --scale."
         )
-    return backbone
+    return spec
 
 
-def build_trunk(name: str, frame: tuple[int, int], precision: str) -> keras.Model:
-    """The trunk with random weights: [N, *frame, 3] in its own range -> feature maps.
+def build_backbone(name: str, frame: tuple[int, int], precision: str) -> keras.Model:
+    """The backbone with random weights: [N, *frame, 3] in its own range -> feature maps.
 
     `precision` is a Keras dtype policy, as in `float32` or `mixed_bfloat16`.
     """
-    backbone = find_backbone(name, frame)
+    spec = find_backbone(name, frame)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)  # keras.applications takes it from nowhere else
     try:
-        trunk = backbone.build(include_top=False, weights=None, input_shape=(*frame, 3))
+        backbone = spec.build(include_top=False, weights=None, input_shape=(*frame, 3))
     finally:
         keras.config.set_dtype_policy(policy)
-    trunk.name = name
-    fuse_normalization(trunk)
-    return trunk
+    backbone.name = name
+    fuse_normalization(backbone)
+    return backbone
 
 
-def load_trunk_weights(trunk: keras.Model, weights: str) -> None:
-    """Start the trunk from `imagenet` (Keras downloads them), `none`, or a `.weights.h5` file."""
+def load_backbone_weights(backbone: keras.Model, weights: str) -> None:
+    """Start the backbone from `imagenet` (Keras downloads them), `none`, or a `.weights.h5` file."""
     if weights == "none":
         return
     if weights == "imagenet":
-        _load_imagenet(trunk)
+        _load_imagenet(backbone)
     elif not weights.endswith(".weights.h5") or not Path(weights).is_file():
         raise UsageError(
-            f"--weights: expected imagenet, none, a run folder, or a .weights.h5 file of the trunk "
-            f"{trunk.name}. Received: {weights!r}."
+            f"--initial-weights: expected imagenet, none, a run folder, or a .weights.h5 file of the backbone "
+            f"{backbone.name}. Received: {weights!r}."
         )
     else:
         try:
-            trunk.load_weights(weights)
+            backbone.load_weights(weights)
         except (ValueError, OSError, KeyError) as error:
             raise InputDataError(
-                f"{weights}: these are not weights of {trunk.name} without its top ({error})."
+                f"{weights}: these are not weights of {backbone.name} without its top ({error})."
             ) from error
 
 
-def _load_imagenet(trunk: keras.Model) -> None:
-    backbone = BACKBONES[trunk.name]
-    if not backbone.has_imagenet:
-        raise UsageError(f"The trunk {trunk.name} has no ImageNet weights. Say --weights none.")
+def _load_imagenet(backbone: keras.Model) -> None:
+    spec = BACKBONES[backbone.name]
+    if not spec.has_imagenet:
+        raise UsageError(
+            f"The backbone {backbone.name} has no ImageNet weights. Pass --initial-weights none."
+        )
     try:
-        source = backbone.build(
-            include_top=False, weights="imagenet", input_shape=trunk.input_shape[1:]
+        source = spec.build(
+            include_top=False, weights="imagenet", input_shape=backbone.input_shape[1:]
         )
     except Exception as error:  # Keras' download raises a bare Exception
         raise EnvironmentFaultError(
-            f"The ImageNet weights of {trunk.name} could not be downloaded ({error}). "
-            "Connect to the network, or give a file: --weights FILE.weights.h5, or --weights none."
+            f"The ImageNet weights of {backbone.name} could not be downloaded ({error}). "
+            "Connect to the network, or give a file: --initial-weights FILE.weights.h5, or --initial-weights none."
         ) from error
-    trunk.set_weights(source.get_weights())
+    backbone.set_weights(source.get_weights())

@@ -1,4 +1,4 @@
-"""Trunk + sex branch + head -> months, or the probability of a boy."""
+"""Backbone + sex branch + head -> months, or the probability of a boy."""
 
 import keras
 from keras import layers
@@ -6,7 +6,7 @@ from keras import layers
 from bone_age_tf.config import ModelConfig
 from bone_age_tf.errors import UsageError
 from bone_age_tf.models import heads
-from bone_age_tf.models.backbones import build_trunk, find_backbone
+from bone_age_tf.models.backbones import build_backbone, find_backbone
 from bone_age_tf.preprocessing.regions import crop_of
 
 SEXES = 3
@@ -24,8 +24,8 @@ def build_bone_age_model(
 
     Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N] (`record.Sex`); output
     `bone_age_months` float32 [N], for the target `sex` `boy_probability`, from 0 to 1. Of the frame,
-    the trunk sees the named region. A network that is not told the sex has the input all the same.
-    The trunk computes in the dtype policy `precision`, all that follows it in float32: between 128
+    the backbone sees the named region. A network that is not told the sex has the input all the same.
+    The backbone computes in the dtype policy `precision`, all that follows it in float32: between 128
     and 256, neighbouring bfloat16 numbers are a month apart.
     Raises `UsageError` where the settings contradict each other or the region is too small.
     """
@@ -40,7 +40,7 @@ def build_bone_age_model(
         )
     rows, columns = crop_of(region, frame)
     seen = (frame[0] - sum(rows), frame[1] - sum(columns))
-    backbone = find_backbone(config.trunk, seen)
+    spec = find_backbone(config.backbone, seen)
 
     # === Inputs ===
     image = layers.Input((*frame, 1), dtype="uint8", name="image")
@@ -49,14 +49,14 @@ def build_bone_age_model(
     # === Region of the frame ===
     cut = layers.Cropping2D((rows, columns), dtype="float32", name="region")(image)
 
-    # === Grey levels -> the trunk's range, three channels ===
+    # === Grey levels -> the backbone's range, three channels ===
     rgb = layers.Concatenate(dtype="float32", name="rgb")([cut, cut, cut])
     scaled = layers.Rescaling(
-        list(backbone.input_scale), list(backbone.input_offset), dtype="float32", name="input_range"
+        list(spec.input_scale), list(spec.input_offset), dtype="float32", name="input_range"
     )(rgb)
 
-    # === Trunk ===
-    features = build_trunk(config.trunk, seen, precision)(scaled)
+    # === Backbone ===
+    features = build_backbone(config.backbone, seen, precision)(scaled)
     vector = _pooled(features, config)
 
     # === Sex branch ===
@@ -88,7 +88,7 @@ def _pooled(features: keras.KerasTensor, config: ModelConfig) -> keras.KerasTens
         if min(features.shape[1:3]) < 2:
             raise UsageError(
                 f"model.pooling=average_2x2_flatten needs feature maps of at least 2 x 2. Received "
-                f"{features.shape[1]} x {features.shape[2]} from {config.trunk}: prepare the data with a "
+                f"{features.shape[1]} x {features.shape[2]} from {config.backbone}: prepare the data with a "
                 "larger --scale, or choose model.pooling=average."
             )
         features = layers.AveragePooling2D(2, dtype="float32", name="pool")(features)

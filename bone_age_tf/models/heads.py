@@ -1,4 +1,4 @@
-"""From the vector that trunk and sex give to the answer, float32 [N]. All of it computes in float32.
+"""From the vector that backbone and sex give to the answer, float32 [N]. All of it computes in float32.
 
 | answer          | layers                                                    | starts as                         |
 |-----------------|-----------------------------------------------------------|-----------------------------------|

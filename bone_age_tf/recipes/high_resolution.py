@@ -1,6 +1,6 @@
 """The default recipe's second stage: on from a run at a lower resolution, with half the learning rate.
 
-Command: `bone-age-tf train --data prepared --run runs/1 --recipe high_resolution --weights runs/small`
+Command: `bone-age-tf train --data prepared --run runs/1 --recipe high_resolution --initial-weights runs/small`
 Before it: `bone-age-tf train --data prepared-small --run runs/small`, on the same radiographs prepared
 with a smaller `--scale`. There an epoch takes less than half the time, and most is learnt; the details
 follow. Hands are mirrored here: the network can then be asked for the mirror image, too (`ensemble --tta mirror`).

@@ -1,6 +1,6 @@
 """Iglovikov, Rakhlin, Kalinin and Shvets 2018, regression: one of the eighteen networks of the paper.
 
-Command: `bone-age-tf train --data prepared --run runs/A-F --recipe iglovikov_regression --weights none
+Command: `bone-age-tf train --data prepared --run runs/A-F --recipe iglovikov_regression --initial-weights none
 --set data.region=hand --set data.sex=F`, for each of the regions `hand`, `carpal`, `metacarpal` and
 each of the sexes `F`, `M`, `both`; the same of `iglovikov_classification`; then `bone-age-tf ensemble
 runs/* --data prepared --output ensembles/iglovikov --weights fitted`.

@@ -1,6 +1,6 @@
 """The network of Iglovikov et al. 2018 as the authors of ml-recipe-bone-age train it.
 
-Command: `bone-age-tf train --data prepared --run runs/m46 --recipe m46 --weights none`
+Command: `bone-age-tf train --data prepared --run runs/m46 --recipe m46 --initial-weights none`
 Theirs: the hand at scale 0.25 (500 x 375), Adam at 2e-5 with betas 0.5 and 0.999, batches of 8, 50
 epochs, mean absolute error, no sex. Ours: the error in standard deviations instead of 120 months, gamma
 0.8 to 1.25 instead of 0.8 to 1.2. Their checkpoint has 7.08 months on its own validation radiographs.
@@ -21,7 +21,7 @@ CONFIG = ExperimentConfig(
     recipe="m46",
     data=DataConfig(region="hand"),
     model=ModelConfig(
-        trunk="m46",
+        backbone="m46",
         pooling="flatten",
         sex_units=0,
         head_layers=2,
@@ -30,7 +30,7 @@ CONFIG = ExperimentConfig(
         dropout=0.3,
     ),
     augmentation=AugmentationConfig(
-        rotation_degrees=5, shift=0.05, zoom=0.05, mirror=False, gamma=1.25, mask_sex=0
+        rotation_degrees=5, shift=0.05, zoom=0.05, mirror=False, gamma=1.25, sex_dropout=0
     ),
     train=TrainConfig(
         epochs=50,

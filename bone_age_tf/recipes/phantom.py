@@ -1,6 +1,6 @@
-"""A small residual trunk from random weights, for drawn hands: no download, minutes on two cores.
+"""A small residual backbone from random weights, for drawn hands: no download, minutes on two cores.
 
-Command: `bone-age-tf train --data prepared --run runs/phantom --recipe phantom --weights none`
+Command: `bone-age-tf train --data prepared --run runs/phantom --recipe phantom --initial-weights none`
 It shows that the path works. It is no estimate of what the default recipe reaches on real radiographs.
 """
 
@@ -8,9 +8,9 @@ from bone_age_tf.config import AugmentationConfig, ExperimentConfig, ModelConfig
 
 CONFIG = ExperimentConfig(
     recipe="phantom",
-    model=ModelConfig(trunk="small", sex_units=16, head_units=128, dropout=0.1),
+    model=ModelConfig(backbone="small", sex_units=16, head_units=128, dropout=0.1),
     augmentation=AugmentationConfig(
-        rotation_degrees=5, shift=0.03, zoom=0.05, mirror=False, gamma=1.15, mask_sex=0.1
+        rotation_degrees=5, shift=0.03, zoom=0.05, mirror=False, gamma=1.15, sex_dropout=0.1
     ),
     train=TrainConfig(
         epochs=12, batch_size=8, learning_rate=1e-3, warmup_steps=60, ema_momentum=0.98

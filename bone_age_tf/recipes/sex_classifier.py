@@ -11,6 +11,6 @@ from bone_age_tf.config import AugmentationConfig, ExperimentConfig, ModelConfig
 
 CONFIG = ExperimentConfig(
     recipe="sex_classifier",
-    model=ModelConfig(trunk="inception_v3_mixed7", target="sex", sex_units=0),
-    augmentation=AugmentationConfig(mask_sex=0),
+    model=ModelConfig(backbone="inception_v3_mixed7", target="sex", sex_units=0),
+    augmentation=AugmentationConfig(sex_dropout=0),
 )

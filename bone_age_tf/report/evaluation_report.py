@@ -9,6 +9,7 @@ from markupsafe import Markup
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
+from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import read_predictions
 from bone_age_tf.report import figures
@@ -79,7 +80,7 @@ def _name(folder: Path, result: dict[str, Any]) -> str:
     if "column" in result["model"]:
         return str(result["model"]["column"])
     try:
-        return str(json.loads((folder / "run.json").read_text(encoding="utf-8"))["model"])
+        return str(read_provenance(folder)["model"])
     except (OSError, ValueError, KeyError):
         return folder.name
 

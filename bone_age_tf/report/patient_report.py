@@ -15,6 +15,7 @@ from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.images import radiographs_in
+from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.growth.reference_standards import CONVENTION, LIMIT_SD, sd_at
 from bone_age_tf.inference.explain import (
     Explanation,
@@ -52,7 +53,7 @@ def write_patient_reports(
     """
     exported = ExportedModel.open(model)
     folder = Path(predictions)
-    made_with = json.loads((folder / "run.json").read_text(encoding="utf-8"))["model"]
+    made_with = read_provenance(folder)["model"]
     files = [file for path in paths for file in radiographs_in(path)]
     lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     if len(lines) != len(files):

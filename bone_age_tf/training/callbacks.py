@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.data.manifest import write_text
+from bone_age_tf.files.atomic import write_text
 from bone_age_tf.metrics.bone_age import AGE_BANDS, age_band
-from bone_age_tf.training.objectives import MAE, Figure
+from bone_age_tf.training.objectives import MAE, Metric
 
 REPEATABLE = (
     "epoch",
@@ -28,7 +28,7 @@ REPEATABLE = (
 """Columns of `history.csv`, those that a run has: the same in every repetition of it."""
 SPEED = ("epoch", "images_per_second", "waiting_share", "seconds")
 """Columns of `speed.csv`: other ones in every repetition."""
-WORTH_A_WORD = 0.02
+WAITING_THRESHOLD = 0.02
 """Share of an epoch's time spent waiting for data from which the terminal shows it."""
 
 
@@ -116,14 +116,14 @@ class ProgressReport(keras.callbacks.Callback):
         batch_size: int,
         epochs: int,
         rows: Sequence[dict[str, Any]] = (),
-        figure: Figure = MAE,
+        metric: Metric = MAE,
     ) -> None:
         super().__init__()
         self._notify = notify
         self._steps = steps
         self._batch_size = batch_size
         self._epochs = epochs
-        self._figure = figure
+        self._metric = metric
         self._epoch = 0
         self._best = float("inf")
         self._validation = ""
@@ -140,8 +140,8 @@ class ProgressReport(keras.callbacks.Callback):
         """Report what is finished with step `batch` of the epoch (from 0)."""
         logs = logs or {}
         self._waiting = logs.get("waiting_share", self._waiting)
-        value = logs.get(self._figure.name, float("nan"))
-        self._report(batch + 1, self._figure.say(value, self._figure.digits - 1))
+        value = logs.get(self._metric.name, float("nan"))
+        self._report(batch + 1, self._metric.say(value, self._metric.digits - 1))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Keep validation and waiting for the line."""
@@ -150,18 +150,18 @@ class ProgressReport(keras.callbacks.Callback):
         self._keep(logs)
 
     def _keep(self, row: Mapping[str, Any]) -> None:
-        value, digits = row.get(f"validation_{self._figure.name}"), self._figure.digits
+        value, digits = row.get(f"validation_{self._metric.name}"), self._metric.digits
         if value is not None:
             best = "best" if value < self._best else f"best {self._best:.{digits}f}"
             self._best = min(value, self._best)
             self._validation = f"validation {value:.{digits}f} ({best})"
 
-    def _report(self, batch: int, figure: str = "") -> None:
+    def _report(self, batch: int, metric: str = "") -> None:
         done = (self._epoch * self._steps + batch) * self._batch_size
         total = self._epochs * self._steps * self._batch_size
-        waits = self._waiting > WORTH_A_WORD
+        waits = self._waiting > WAITING_THRESHOLD
         waiting = f"{self._waiting:.0%} waiting for data" if waits else ""
-        parts = (f"epoch {self._epoch + 1}/{self._epochs}", figure, self._validation, waiting)
+        parts = (f"epoch {self._epoch + 1}/{self._epochs}", metric, self._validation, waiting)
         self._notify("train", done, total, "  ".join(part for part in parts if part))
 
 

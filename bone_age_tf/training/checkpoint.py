@@ -15,8 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.atomic import written_whole
 
 FILE = "checkpoint.npz"
 _STATE = "state"
@@ -31,13 +31,13 @@ class Progress:
     step: int = 0
     """Steps of the current epoch that are finished."""
     error_sum: float = 0.0
-    """Sum of the figure (absolute error in months, or cross-entropy) over those steps' radiographs."""
+    """Sum of the metric (absolute error in months, or cross-entropy) over those steps' radiographs."""
     radiographs: float = 0.0
     """Number of those."""
     is_finished: bool = False
     """A callback has ended the training before its last epoch."""
     best_validation: float | None = None
-    """Lowest figure of a validation so far."""
+    """Lowest metric of a validation so far."""
     history: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     """One row for each finished epoch."""
 
@@ -76,10 +76,10 @@ def restore(folder: Path, variables: Sequence[keras.Variable]) -> Progress | Non
             arrays = [archive[name] for name in sorted(archive.files) if name != _STATE]
     except (ValueError, OSError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise InputDataError(
-            f"{path}: not a checkpoint of this program ({error}). Say --fresh to start over."
+            f"{path}: not a checkpoint of this program ({error}). Pass --fresh to start over."
         ) from error
     if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-        raise InputDataError(f"{path}: a checkpoint of another model. Say --fresh to start over.")
+        raise InputDataError(f"{path}: a checkpoint of another model. Pass --fresh to start over.")
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)
     return progress

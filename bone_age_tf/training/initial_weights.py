@@ -1,4 +1,4 @@
-"""`--weights`: what a run starts from."""
+"""`--initial-weights`: what a run starts from."""
 
 import dataclasses
 from pathlib import Path
@@ -9,11 +9,11 @@ import keras
 from bone_age_tf.config import ModelConfig
 from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import UsageError
-from bone_age_tf.models.backbones import load_trunk_weights
+from bone_age_tf.models.backbones import load_backbone_weights
 from bone_age_tf.training.run import Run
 
 ARCHITECTURE = (
-    "trunk",
+    "backbone",
     "target",
     "pooling",
     "sex_units",
@@ -26,15 +26,15 @@ ARCHITECTURE = (
 
 
 @dataclasses.dataclass(frozen=True)
-class FirstWeights:
-    """ImageNet's, a file's (for the trunk), or a run's best (for trunk and head)."""
+class InitialWeights:
+    """ImageNet's, a file's (for the backbone), or a run's best (for backbone and head)."""
 
     text: str
     """As given: `imagenet`, `none`, or a path."""
     run: Run | None = None
 
     @classmethod
-    def find(cls, text: str) -> "FirstWeights":
+    def find(cls, text: str) -> "InitialWeights":
         """Raises `UsageError` where there is no such file or folder, `ModelRefusedError` where the
         folder is no run, or one without weights yet."""
         if text in ("imagenet", "none"):
@@ -45,7 +45,7 @@ class FirstWeights:
             return cls(text, run)
         if not Path(text).is_file():
             raise UsageError(
-                f"--weights: expected imagenet, none, a run folder or a .weights.h5 file. Received: "
+                f"--initial-weights: expected imagenet, none, a run folder or a .weights.h5 file. Received: "
                 f"{text!r}, which is not there."
             )
         return cls(text)
@@ -53,10 +53,16 @@ class FirstWeights:
     def describe(self) -> dict[str, Any]:
         """Name and sha256, for `run.json`."""
         if self.run is not None:
-            return {"weights": Path(self.text).name, "weights_sha256": self.run.weights_sha256()}
+            return {
+                "initial_weights": Path(self.text).name,
+                "initial_weights_sha256": self.run.weights_sha256(),
+            }
         if self.text in ("imagenet", "none"):
-            return {"weights": self.text, "weights_sha256": None}
-        return {"weights": Path(self.text).name, "weights_sha256": sha256_of(Path(self.text))}
+            return {"initial_weights": self.text, "initial_weights_sha256": None}
+        return {
+            "initial_weights": Path(self.text).name,
+            "initial_weights_sha256": sha256_of(Path(self.text)),
+        }
 
     def require_fit(self, config: ModelConfig) -> None:
         """Raises `UsageError` where the run's network is another one than this."""
@@ -70,40 +76,40 @@ class FirstWeights:
         ]
         if changes:
             raise UsageError(
-                f"--weights {self.text}: that run has another network:\n  "
+                f"--initial-weights {self.text}: that run has another network:\n  "
                 + "\n  ".join(changes)
                 + "\nGive the same --recipe and --set model... as there."
             )
 
     def require_unseen(self, files: frozenset[str]) -> None:
-        """Raises `UsageError` where the run has learnt from any of these raw files (sha256), which are to
-        judge the new one."""
+        """Raises `UsageError` where the run was trained on any of these raw files (sha256), which are to
+        validate the new one."""
         if self.run is None or not files:
             return
         learnt = self.run.learnt
         if learnt is None:
             raise UsageError(
-                f"--weights {self.text}: nothing says what that run has learnt from, so it may know the "
-                "radiographs that shall judge this one. Train it again with this version."
+                f"--initial-weights {self.text}: nothing says what that run has learnt from, so it may know the "
+                "radiographs that should validate this one. Train it again with this version."
             )
         if files & learnt:
             raise UsageError(
-                f"--weights {self.text}: that run has learnt from {len(files & learnt)} of the {len(files)} "
-                "radiographs that shall judge this one. Expected none: start from a run of the same --fold, "
+                f"--initial-weights {self.text}: that run has learnt from {len(files & learnt)} of the {len(files)} "
+                "radiographs that should validate this one. Expected none: start from a run of the same data.fold, "
                 "or of other data."
             )
 
-    def load(self, model: keras.Model, trunk: keras.Model) -> None:
-        """Set the weights of the trunk, or of the whole model. Raises `UsageError` or
+    def load(self, model: keras.Model, backbone: keras.Model) -> None:
+        """Set the weights of the backbone, or of the whole model. Raises `UsageError` or
         `InputDataError` where they do not fit."""
         if self.run is None:
-            load_trunk_weights(trunk, self.text)
+            load_backbone_weights(backbone, self.text)
             return
         try:
             model.set_weights(self.run.load_model().get_weights())
         except ValueError as error:
             raise UsageError(
-                f"--weights {self.text}: its radiographs have another size, which a head that keeps the "
+                f"--initial-weights {self.text}: its radiographs have another size, which a head that keeps the "
                 f"places apart cannot take over ({error}). Expected the same --scale and data.region, or "
                 "runs with model.pooling=average."
             ) from error

@@ -5,7 +5,6 @@ a batch is cut into slices, each device sums its errors and gradients over its s
 over all devices, divided by the number of radiographs, are clipped and applied.
 """
 
-import contextlib
 import dataclasses
 import signal
 import time
@@ -20,6 +19,7 @@ import tensorflow as tf
 from bone_age_tf.config import TrainConfig
 from bone_age_tf.errors import InterruptedBySignalError, UsageError
 from bone_age_tf.training import checkpoint
+from bone_age_tf.training.averaged_weights import AveragedWeights
 from bone_age_tf.training.callbacks import REPEATABLE, ValidationResult
 from bone_age_tf.training.objectives import MAE, Objective
 from bone_age_tf.training.preemption import StopRequest, stop_signals
@@ -30,7 +30,7 @@ LAST_WEIGHTS = "last.weights.h5"
 
 _DIVERGED = (
     "The training has diverged: in epoch {} the error is no longer a number. Expected finite errors. Try "
-    "a smaller --set train.learning_rate, --set train.clip_norm=1, or train.precision=float32, in another "
+    "a smaller --set train.learning_rate, --set train.global_clipnorm=1, or train.precision=float32, in another "
     "--run or with --fresh."
 )
 
@@ -39,7 +39,7 @@ Slice = tuple[Any, Any]
 
 
 class Batches(Protocol):
-    """What a run learns from."""
+    """What a run trains on."""
 
     @property
     def steps(self) -> int:
@@ -61,31 +61,24 @@ class Loop:
     settings: TrainConfig
     batches: Batches
     objective: Objective
-    """What is minimized, and judged."""
+    """What is minimized, and evaluated."""
     validation: tf.data.Dataset | None
     """Slices of the validation split (`input_pipeline.ordered_slices`)."""
     validation_count: int
-    trunk: keras.layers.Layer | None
-    """What `train.head_epochs` keeps as it is."""
+    backbone: keras.layers.Layer | None
+    """What `train.freeze_backbone_epochs` freezes."""
     folder: Path
     validated: ValidationResult | None = None
     """The last validation, where the target is the bone age."""
 
     def __post_init__(self) -> None:
-        self._learner = self.objective.learner(self.model)
-        self._tracked = list(self.model.trainable_variables)
-        self._averages: list[keras.Variable] = []
-        self._own: list[np.ndarray] = []
-        if self.settings.ema_momentum:
-            with self.devices.scope():
-                self._averages = [
-                    keras.Variable(v.numpy(), trainable=False, dtype=v.dtype) for v in self._tracked
-                ]
+        self._training_model = self.objective.training_model(self.model)
+        self._averages = AveragedWeights(self.model, self.devices, self.settings.ema_momentum)
 
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that a checkpoint keeps, seed generators included."""
-        return [*self.model.variables, *self.optimizer.variables, *self._averages]
+        return [*self.model.variables, *self.optimizer.variables, *self._averages.variables]
 
     def run(
         self, progress: checkpoint.Progress, callbacks: Sequence[keras.callbacks.Callback]
@@ -116,17 +109,17 @@ class Loop:
         stop: StopRequest,
     ) -> dict[str, float]:
         """The steps of an epoch that are not done yet."""
-        if self.trunk is not None:
-            self.trunk.trainable = progress.epoch >= self.settings.head_epochs
+        if self.backbone is not None:
+            self.backbone.trainable = progress.epoch >= self.settings.freeze_backbone_epochs
         start = saved = time.monotonic()
         first, waiting = progress.radiographs, 0.0
-        figure = self.objective.figure.name
+        metric = self.objective.metric.name
         iterator = self.devices.iterate(
             lambda: self.batches.epoch(progress.epoch, skip=progress.step)
         )
         logs: dict[str, float] = {}
         while progress.step < self.batches.steps:
-            count = min(self.settings.steps_per_call, self.batches.steps - progress.step)
+            count = min(self.settings.steps_per_execution, self.batches.steps - progress.step)
             callbacks.on_train_batch_begin(progress.step)
             rows = self.steps(iterator, count, stop)
             for errors, radiographs, waited, _ in rows:
@@ -137,7 +130,7 @@ class Loop:
             _require_finite(progress.error_sum, progress)
             seconds = time.monotonic() - start
             logs = {
-                figure: progress.error_sum / progress.radiographs,
+                metric: progress.error_sum / progress.radiographs,
                 "images_per_second": (progress.radiographs - first) / seconds,
                 "waiting_share": waiting / seconds,
             }
@@ -148,14 +141,14 @@ class Loop:
                 self._save(progress)
                 saved = time.monotonic()
         return logs | {
-            figure: progress.error_sum / progress.radiographs,
+            metric: progress.error_sum / progress.radiographs,
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
             "seconds": time.monotonic() - start,
         }
 
     def steps(self, iterator: Iterator[Slice], count: int, stop: StopRequest) -> np.ndarray:
         """`count` steps -> of each: sum of errors, radiographs, seconds of waiting, stop requests."""
-        is_whole = self.trunk is None or self.trunk.trainable
+        is_whole = self.backbone is None or self.backbone.trainable
         return self._call(iterator, tf.constant(count), _flag(stop), is_whole).numpy()
 
     def _validate(
@@ -164,24 +157,24 @@ class Loop:
         callbacks: keras.callbacks.CallbackList,
         stop: StopRequest,
     ) -> dict[str, float]:
-        """Judge and keep the averaged weights: always as `last`, as `best` where they are."""
-        with self._averaged():
+        """Evaluate and keep the averaged weights: always as `last`, as `best` where they are."""
+        with self._averages.in_place():
             self._save_weights(LAST_WEIGHTS)
             if self.validation is None:
                 self._save_weights(BEST_WEIGHTS)
                 return {}
             callbacks.on_test_begin()
             answers, months, sex = self._predict_all(self.validation, progress, stop)
-            judged = self.objective.judge(answers, months, sex.astype(int))
-            if self.objective.figure is MAE:
+            evaluated = self.objective.evaluate(answers, months, sex.astype(int))
+            if self.objective.metric is MAE:
                 self.validated = ValidationResult(months, answers, sex.astype(int))
-            decisive = judged[self.objective.figure.name]
+            decisive = evaluated[self.objective.metric.name]
             _require_finite(decisive, progress)
-            callbacks.on_test_end(judged)
+            callbacks.on_test_end(evaluated)
             if progress.best_validation is None or decisive < progress.best_validation:
                 progress.best_validation = decisive
                 self._save_weights(BEST_WEIGHTS)
-        return {f"validation_{name}": value for name, value in judged.items()}
+        return {f"validation_{name}": value for name, value in evaluated.items()}
 
     def _predict_all(
         self,
@@ -217,12 +210,12 @@ class Loop:
 
     def _save_and_stop(self, progress: checkpoint.Progress, stop: StopRequest) -> None:
         stop.seen.set()
-        self._restore_own()
+        self._averages.restore()
         self._save(progress)
         self.devices.agree([progress.epoch, progress.step], "where they stopped")
         raise InterruptedBySignalError(
             f"stopped in epoch {progress.epoch + 1} after {progress.step} of {self.batches.steps} steps; "
-            "everything is saved. The same command goes on from here.",
+            "everything is saved. The same command resumes from here.",
             stop.signal_number or signal.SIGTERM,  # another worker's
         )
 
@@ -232,9 +225,9 @@ class Loop:
     def _call(
         self, iterator: Iterator[Slice], count: tf.Tensor, is_stopping: tf.Tensor, is_whole: bool
     ) -> tf.Tensor:
-        """`count` steps, float64 [count, 4]; `is_whole`: the trunk learns, too."""
+        """`count` steps, float64 [count, 4]; `is_whole`: the backbone learns, too."""
         del is_whole  # a graph of its own for each
-        if self.settings.steps_per_call == 1:
+        if self.settings.steps_per_execution == 1:
             return self._step(iterator, is_stopping)[tf.newaxis]
         rows = tf.TensorArray(tf.float64, size=count, element_shape=(4,))
         for number in tf.range(count):
@@ -243,10 +236,10 @@ class Loop:
 
     def _step(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
         before = self._now()
-        slices = [next(iterator) for _ in range(self.settings.accumulation_passes)]
+        slices = [next(iterator) for _ in range(self.settings.gradient_accumulation_steps)]
         waited = self._now() - before
         sums = self.devices.total(self.devices.run(self._learn, slices, is_stopping))
-        self._average()
+        self._averages.move(self.optimizer.iterations)
         return tf.stack([sums[0], sums[1], waited, sums[2]])
 
     def _now(self) -> tf.Tensor:
@@ -268,7 +261,7 @@ class Loop:
             error_sum += tf.reduce_sum(tf.cast(errors, tf.float64))
             radiographs += tf.cast(tf.size(errors), tf.float32)
         *gradients, together = all_reduce_sum([*gradients, radiographs])
-        if self.settings.last_batch == "keep":
+        if not self.settings.drop_remainder:
             rest = self.settings.batch_size / together
             gradients = [gradient * rest for gradient in gradients]
         self.optimizer.apply(gradients, variables)
@@ -277,9 +270,9 @@ class Loop:
     def _gradients(
         self, inputs: Any, targets: Any, variables: Sequence[keras.Variable]
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Figures [N], and the gradient of the losses' sum over the size of a whole batch."""
+        """Metrics [N], and the gradient of the losses' sum over the size of a whole batch."""
         with tf.GradientTape() as tape:
-            outputs = self._learner(inputs, training=True)
+            outputs = self._training_model(inputs, training=True)
             losses, errors = self.objective.losses(outputs, inputs, targets)
             loss = tf.reduce_sum(losses) / self.settings.batch_size
             scaled = self.optimizer.scale_loss(loss)
@@ -290,40 +283,14 @@ class Loop:
     def _predict(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
         """Answers, true months, sex and stop requests of one batch, float64 [N, 4], the same on every
         worker."""
-        judged = self.devices.run(self._judge, next(iterator), is_stopping)
-        return self.devices.concatenated(judged)
+        evaluated = self.devices.run(self._answers, next(iterator), is_stopping)
+        return self.devices.concatenated(evaluated)
 
-    def _judge(self, batch: Slice, is_stopping: tf.Tensor) -> tf.Tensor:
+    def _answers(self, batch: Slice, is_stopping: tf.Tensor) -> tf.Tensor:
         inputs, months = batch
         answers = self.model(inputs, training=False)
         columns = [answers, months, inputs["sex"], tf.fill(tf.shape(months), is_stopping)]
         return tf.stack([tf.cast(column, tf.float64) for column in columns], axis=1)
-
-    # === The averaged weights ===
-
-    def _average(self) -> None:
-        """Move the averages towards the variables; the first step makes them equal."""
-        if self._averages:
-            is_first = self.optimizer.iterations == 1
-            share = tf.where(is_first, 1.0, 1.0 - self.settings.ema_momentum)
-            self.devices.move(self._averages, self._tracked, share)
-
-    @contextlib.contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """The model with the averages instead of its own variables."""
-        if self._averages:
-            self._own = [variable.numpy() for variable in self._tracked]
-            for variable, average in zip(self._tracked, self._averages, strict=True):
-                variable.assign(average)
-        try:
-            yield
-        finally:
-            self._restore_own()
-
-    def _restore_own(self) -> None:
-        for variable, value in zip(self._tracked, self._own, strict=False):
-            variable.assign(value)
-        self._own = []
 
 
 def _require_finite(error: float, progress: checkpoint.Progress) -> None:

@@ -1,6 +1,6 @@
-"""What a run minimizes, and the figures that judge it.
+"""What a run minimizes, and the metrics that evaluate it.
 
-| `model.target` | minimized, mean over a batch                                      | judged by          |
+| `model.target` | minimized, mean over a batch                                      | evaluated by       |
 |----------------|-------------------------------------------------------------------|--------------------|
 | `bone_age`     | absolute error in standard deviations of the bone age             | MAE in months      |
 | ... and `train.label_distribution` | that + the setting x divergence from a normal distribution around the label, in nats | MAE in months |
@@ -23,8 +23,8 @@ from bone_age_tf.record import Sex
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
-    """A number that judges a run; the smaller, the better."""
+class Metric:
+    """What a run is evaluated by; the smaller, the better."""
 
     name: str
     """In tables and logs; that of the validation is `validation_` + this."""
@@ -39,35 +39,37 @@ class Figure:
         return f"{self.title} {value:.{self.digits if digits is None else digits}f} {self.unit}"
 
 
-MAE = Figure("mae_months", "MAE", "months", 2)
-CROSS_ENTROPY = Figure("cross_entropy", "cross-entropy", "nats", 3)
+MAE = Metric("mae_months", "MAE", "months", 2)
+CROSS_ENTROPY = Metric("cross_entropy", "cross-entropy", "nats", 3)
 
 
 class Objective(Protocol):
     """What the loop needs to know about the target."""
 
     @property
-    def figure(self) -> Figure:
+    def metric(self) -> Metric:
         """Its lowest value on the validation decides which weights are the best."""
         ...
 
-    def learner(self, model: keras.Model) -> keras.Model:
+    def training_model(self, model: keras.Model) -> keras.Model:
         """The same network with the outputs that `losses` needs."""
         ...
 
     def losses(
         self, outputs: Any, inputs: dict[str, tf.Tensor], months: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """What is minimized and the figure, of each radiograph, float32 [N] each."""
+        """What is minimized and the metric, of each radiograph, float32 [N] each."""
         ...
 
-    def judge(self, answers: np.ndarray, months: np.ndarray, sex: np.ndarray) -> dict[str, float]:
-        """Figures of the model's answers [n], the deciding one among them."""
+    def evaluate(
+        self, answers: np.ndarray, months: np.ndarray, sex: np.ndarray
+    ) -> dict[str, float]:
+        """Metrics of the model's answers [n], the deciding one among them."""
         ...
 
 
-def figure_of(config: ModelConfig) -> Figure:
-    """What a run of this model is judged by."""
+def metric_of(config: ModelConfig) -> Metric:
+    """What a run of this model is evaluated by."""
     return CROSS_ENTROPY if config.target == "sex" else MAE
 
 
@@ -99,11 +101,11 @@ class BoneAgeObjective:
     """Standard deviation of the bone age, the unit of the loss."""
 
     @property
-    def figure(self) -> Figure:
+    def metric(self) -> Metric:
         """MAE in months."""
         return MAE
 
-    def learner(self, model: keras.Model) -> keras.Model:
+    def training_model(self, model: keras.Model) -> keras.Model:
         """The model itself, which gives months."""
         return model
 
@@ -115,7 +117,9 @@ class BoneAgeObjective:
         errors = tf.abs(outputs - months)
         return errors / self.sd_months, errors
 
-    def judge(self, answers: np.ndarray, months: np.ndarray, sex: np.ndarray) -> dict[str, float]:
+    def evaluate(
+        self, answers: np.ndarray, months: np.ndarray, sex: np.ndarray
+    ) -> dict[str, float]:
         """MAE in months."""
         del sex
         return {MAE.name: float(np.abs(answers - months).mean())}
@@ -132,7 +136,7 @@ class LabelDistributionObjective(BoneAgeObjective):
     weight: float
     label_sd_months: float
 
-    def learner(self, model: keras.Model) -> keras.Model:
+    def training_model(self, model: keras.Model) -> keras.Model:
         """Months and logits."""
         return keras.Model(model.input, [model.output, model.get_layer(LOGITS).output])
 
@@ -155,11 +159,11 @@ class SexObjective:
     """Cross-entropy of the probability that a hand is a boy's; every radiograph has a known sex."""
 
     @property
-    def figure(self) -> Figure:
+    def metric(self) -> Metric:
         """Cross-entropy in nats; 0.69 is a coin."""
         return CROSS_ENTROPY
 
-    def learner(self, model: keras.Model) -> keras.Model:
+    def training_model(self, model: keras.Model) -> keras.Model:
         """The logit of a boy, for a loss that is exact where the probability is 0 or 1."""
         return keras.Model(model.input, model.get_layer(SCORE).output)
 
@@ -172,13 +176,15 @@ class SexObjective:
         losses = tf.nn.sigmoid_cross_entropy_with_logits(boys, outputs[:, 0])
         return losses, losses
 
-    def judge(self, answers: np.ndarray, months: np.ndarray, sex: np.ndarray) -> dict[str, float]:
+    def evaluate(
+        self, answers: np.ndarray, months: np.ndarray, sex: np.ndarray
+    ) -> dict[str, float]:
         """Cross-entropy, accuracy and, where there are both sexes, AUROC."""
         del months
         boys = sex == Sex.M
-        figures = {
+        found = {
             CROSS_ENTROPY.name: metrics.cross_entropy(answers, boys),
             "accuracy": metrics.accuracy(answers, boys),
         }
         both = boys.any() and not boys.all()
-        return figures | ({"auroc": metrics.auroc(answers, boys)} if both else {})
+        return found | ({"auroc": metrics.auroc(answers, boys)} if both else {})

@@ -32,7 +32,7 @@ def make_optimizer(
         starts,
         decay=settings.weight_decay,
         beta_1=settings.beta_1,
-        global_clipnorm=settings.clip_norm,
+        global_clipnorm=settings.global_clipnorm,
     )
     if precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
@@ -115,21 +115,22 @@ class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return self._highest * ops.where(step < self._warmup, rise, share)
 
 
-def layer_rates(model: keras.Model, trunk: keras.Model, first: float) -> list[float]:
+def layer_rates(model: keras.Model, backbone: keras.Model, decay: float) -> list[float]:
     """The share of the learning rate of every trainable variable, in their order.
 
-    1 outside of the trunk; in it `first` at its first layer, rising geometrically to 1.
+    1 outside of the backbone; in it, `decay` to the power of a layer's distance from the head, layers
+    with weights counted. Clark et al. 2020 (ELECTRA), Bao et al. 2022 (BEiT).
     """
-    layers = [layer for layer in trunk.layers if layer.trainable_variables]
+    layers = [layer for layer in backbone.layers if layer.trainable_variables]
     shares = {
-        id(variable): first ** (1 - place / len(layers))
+        id(variable): decay ** (len(layers) - place)
         for place, layer in enumerate(layers)
         for variable in layer.trainable_variables
     }
     return [shares.get(id(variable), 1.0) for variable in model.trainable_variables]
 
 
-def first_steps(model: keras.Model, trunk: keras.Model, head_steps: int) -> list[int]:
+def first_steps(model: keras.Model, backbone: keras.Model, head_steps: int) -> list[int]:
     """The step at which every trainable variable begins to learn, in their order."""
-    later = {id(variable) for variable in trunk.trainable_variables}
+    later = {id(variable) for variable in backbone.trainable_variables}
     return [head_steps * (id(variable) in later) for variable in model.trainable_variables]

@@ -76,6 +76,6 @@ def _watch(reader: int, request: StopRequest) -> None:
         if not request.seen.wait(PATIENCE_SECONDS):
             log.error(
                 f"bone-age-tf: the step did not end within {PATIENCE_SECONDS:.0f} s of the signal. The "
-                "same command goes on from the last checkpoint."
+                "same command resumes from the last checkpoint."
             )
             os._exit(128 + number)

@@ -117,7 +117,7 @@ class Devices:
                 raise
             raise EnvironmentFaultError(
                 f"Worker {self.worker} has lost the others: one of {self.workers} workers, or the way to "
-                "it, is gone. Start the same command on every worker again: training goes on from the "
+                "it, is gone. Start the same command on every worker again: training resumes from the "
                 f"last checkpoint. (TensorFlow: {type(error).__name__})"
             ) from error
 

@@ -7,19 +7,26 @@ from typing import Any
 import pytest
 
 from bone_age_tf.config import (
+    ENCODINGS,
+    SEX_LABELS,
+    TTA_VIEWS,
     AugmentationConfig,
+    CalibrationConfig,
     DataConfig,
     ExperimentConfig,
     LabelOptions,
     LocalizerConfig,
     ModelConfig,
+    PhantomConfig,
     PrepareConfig,
     PreprocessingConfig,
+    ServeConfig,
     TrainConfig,
     from_dict,
     override,
     to_dict,
 )
+from bone_age_tf.config.checks import _unmet, hints_of
 from bone_age_tf.errors import UsageError
 
 PREPARE = PrepareConfig(
@@ -32,13 +39,13 @@ PREPARE = PrepareConfig(
 )
 EXPERIMENT = ExperimentConfig(
     data=DataConfig(region="carpal"),
-    model=ModelConfig(trunk="tiny", age_mean_months=120.5),
+    model=ModelConfig(backbone="tiny", age_mean_months=120.5),
     augmentation=AugmentationConfig(mirror=False),
     train=TrainConfig(epochs=3, learning_rate=1e-3),
 )
 
 
-LOCALIZER = LocalizerConfig(steps=12, spoilt=0.25, mining_rounds=0)
+LOCALIZER = LocalizerConfig(steps=12, negative_share=0.25, mining_rounds=0)
 
 
 @pytest.mark.parametrize("config", [PREPARE, EXPERIMENT, LOCALIZER], ids=lambda c: type(c).__name__)
@@ -53,8 +60,8 @@ def test_from_dict_fills_up_with_defaults() -> None:
 def test_from_dict_refuses_unknown_settings_by_name() -> None:
     with pytest.raises(UsageError, match="TrainConfig has no setting epoch, rate"):
         from_dict(TrainConfig, {"epoch": 5, "rate": 1})
-    with pytest.raises(UsageError, match="ModelConfig has no setting trunks"):
-        from_dict(ExperimentConfig, {"model": {"trunks": "tiny"}})
+    with pytest.raises(UsageError, match="ModelConfig has no setting backbones"):
+        from_dict(ExperimentConfig, {"model": {"backbones": "tiny"}})
 
 
 def test_override_changes_only_what_is_named() -> None:
@@ -63,7 +70,7 @@ def test_override_changes_only_what_is_named() -> None:
         [
             "train.epochs=9",
             "train.learning_rate=2e-4",
-            "model.trunk = xception",
+            "model.backbone = xception",
             "model.age_mean_months=none",
             "augmentation.mirror=True",
             "train.epochs=10",
@@ -71,7 +78,7 @@ def test_override_changes_only_what_is_named() -> None:
     )
     assert changed == ExperimentConfig(
         data=DataConfig(region="carpal"),
-        model=ModelConfig(trunk="xception"),
+        model=ModelConfig(backbone="xception"),
         augmentation=AugmentationConfig(mirror=True),
         train=TrainConfig(epochs=10, learning_rate=2e-4),
     )
@@ -92,17 +99,17 @@ def test_override_changes_only_what_is_named() -> None:
         ("augmentation.mirror=maybe", "expected a value of type bool"),
         ("train.epochs=0", "train.epochs must be at least 1"),
         ("train.precision=float8", "train.precision must be one of auto"),
-        ("train.learning_rate=nan", "train.learning_rate must be positive"),
+        ("train.learning_rate=nan", "train.learning_rate must be above 0"),
         ("model.dropout=1", "model.dropout must be"),
         ("model.target=age", "model.target must be one of bone_age, sex"),
         ("model.head=softmax", "model.head must be one of regression, expectation"),
         ("model.pooling=max", "model.pooling must be one of average, flatten, average_2x2_flatten"),
         ("model.activation=gelu", "model.activation must be one of relu, elu"),
         ("model.head_layers=0", "model.head_layers must be at least 1"),
-        ("model.sex_units=-1", "model.sex_units must be 0 or more"),
-        ("train.beta_1=1", "train.beta_1 must be in [0, 1)"),
-        ("train.label_distribution=-1", "train.label_distribution must be 0 or more"),
-        ("train.label_distribution_sd_months=0", "label_distribution_sd_months must be positive"),
+        ("model.sex_units=-1", "model.sex_units must be at least 0"),
+        ("train.beta_1=1", "train.beta_1 must be at least 0 and below 1"),
+        ("train.label_distribution=-1", "train.label_distribution must be at least 0"),
+        ("train.label_distribution_sd_months=0", "label_distribution_sd_months must be above 0"),
         ("data.fold=3", "data.fold must be I/K"),
         ("data.fold=6/5", "data.fold must be I/K"),
         ("data.fold=0/5", "data.fold must be I/K"),
@@ -122,9 +129,9 @@ def test_override_refuses_naming_what_the_user_typed(assignment: str, message: s
     [
         ("steps=0", "steps must be at least 1"),
         ("mining_steps=0", "mining_steps must be at least 1"),
-        ("mining_rounds=-1", "mining_rounds must be 0 or more"),
-        ("spoilt=1", "spoilt must be in [0, 1)"),
-        ("annotated_share=-0.1", "annotated_share must be in [0, 1)"),
+        ("mining_rounds=-1", "mining_rounds must be at least 0"),
+        ("negative_share=1", "negative_share must be at least 0 and below 1"),
+        ("annotated_share=-0.1", "annotated_share must be at least 0 and below 1"),
         ("annotated_share=0.8", "annotated_share + mined_share must be below 1"),
         ("train.epochs=3", "there is no setting 'train' here"),
     ],
@@ -157,7 +164,7 @@ def test_prepare_refuses_impossible_settings_naming_the_flag(
 def test_preprocessing_and_label_options_name_their_flags() -> None:
     with pytest.raises(UsageError, match=r"--scale must be between 0\.05 and 1"):
         PreprocessingConfig(scale=2)
-    with pytest.raises(UsageError, match="--age-unit must be months or years"):
+    with pytest.raises(UsageError, match="--age-unit must be one of months, years"):
         LabelOptions(age_unit="weeks")
     with pytest.raises(UsageError, match=r"preprocessing\.method must be one of registered"):
         PreprocessingConfig(method="scale")
@@ -187,6 +194,76 @@ def test_a_portable_configuration_names_no_path_of_this_machine(
     written = config.portable()
     assert written == dataclasses.replace(config, localizer=portable)
     assert written.resolved(Path("data")) == dataclasses.replace(config, localizer=resolved)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": "3"}, "train.epochs must be a whole number. Received: '3'."),
+        ({"epochs": 3.0}, "train.epochs must be a whole number. Received: 3.0."),
+        ({"epochs": True}, "train.epochs must be a whole number. Received: True."),
+        ({"learning_rate": "1e-3"}, "train.learning_rate must be a number. Received: '1e-3'."),
+        ({"drop_remainder": 1}, "train.drop_remainder must be true or false. Received: 1."),
+        ({"cache": None}, "train.cache must be one of auto, yes, no. Received: None."),
+        ({"readers": 0}, "train.readers must be at least 1. Received: 0."),
+        ({"layerwise_lr_decay": 0}, "must be above 0 and at most 1. Received: 0."),
+    ],
+)
+def test_nothing_is_guessed_from_values_of_another_type(
+    settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        TrainConfig(**settings)
+
+
+def test_a_whole_number_is_a_number_and_none_is_taken_where_it_may_be() -> None:
+    settings = TrainConfig(weight_decay=0, readers=None, global_clipnorm=1)
+    assert (settings.weight_decay, settings.readers, settings.global_clipnorm) == (0, None, 1)
+
+
+def test_a_section_must_be_one() -> None:
+    with pytest.raises(UsageError, match="must be a TrainConfig"):
+        ExperimentConfig(train={"epochs": 3})  # type: ignore[arg-type]
+
+
+def test_every_setting_is_checked_by_its_annotation() -> None:
+    """An annotation that `checks` does not read would let everything pass."""
+    for kind in (ExperimentConfig, LocalizerConfig, PrepareConfig, CalibrationConfig, ServeConfig):
+        sections = [hint for hint in hints_of(kind).values() if dataclasses.is_dataclass(hint)]
+        for each in (kind, *sections):
+            for name, hint in hints_of(each).items():
+                assert _unmet(object(), hint), f"{each.__name__}.{name}"
+
+
+def test_tuples_and_mappings_survive_json() -> None:
+    phantom = PhantomConfig(output="o", count=3, ages=(20, 30))
+    serving = ServeConfig(model="m", allowed_hosts=("a", "b"), version_labels={"stable": 2})
+    for config in (phantom, serving):
+        assert from_dict(type(config), json.loads(json.dumps(to_dict(config)))) == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rest_port": 70_000}, "--rest-port must be between 0 and 65535. Received: 70000."),
+        ({"max_in_flight": 0}, "--max-in-flight must be at least 1"),
+        ({"poll_seconds": 0}, "--poll-seconds must be above 0"),
+        ({"engine": "onnx"}, "--engine must be one of tensorflow, openvino"),
+        ({"host": "0.0.0.0"}, "BONE_AGE_TOKEN"),
+        ({"token": "short"}, "16 or more"),
+        ({"allowed_hosts": ("here:8501",)}, "--allowed-host must be a name"),
+    ],
+)
+def test_serve_refuses_naming_the_flag(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        ServeConfig(model="m", **settings)
+
+
+def test_the_choices_are_those_of_the_modules_that_the_command_line_does_not_import() -> None:
+    from bone_age_tf import record
+    from bone_age_tf.models.test_time_augmentation import VIEWS
+
+    assert (record.SEX_NAMES, record.ENCODINGS, tuple(VIEWS)) == (SEX_LABELS, ENCODINGS, TTA_VIEWS)
 
 
 def test_configurations_are_frozen() -> None:

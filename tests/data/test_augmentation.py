@@ -11,7 +11,9 @@ from bone_age_tf.data.augmentation import NUMBERS, augment, mask_sex
 from bone_age_tf.record import Sex
 
 IMAGE = draw_hand(100, 1, height=104, width=80)[..., np.newaxis]
-NOTHING = AugmentationConfig(rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, mask_sex=0)
+NOTHING = AugmentationConfig(
+    rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, sex_dropout=0
+)
 DRAWS = 400
 
 

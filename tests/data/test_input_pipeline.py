@@ -24,7 +24,9 @@ from bone_age_tf.data.stratification import stratum
 from bone_age_tf.data.tfrecords import RecordFiles, Records
 from bone_age_tf.errors import InputDataError, UsageError
 
-NOTHING = AugmentationConfig(rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, mask_sex=0)
+NOTHING = AugmentationConfig(
+    rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, sex_dropout=0
+)
 ALONE = Share()
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
@@ -199,7 +201,7 @@ def test_a_record_is_seen_at_most_once_in_an_epoch(data: PreparedRadiographs, ca
 
 
 def test_masked_sex_differs_between_epochs(data: PreparedRadiographs) -> None:
-    batches = make(data, dataclasses.replace(NOTHING, mask_sex=0.5), batch_size=24)
+    batches = make(data, dataclasses.replace(NOTHING, sex_dropout=0.5), batch_size=24)
     sexes = [np.sort(listed(batches, epoch)[0][0][record.SEX]) for epoch in range(6)]
     masked = [int((sex == record.Sex.UNKNOWN).sum()) for sex in sexes]
     assert 0 < sum(masked) < 6 * 24
@@ -232,7 +234,7 @@ def test_a_last_batch_that_is_kept_makes_an_epoch_complete(
     data: PreparedRadiographs, batch_size: int
 ) -> None:
     count = data.count("train")
-    batches = make(data, batch_size=batch_size, last_batch="keep")
+    batches = make(data, batch_size=batch_size, drop_remainder=False)
     assert batches.steps == -(-count // batch_size)
     for number in range(2):
         epoch = listed(batches, number)
@@ -240,7 +242,7 @@ def test_a_last_batch_that_is_kept_makes_an_epoch_complete(
         assert [len(months) for _, months in epoch[:-1]] == [batch_size] * (batches.steps - 1)
         seen = identifiers(data, epoch)
         assert len(set(seen)) == len(seen) == count
-    shown = listed(make(data, AugmentationConfig(), batch_size=batch_size, last_batch="keep"), 0)
+    shown = listed(make(data, AugmentationConfig(), batch_size=batch_size, drop_remainder=False), 0)
     dropped = listed(make(data, AugmentationConfig(), batch_size=batch_size), 0)
     assert_equal(shown[: len(dropped)], dropped)
 
@@ -249,17 +251,17 @@ def test_a_last_batch_that_is_kept_makes_an_epoch_complete(
 
 
 @pytest.mark.parametrize(("passes", "replicas"), [(1, 2), (2, 1), (2, 2), (3, 2), (1, 3)])
-@pytest.mark.parametrize("last_batch", ["drop", "keep"])
+@pytest.mark.parametrize("drop_remainder", [True, False])
 def test_slices_together_are_the_batch_of_one_device(
-    data: PreparedRadiographs, passes: int, replicas: int, last_batch: str
+    data: PreparedRadiographs, passes: int, replicas: int, drop_remainder: bool
 ) -> None:
-    settings: dict[str, Any] = {"batch_size": 9, "last_batch": last_batch, "seed": 4}
+    settings: dict[str, Any] = {"batch_size": 9, "drop_remainder": drop_remainder, "seed": 4}
     whole = listed(make(data, AugmentationConfig(), **settings), 1)
     cut = make(
         data,
         AugmentationConfig(),
         Share(replicas=replicas),
-        accumulation_passes=passes,
+        gradient_accumulation_steps=passes,
         **settings,
     )
     slices = listed(cut, 1)
@@ -273,7 +275,7 @@ def test_slices_together_are_the_batch_of_one_device(
 def test_equal_slices_have_a_known_size(data: PreparedRadiographs) -> None:
     share = Share(replicas=2)
     even, odd = (
-        make(data, NOTHING, share, batch_size=size, accumulation_passes=2).epoch(0)
+        make(data, NOTHING, share, batch_size=size, gradient_accumulation_steps=2).epoch(0)
         for size in (8, 9)
     )
     (inputs, months), (odd_inputs, _) = cast(Any, [even.element_spec, odd.element_spec])
@@ -284,16 +286,20 @@ def test_equal_slices_have_a_known_size(data: PreparedRadiographs) -> None:
 
 @pytest.mark.parametrize("counts", [(6, 6, 6, 6), (10, 10, 4), (24,)])
 @pytest.mark.parametrize("passes", [1, 2])
-@pytest.mark.parametrize("last_batch", ["drop", "keep"])
+@pytest.mark.parametrize("drop_remainder", [True, False])
 def test_two_workers_make_the_batches_of_one(
-    data: PreparedRadiographs, tmp_path: Path, counts: Sequence[int], passes: int, last_batch: str
+    data: PreparedRadiographs,
+    tmp_path: Path,
+    counts: Sequence[int],
+    passes: int,
+    drop_remainder: bool,
 ) -> None:
     data = with_shards(data, tmp_path, counts)
     settings: dict[str, Any] = {
         "batch_size": 10,
         "readers": 2,
-        "accumulation_passes": passes,
-        "last_batch": last_batch,
+        "gradient_accumulation_steps": passes,
+        "drop_remainder": drop_remainder,
     }
     together = listed(make(data, AugmentationConfig(), **settings), 3)
     parts = [
@@ -329,17 +335,17 @@ def test_readers_are_the_workers_where_none_are_named(
 
 
 @pytest.mark.parametrize("skip", [1, 2])
-@pytest.mark.parametrize("last_batch", ["drop", "keep"])
+@pytest.mark.parametrize("drop_remainder", [True, False])
 def test_skip_goes_on_exactly_with_passes_and_replicas(
-    data: PreparedRadiographs, skip: int, last_batch: str
+    data: PreparedRadiographs, skip: int, drop_remainder: bool
 ) -> None:
     batches = make(
         data,
         AugmentationConfig(),
         Share(replicas=2),
         batch_size=10,
-        accumulation_passes=2,
-        last_batch=last_batch,
+        gradient_accumulation_steps=2,
+        drop_remainder=drop_remainder,
     )
     whole = listed(batches, 2)
     assert_equal(whole[skip * 4 :], listed(batches, 2, skip=skip))
@@ -562,11 +568,11 @@ def test_batch_size_readers_and_workers_that_do_not_fit_are_refused(
     ("share", "settings"),
     [
         (Share(replicas=6), {}),
-        (Share(), {"accumulation_passes": 6}),
-        (Share(replicas=3), {"accumulation_passes": 2}),
-        (Share(replicas=5), {"last_batch": "keep"}),
-        (Share(), {"accumulation_passes": 5, "last_batch": "keep"}),
-        (Share(replicas=2), {"accumulation_passes": 3, "last_batch": "keep"}),
+        (Share(), {"gradient_accumulation_steps": 6}),
+        (Share(replicas=3), {"gradient_accumulation_steps": 2}),
+        (Share(replicas=5), {"drop_remainder": False}),
+        (Share(), {"gradient_accumulation_steps": 5, "drop_remainder": False}),
+        (Share(replicas=2), {"gradient_accumulation_steps": 3, "drop_remainder": False}),
     ],
 )
 def test_a_device_with_nothing_to_do_is_refused(
@@ -579,7 +585,12 @@ def test_a_device_with_nothing_to_do_is_refused(
 
 def test_one_radiograph_for_each_device_and_pass_is_enough(data: PreparedRadiographs) -> None:
     batches = make(
-        data, NOTHING, Share(replicas=2), batch_size=5, accumulation_passes=2, last_batch="keep"
+        data,
+        NOTHING,
+        Share(replicas=2),
+        batch_size=5,
+        gradient_accumulation_steps=2,
+        drop_remainder=False,
     )
     assert [len(months) for _, months in listed(batches, 0)][-4:] == [1] * 4
 

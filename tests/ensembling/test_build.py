@@ -207,11 +207,11 @@ def test_the_epoch_is_the_last_or_the_best_of_each_member(
             (Path(folders[1 - number]) / "last.weights.h5").read_bytes()
         )
     for epoch in ("best", "last"):
-        ensemble(folders, data=str(prepared), output=str(tmp_path / epoch), epoch=epoch)
+        ensemble(folders, data=str(prepared), output=str(tmp_path / epoch), checkpoint=epoch)
     best, last = (Ensemble.open(tmp_path / epoch).members for epoch in ("best", "last"))
     assert [run.epoch for run in best] == ["best", "best"]
     assert best[0].weights_sha256() == last[1].weights_sha256()
-    with pytest.raises(UsageError, match="--epoch last: .* is an ensemble"):
+    with pytest.raises(UsageError, match="--checkpoint last: .* is an ensemble"):
         open_trained(tmp_path / "last", "last")
 
 
@@ -385,7 +385,7 @@ def test_a_run_is_exported_with_what_its_folds_held_out(
 ) -> None:
     whole = make_run(seed=5)
     exported = export_saved_model(
-        run=whole, output=str(tmp_path / "model"), held_out=str(folds), epoch="last"
+        run=whole, output=str(tmp_path / "model"), held_out=str(folds), checkpoint="last"
     )
     model, opened = ExportedModel.open(exported), Ensemble.open(folds)
     assert opened.description["correction"]["kept"]
@@ -437,7 +437,7 @@ def test_folds_of_something_else_are_refused(
     whole = make_run(*settings, **changes)
     with pytest.raises(error, match=message):
         export_saved_model(
-            run=whole, output=str(tmp_path / "model"), held_out=str(folds), epoch="last"
+            run=whole, output=str(tmp_path / "model"), held_out=str(folds), checkpoint="last"
         )
     with pytest.raises(UsageError, match="has its own held-out predictions"):
         export_saved_model(run=str(folds), output=str(tmp_path / "model"), held_out=str(folds))
@@ -453,7 +453,9 @@ def test_folds_count_once_and_with_the_exported_epoch(
     twice = [make_run(f"data.fold={n}/2", seed=seed) for n in (1, 2) for seed in (1, 2)]
     ensemble(twice, data=str(prepared), output=str(tmp_path / "twice"))
     with pytest.raises(ModelRefusedError, match="each fold once.*1/2, 1/2, 2/2, 2/2"):
-        export_saved_model(run=whole, output=output, held_out=str(tmp_path / "twice"), epoch="last")
+        export_saved_model(
+            run=whole, output=output, held_out=str(tmp_path / "twice"), checkpoint="last"
+        )
     with pytest.raises(UsageError, match="Give one of them"):
         export_saved_model(run=whole, output=output, held_out=str(folds), evaluation="e.json")
 

@@ -11,6 +11,7 @@ from bone_age_tf.config import DataConfig, override
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.data.splits import select
+from bone_age_tf.ensembling.ensemble import is_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.recipes import load_recipe
@@ -47,7 +48,13 @@ def changed_data(prepared: Path, folder: Path, **changes: object) -> Path:
 
 def test_files_are_written(of_run: Path) -> None:
     names = {path.name for path in of_run.iterdir()}
-    assert names == {"evaluation.json", "predictions.csv", "run.json", "pictures"}
+    assert names == {"evaluation.json", "predictions.csv", "provenance.json", "pictures"}
+
+
+def test_an_evaluation_is_not_taken_for_a_run(of_run: Path) -> None:
+    assert not is_trained(of_run)
+    with pytest.raises(ModelRefusedError, match="expected a run folder of `bone-age-tf train`"):
+        Run.open(of_run)
 
 
 def test_the_result_is_the_file(run: Path, prepared: Path, tmp_path: Path, of_run: Path) -> None:
@@ -128,7 +135,7 @@ def fold_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fold") / "run"
     settings = ["train.epochs=1", "train.precision=float32", "data.fold=2/4"]
     config = override(load_recipe("tiny"), settings)
-    train(config, data=str(prepared), run=str(folder), weights="none")
+    train(config, data=str(prepared), run=str(folder), initial_weights="none")
     return folder
 
 
@@ -154,7 +161,7 @@ def test_a_split_that_a_run_with_a_fold_has_learnt_from_is_judged_with_a_warning
         evaluate(model=str(model), data=str(prepared), output=str(tmp_path), split=split)
     said = [entry for entry in caplog.records if entry.name == "bone_age_tf.evaluation.evaluate"]
     (warning,) = [entry.getMessage() for entry in said]
-    assert "--fold 2/4" in warning
+    assert "data.fold=2/4" in warning
     assert "--split fold" in warning
 
 
@@ -181,9 +188,9 @@ def test_the_last_epoch_is_judged_where_it_is_asked_for(
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "best.weights.h5").unlink()
     judged = evaluate(
-        model=str(copy), data=str(prepared), output=str(tmp_path / "output"), epoch="last"
+        model=str(copy), data=str(prepared), output=str(tmp_path / "output"), checkpoint="last"
     )
-    assert judged["model"]["epoch"] == "last"
+    assert judged["model"]["checkpoint"] == "last"
     assert judged["model"]["weights_sha256"] == sha256_of(copy / "last.weights.h5")
 
 
@@ -198,7 +205,7 @@ def test_a_run_without_usable_weights_is_refused(
         evaluate(model=str(copy), data=str(prepared), output=str(tmp_path / "output"))
 
 
-@pytest.mark.parametrize("change", [{"schema": "other/9"}, {"config": {"trunk": "unknown"}}])
+@pytest.mark.parametrize("change", [{"schema": "other/9"}, {"config": {"backbone": "unknown"}}])
 def test_a_run_of_another_version_is_refused(
     change: dict[str, object], run: Path, prepared: Path, tmp_path: Path
 ) -> None:

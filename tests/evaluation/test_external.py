@@ -51,7 +51,7 @@ def test_a_named_column_is_judged_alone(tmp_path: Path) -> None:
     assert {path.name for path in output.iterdir()} == {
         "evaluation.json",
         "predictions.csv",
-        "run.json",
+        "provenance.json",
     }
     with (output / "predictions.csv").open() as stream:
         rows = list(csv.DictReader(stream))

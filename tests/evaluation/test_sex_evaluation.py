@@ -31,7 +31,7 @@ def classifier(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("classifier") / "run"
     settings = ["train.epochs=1", "train.precision=float32", "model.target=sex"]
     config = override(load_recipe("tiny"), settings)
-    train(config, data=str(prepared), run=str(folder), weights="none")
+    train(config, data=str(prepared), run=str(folder), initial_weights="none")
     return folder
 
 

@@ -16,6 +16,7 @@ from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, 
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.export.calibrate import calibrate, doubts, leave_one_out
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.provenance import PROVENANCE
 from bone_age_tf.metrics.bone_age import age_band
 from bone_age_tf.postprocessing.bias_correction import fit_line, fit_lines
 
@@ -35,7 +36,7 @@ def place(girls: int, boys: int, *, noise: float = 0.0) -> tuple[np.ndarray, ...
 
 @pytest.fixture
 def write_predictions(exported: Path, tmp_path: Path) -> WritePredictions:
-    """`predictions.csv` and `run.json` as `predict` writes them; `change` is done to each row."""
+    """`predictions.csv` and `provenance.json` as `predict` writes them; `change` is done to each row."""
 
     def write(
         girls: int = 40,
@@ -58,7 +59,7 @@ def write_predictions(exported: Path, tmp_path: Path) -> WritePredictions:
         with (folder / "predictions.csv").open("w", newline="") as stream:
             csv.writer(stream).writerows([names, *rows])
         made_by = {"model": {"manifest_sha256": sha256_of(model / "manifest.json")}}
-        (folder / "run.json").write_text(json.dumps(made_by))
+        (folder / PROVENANCE).write_text(json.dumps(made_by))
         return folder / "predictions.csv"
 
     return write
@@ -402,10 +403,10 @@ def test_predictions_of_another_model_are_refused(
     exported: Path, tmp_path: Path, write_predictions: WritePredictions
 ) -> None:
     path = write_predictions()
-    (path.parent / "run.json").write_text('{"model": {"manifest_sha256": "0"}}')
+    (path.parent / PROVENANCE).write_text('{"model": {"manifest_sha256": "0"}}')
     with pytest.raises(ModelRefusedError, match="another model"):
         calibrate(model=str(exported), predictions=str(path), output=str(tmp_path / "local"))
-    (path.parent / "run.json").unlink()
+    (path.parent / PROVENANCE).unlink()
     with pytest.raises(InputDataError, match="Give the file in its folder"):
         calibrate(model=str(exported), predictions=str(path), output=str(tmp_path / "local"))
 

@@ -57,10 +57,10 @@ def heat_of(exported: Path, images: np.ndarray, sex: str) -> dict[str, np.ndarra
 
 
 def test_parts_together_are_the_network(network: keras.Model, images: np.ndarray) -> None:
-    trunk, head = split(network)
+    backbone, head = split(network)
     sex = np.resize(np.array([0, 1, 2], np.int32), len(images))
     whole = network({"image": images, "sex": sex}, training=False)
-    maps = trunk({"image": images, "sex": sex}, training=False)
+    maps = backbone({"image": images, "sex": sex}, training=False)
     np.testing.assert_allclose(head([maps, tf.constant(sex)]), whole, rtol=1e-5)
 
 
@@ -68,11 +68,11 @@ def test_heat_is_what_finite_differences_say(
     exported: Path, network: keras.Model, images: np.ndarray
 ) -> None:
     """Each cell's features a little larger: the months rise by the cell's heat times that little."""
-    trunk, head = split(network)
+    backbone, head = split(network)
     sex = tf.zeros(1, tf.int32)
     heat = heat_of(exported, images[:1], "F")["heat"][0]
     image = tf.constant(images[:1])
-    maps = trunk({"image": image, "sex": sex}, training=False).numpy().astype(np.float64)
+    maps = backbone({"image": image, "sex": sex}, training=False).numpy().astype(np.float64)
     step = 1e-2
     for row, column in [(0, 0), (3, 2), (heat.shape[0] - 1, heat.shape[1] - 1)]:
         rise = []
@@ -90,8 +90,8 @@ def test_heat_is_that_of_tf_keras_vis(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own imports
         from tf_keras_vis.gradcam import Gradcam
-    trunk, head = split(network)
-    maps = trunk({"image": images, "sex": np.zeros(len(images), np.int32)}, training=False)
+    backbone, head = split(network)
+    maps = backbone({"image": images, "sex": np.zeros(len(images), np.int32)}, training=False)
     given = keras.Input(maps.shape[1:])
     seen = keras.layers.Activation("linear", name="seen")(given)
     girls = keras.ops.cast(given[:, 0, 0, 0] * 0, "int32")
@@ -109,8 +109,8 @@ def test_heat_is_that_of_tf_keras_vis(
 
 
 def test_features_are_means(exported: Path, network: keras.Model, images: np.ndarray) -> None:
-    trunk, _ = split(network)
-    maps = trunk({"image": images, "sex": np.zeros(len(images), np.int32)}, training=False)
+    backbone, _ = split(network)
+    maps = backbone({"image": images, "sex": np.zeros(len(images), np.int32)}, training=False)
     features = heat_of(exported, images, "M")["features"]
     np.testing.assert_allclose(features, np.mean(maps, axis=(1, 2)), atol=1e-4)
 

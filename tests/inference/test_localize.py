@@ -160,8 +160,10 @@ def test_pictures_are_there_for_people(report: LocalizeReport, output: Path) -> 
     assert refused.shape[0] > 340
 
 
-def test_run_json_has_the_counts_and_the_fingerprint(report: LocalizeReport, output: Path) -> None:
-    description = json.loads((output / "run.json").read_text())
+def test_provenance_has_the_counts_and_the_fingerprint(
+    report: LocalizeReport, output: Path
+) -> None:
+    description = json.loads((output / "provenance.json").read_text())
     assert (description["files"], description["found"]) == (7, 4)
     assert description["refused"] == report.refused
     assert description["fingerprint"] == pipeline.fingerprint(CONFIG)

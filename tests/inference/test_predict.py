@@ -344,11 +344,11 @@ def test_json_lines_say_the_same_as_the_csv(
         assert row["bone_age_months"] == ("" if months is None else f"{months:.2f}")
 
 
-def test_run_json_names_model_and_counts(
+def test_provenance_names_model_and_counts(
     hands: Path, predicted: Predicted, exported: Path, tmp_path: Path
 ) -> None:
     predicted(hands)
-    description = json.loads((tmp_path / "output/run.json").read_text())
+    description = json.loads((tmp_path / "output/provenance.json").read_text())
     digest = hashlib.sha256((exported / "1/manifest.json").read_bytes()).hexdigest()
     assert description["model"]["manifest_sha256"] == digest
     assert description["counts"] == {"ok": 3, "refused": 0}

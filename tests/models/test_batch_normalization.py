@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from bone_age_tf.models.backbones import BACKBONES, build_trunk
+from bone_age_tf.models.backbones import BACKBONES, build_backbone
 from bone_age_tf.models.batch_normalization import (
     BatchNormalization,
     fuse_normalization,
@@ -174,8 +174,8 @@ def test_configuration_is_that_of_keras() -> None:
 # === In models ===
 
 
-def keras_trunk(name: str) -> keras.Model:
-    """The trunk with Keras' own layers."""
+def keras_backbone(name: str) -> keras.Model:
+    """The backbone with Keras' own layers."""
     return BACKBONES[name].build(include_top=False, weights=None, input_shape=(*FRAME, 3))
 
 
@@ -189,15 +189,15 @@ def randomize(model: keras.Model) -> None:
     model.set_weights([random.uniform(0.1, 1, w.shape) * 0.2 for w in model.get_weights()])
 
 
-def test_trunks_are_fused() -> None:
+def test_backbones_are_fused() -> None:
     for name in ("tiny", "small"):
-        kinds = {type(layer) for layer in normalizations(build_trunk(name, FRAME, "float32"))}
+        kinds = {type(layer) for layer in normalizations(build_backbone(name, FRAME, "float32"))}
         assert kinds == {BatchNormalization}
 
 
 @pytest.mark.parametrize("name", ["tiny", "small"])
 def test_weight_files_fit_both_ways(name: str, tmp_path: Path) -> None:
-    own, fused = keras_trunk(name), build_trunk(name, FRAME, "float32")
+    own, fused = keras_backbone(name), build_backbone(name, FRAME, "float32")
     assert {type(layer) for layer in normalizations(own)} == {keras.layers.BatchNormalization}
     x = draw(2, *FRAME, 3)
     for source, target in ((own, fused), (fused, own)):
@@ -249,10 +249,10 @@ def test_a_model_made_by_hand_keeps_its_weights_and_order(tmp_path: Path) -> Non
 
 
 def test_a_saved_model_comes_back_fused(tmp_path: Path) -> None:
-    trunk = build_trunk("tiny", FRAME, "float32")
-    randomize(trunk)
-    trunk.save(tmp_path / "trunk.keras")
-    loaded = keras.models.load_model(tmp_path / "trunk.keras")
+    backbone = build_backbone("tiny", FRAME, "float32")
+    randomize(backbone)
+    backbone.save(tmp_path / "backbone.keras")
+    loaded = keras.models.load_model(tmp_path / "backbone.keras")
     assert {type(layer) for layer in normalizations(loaded)} == {BatchNormalization}
     x = draw(2, *FRAME, 3)
-    np.testing.assert_array_equal(loaded(x, training=False), trunk(x, training=False))
+    np.testing.assert_array_equal(loaded(x, training=False), backbone(x, training=False))

@@ -16,7 +16,7 @@ MEAN, SD = 110.0, 30.0
 
 def build(frame: tuple[int, int] = FRAME, **settings: Any) -> keras.Model:
     keras.utils.set_random_seed(0)
-    options = {"trunk": "tiny", "age_mean_months": MEAN, "age_sd_months": SD, **settings}
+    options = {"backbone": "tiny", "age_mean_months": MEAN, "age_sd_months": SD, **settings}
     return build_bone_age_model(ModelConfig(**options), frame)
 
 
@@ -84,7 +84,7 @@ def test_the_expectation_reaches_both_ends(month: int, logit: float) -> None:
 
 def test_the_head_computes_in_float32() -> None:
     config = ModelConfig(
-        trunk="tiny", head="expectation", age_mean_months=MEAN, age_sd_months=SD, head_layers=2
+        backbone="tiny", head="expectation", age_mean_months=MEAN, age_sd_months=SD, head_layers=2
     )
     model = build_bone_age_model(config, FRAME, precision="mixed_bfloat16")
     others = [layer for layer in model.layers if layer.name not in ("tiny", "image", "sex")]
@@ -141,8 +141,8 @@ def test_pooling_by_hand(pooling: str) -> None:
         ("flat" if pooling == "flatten" else "pool"),
         ("pool" if pooling == "average" else "flat"),
     )
-    trunk = keras.Model(model.input, model.get_layer(first).input)
-    maps = keras.ops.convert_to_numpy(trunk(_inputs(model), training=False))
+    backbone = keras.Model(model.input, model.get_layer(first).input)
+    maps = keras.ops.convert_to_numpy(backbone(_inputs(model), training=False))
     assert maps.shape == (3, 6, 7, 96)
     found = keras.ops.convert_to_numpy(of_layer(model, last)(_inputs(model), training=False))
     expected = {
@@ -156,18 +156,18 @@ def test_pooling_by_hand(pooling: str) -> None:
 
 def test_2_x_2_places_need_as_many() -> None:
     with pytest.raises(UsageError, match="at least 2 x 2. Received 1 x 1 from m46.*--scale"):
-        build((127, 127), trunk="m46", pooling="average_2x2_flatten")
+        build((127, 127), backbone="m46", pooling="average_2x2_flatten")
 
 
 # === In an exported model ===
 
 KINDS = {
-    "regression": {"trunk": "tiny"},
-    "expectation": {"trunk": "tiny", "head": "expectation"},
-    "sex": {"trunk": "tiny", "target": "sex"},
-    "16 Bit": {"trunk": "tiny", "pooling": "average_2x2_flatten", "head_layers": 2},
-    "m46": {"trunk": "m46", "pooling": "flatten", "activation": "elu", "head_units": 16},
-    "mixed7": {"trunk": "inception_v3_mixed7"},
+    "regression": {"backbone": "tiny"},
+    "expectation": {"backbone": "tiny", "head": "expectation"},
+    "sex": {"backbone": "tiny", "target": "sex"},
+    "16 Bit": {"backbone": "tiny", "pooling": "average_2x2_flatten", "head_layers": 2},
+    "m46": {"backbone": "m46", "pooling": "flatten", "activation": "elu", "head_units": 16},
+    "mixed7": {"backbone": "inception_v3_mixed7"},
 }
 
 

@@ -1,13 +1,13 @@
 import keras
 import numpy as np
 
-from bone_age_tf.models.backbones import build_trunk
+from bone_age_tf.models.backbones import build_backbone
 from bone_age_tf.models.m46 import FILTERS, m46
 
 
 def test_places_of_a_hand_are_those_of_the_paper() -> None:
-    trunk = build_trunk("m46", (500, 375), "float32")
-    assert trunk.output.shape == (None, 6, 4, 384)
+    backbone = build_backbone("m46", (500, 375), "float32")
+    assert backbone.output.shape == (None, 6, 4, 384)
 
 
 def test_weights_are_those_of_the_recipe() -> None:
@@ -23,7 +23,7 @@ def test_weights_are_those_of_the_recipe() -> None:
 
 def test_a_block_is_convolution_elu_normalization_twice_and_a_pool() -> None:
     kinds = [
-        type(layer).__name__ for layer in build_trunk("m46", (130, 130), "float32").layers[1:8]
+        type(layer).__name__ for layer in build_backbone("m46", (130, 130), "float32").layers[1:8]
     ]
     half = ["Conv2D", "Activation", "BatchNormalization"]
     assert kinds == [*half, *half, "MaxPooling2D"]
@@ -31,7 +31,7 @@ def test_a_block_is_convolution_elu_normalization_twice_and_a_pool() -> None:
 
 def test_kernels_begin_as_he_says_for_the_outputs() -> None:
     keras.utils.set_random_seed(0)
-    trunk = build_trunk("m46", (127, 127), "float32")
-    kernels = [layer.kernel for layer in trunk.layers if isinstance(layer, keras.layers.Conv2D)]
+    backbone = build_backbone("m46", (127, 127), "float32")
+    kernels = [layer.kernel for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D)]
     spread = float(np.std(keras.ops.convert_to_numpy(kernels[-2])))
     assert abs(spread - (2 / (9 * 384)) ** 0.5) < 1e-4

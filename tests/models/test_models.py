@@ -9,9 +9,9 @@ from bone_age_tf.config import ModelConfig
 from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 from bone_age_tf.models.backbones import (
     BACKBONES,
-    build_trunk,
+    build_backbone,
     find_backbone,
-    load_trunk_weights,
+    load_backbone_weights,
 )
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing.regions import REGIONS, crop_of
@@ -31,26 +31,26 @@ PREPROCESS_INPUT = {
     "small": _apps.mobilenet_v2.preprocess_input,
     "tiny": _apps.mobilenet_v2.preprocess_input,
 }
-"""What Keras itself does to an RGB image of 0 to 255 before this trunk."""
+"""What Keras itself does to an RGB image of 0 to 255 before this backbone."""
 
 
 def images(count: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, *FRAME, 1)).astype(np.uint8)
 
 
-def build(trunk: str = "tiny", **settings: float) -> keras.Model:
+def build(backbone: str = "tiny", **settings: float) -> keras.Model:
     keras.utils.set_random_seed(0)
-    config = ModelConfig(trunk=trunk, age_mean_months=120.0, age_sd_months=40.0, **settings)
+    config = ModelConfig(backbone=backbone, age_mean_months=120.0, age_sd_months=40.0, **settings)
     return build_bone_age_model(config, FRAME)
 
 
-def trunk_of(name: str = "tiny", frame: tuple[int, int] = FRAME) -> keras.Model:
-    return build_trunk(name, frame, "float32")
+def backbone_of(name: str = "tiny", frame: tuple[int, int] = FRAME) -> keras.Model:
+    return build_backbone(name, frame, "float32")
 
 
 @pytest.fixture(scope="module", params=BACKBONES)
 def network(request: pytest.FixtureRequest) -> Iterator[keras.Model]:
-    """A model with each trunk in turn, built once."""
+    """A model with each backbone in turn, built once."""
     yield build(request.param)
     keras.backend.clear_session()
 
@@ -64,16 +64,16 @@ def test_gives_finite_months_that_depend_on_sex(network: keras.Model) -> None:
     assert len(set(months.tolist())) == 3
 
 
-def test_the_trunk_sees_the_range_that_keras_applications_gives_it(network: keras.Model) -> None:
+def test_the_backbone_sees_the_range_that_keras_applications_gives_it(network: keras.Model) -> None:
     scaled = keras.Model(network.input["image"], network.get_layer("input_range").output)
     levels = images(1)
-    (trunk,) = (layer.name for layer in network.layers if layer.name in BACKBONES)
+    (backbone,) = (layer.name for layer in network.layers if layer.name in BACKBONES)
     rgb = np.repeat(levels.astype(np.float32), 3, axis=-1)
-    expected = PREPROCESS_INPUT[trunk](rgb.copy(), data_format="channels_last")
+    expected = PREPROCESS_INPUT[backbone](rgb.copy(), data_format="channels_last")
     np.testing.assert_allclose(scaled(levels), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_every_trunk_has_a_known_range() -> None:
+def test_every_backbone_has_a_known_range() -> None:
     assert set(PREPROCESS_INPUT) == set(BACKBONES)
 
 
@@ -86,7 +86,7 @@ def test_the_model_depends_on_the_image() -> None:
 def test_the_model_sees_its_region_alone(region: str) -> None:
     frame = (208, 160)
     keras.utils.set_random_seed(0)
-    config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+    config = ModelConfig(backbone="tiny", age_mean_months=120.0, age_sd_months=40.0)
     model = build_bone_age_model(config, frame, region=region)
     assert model.input["image"].shape == (None, *frame, 1)
     (above, below), (left, right) = crop_of(region, frame)
@@ -100,8 +100,8 @@ def test_the_model_sees_its_region_alone(region: str) -> None:
     assert abs(months[0] - months[2]) > 1e-3
 
 
-def test_the_trunk_is_built_for_the_region() -> None:
-    config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+def test_the_backbone_is_built_for_the_region() -> None:
+    config = ModelConfig(backbone="tiny", age_mean_months=120.0, age_sd_months=40.0)
     shapes = {
         region: build_bone_age_model(config, (520, 400), region=region)
         .get_layer("tiny")
@@ -112,7 +112,7 @@ def test_the_trunk_is_built_for_the_region() -> None:
 
 
 def test_an_unknown_region_is_refused() -> None:
-    config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+    config = ModelConfig(backbone="tiny", age_mean_months=120.0, age_sd_months=40.0)
     with pytest.raises(UsageError, match=r"data\.region: there is no region 'foot'"):
         build_bone_age_model(config, FRAME, region="foot")
 
@@ -125,8 +125,8 @@ def test_mean_and_spread_scale_the_score() -> None:
     np.testing.assert_allclose(model(inputs, training=False), 120 + 40 * scores, rtol=1e-5)
 
 
-def test_months_are_float32_where_the_trunk_is_bfloat16() -> None:
-    config = ModelConfig(trunk="tiny", age_mean_months=120.0, age_sd_months=40.0)
+def test_months_are_float32_where_the_backbone_is_bfloat16() -> None:
+    config = ModelConfig(backbone="tiny", age_mean_months=120.0, age_sd_months=40.0)
     model = build_bone_age_model(config, FRAME, precision="mixed_bfloat16")
     kinds = {layer.name: layer.compute_dtype for layer in model.layers}
     assert {layer.compute_dtype for layer in model.get_layer("tiny").layers[1:]} == {"bfloat16"}
@@ -139,29 +139,29 @@ def test_months_are_float32_where_the_trunk_is_bfloat16() -> None:
 
 def test_months_are_never_built_without_mean_and_spread() -> None:
     with pytest.raises(UsageError, match="age_mean_months"):
-        build_bone_age_model(ModelConfig(trunk="tiny"), FRAME)
+        build_bone_age_model(ModelConfig(backbone="tiny"), FRAME)
 
 
-def test_unknown_trunk_is_refused_with_the_known_ones() -> None:
+def test_unknown_backbone_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="'resnet_9000'.*inception_v3"):
         find_backbone("resnet_9000", FRAME)
 
 
-@pytest.mark.parametrize("trunk", BACKBONES)
-def test_too_small_a_frame_is_refused(trunk: str) -> None:
-    smallest = BACKBONES[trunk].min_side
-    find_backbone(trunk, (smallest, 500))
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_too_small_a_frame_is_refused(backbone: str) -> None:
+    smallest = BACKBONES[backbone].min_side
+    find_backbone(backbone, (smallest, 500))
     message = f"at least {smallest} pixels a side.*Received 500 x {smallest - 1}"
     with pytest.raises(UsageError, match=message):
-        find_backbone(trunk, (500, smallest - 1))
+        find_backbone(backbone, (500, smallest - 1))
 
 
 def test_weights_file_round_trip(tmp_path: Path) -> None:
     keras.utils.set_random_seed(1)
-    first, second = trunk_of(), trunk_of(frame=(64, 64))
+    first, second = backbone_of(), backbone_of(frame=(64, 64))
     path = tmp_path / "tiny.weights.h5"
     first.save_weights(path)
-    load_trunk_weights(second, str(path))
+    load_backbone_weights(second, str(path))
     for mine, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
 
@@ -171,11 +171,11 @@ def test_the_first_part_takes_weights_of_the_whole_network_and_its_own(
     source: str, tmp_path: Path
 ) -> None:
     frame = (75, 80)
-    whole, part = trunk_of(source, frame), trunk_of("inception_v3_mixed7", frame)
+    whole, part = backbone_of(source, frame), backbone_of("inception_v3_mixed7", frame)
     random = np.random.default_rng(0)
     whole.set_weights([random.uniform(0.1, 1, w.shape) * 0.1 for w in whole.get_weights()])
     whole.save_weights(tmp_path / "whole.weights.h5")
-    load_trunk_weights(part, str(tmp_path / "whole.weights.h5"))
+    load_backbone_weights(part, str(tmp_path / "whole.weights.h5"))
     first = keras.Model(whole.input, whole.get_layer("mixed7").output)
     for mine, theirs in zip(part.get_weights(), first.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -184,11 +184,11 @@ def test_the_first_part_takes_weights_of_the_whole_network_and_its_own(
     assert part.count_params() == 8_975_264
 
 
-def test_weights_none_leaves_the_trunk_alone() -> None:
-    trunk = trunk_of()
-    before = trunk.get_weights()
-    load_trunk_weights(trunk, "none")
-    for mine, other in zip(before, trunk.get_weights(), strict=True):
+def test_weights_none_leaves_the_backbone_alone() -> None:
+    backbone = backbone_of()
+    before = backbone.get_weights()
+    load_backbone_weights(backbone, "none")
+    for mine, other in zip(before, backbone.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, other)
 
 
@@ -198,13 +198,13 @@ def test_a_wrong_weights_option_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.h5").write_bytes(b"")
-    with pytest.raises(UsageError, match=r"--weights: expected imagenet, none.*Received"):
-        load_trunk_weights(trunk_of(), weights)
+    with pytest.raises(UsageError, match=r"--initial-weights: expected imagenet, none.*Received"):
+        load_backbone_weights(backbone_of(), weights)
 
 
-def test_imagenet_is_refused_for_a_trunk_without_it() -> None:
-    with pytest.raises(UsageError, match="--weights none"):
-        load_trunk_weights(trunk_of(), "imagenet")
+def test_imagenet_is_refused_for_a_backbone_without_it() -> None:
+    with pytest.raises(UsageError, match="--initial-weights none"):
+        load_backbone_weights(backbone_of(), "imagenet")
 
 
 def test_weights_that_cannot_be_downloaded_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,8 +213,8 @@ def test_weights_that_cannot_be_downloaded_are_explained(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(keras.utils, "get_file", no_network)
     monkeypatch.setattr("keras.src.applications.mobilenet_v2.file_utils.get_file", no_network)
-    with pytest.raises(EnvironmentFaultError, match="URL fetch failure.*--weights FILE"):
-        load_trunk_weights(trunk_of("mobilenet_v2", (96, 96)), "imagenet")
+    with pytest.raises(EnvironmentFaultError, match="URL fetch failure.*--initial-weights FILE"):
+        load_backbone_weights(backbone_of("mobilenet_v2", (96, 96)), "imagenet")
 
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
@@ -226,4 +226,4 @@ def test_a_file_of_other_content_is_refused(content: str, tmp_path: Path) -> Non
     else:
         keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
     with pytest.raises(InputDataError, match="not weights of tiny"):
-        load_trunk_weights(trunk_of(), str(path))
+        load_backbone_weights(backbone_of(), str(path))

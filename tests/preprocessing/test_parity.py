@@ -168,7 +168,7 @@ def letterboxed(awkward: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("letterboxed")
     data = prepare_source(awkward, LETTERBOX, folder / "data", "train")
     config = override(load_recipe("tiny"), ["train.epochs=1", "train.precision=float32"])
-    train(config, data=str(data), run=str(folder / "run"), weights="none")
+    train(config, data=str(data), run=str(folder / "run"), initial_weights="none")
     export_saved_model(run=str(folder / "run"), output=str(folder / "model"))
     return folder
 

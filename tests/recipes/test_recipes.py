@@ -7,7 +7,7 @@ from bone_age_tf.config import ExperimentConfig, LocalizerConfig, from_dict, to_
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing.regions import crop_of
 from bone_age_tf.recipes import load_recipe, recipe_names
-from bone_age_tf.training.objectives import figure_of
+from bone_age_tf.training.objectives import metric_of
 
 EXPERIMENTS = [name for name in recipe_names() if name != "hand_localizer"]
 
@@ -53,8 +53,8 @@ def test_both_of_the_paper_s_heads_are_trained_alike() -> None:
 
 def test_the_sex_classifier_is_not_told_the_sex() -> None:
     recipe = experiment("sex_classifier")
-    assert figure_of(recipe.model).name == "cross_entropy"
-    assert (recipe.model.sex_units, recipe.augmentation.mask_sex) == (0, 0)
+    assert metric_of(recipe.model).name == "cross_entropy"
+    assert (recipe.model.sex_units, recipe.augmentation.sex_dropout) == (0, 0)
 
 
 def test_sixteen_bit_joins_49_places_and_the_sex_at_500_pixels() -> None:

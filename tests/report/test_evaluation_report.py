@@ -11,6 +11,7 @@ from bone_age_tf.data.manifest import write_json
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
+from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics.predictions import Judged, tables, write_predictions
 from bone_age_tf.report.evaluation_report import write_evaluation_report
 from bone_age_tf.report.page import estimate, signed, years
@@ -32,7 +33,7 @@ def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> P
     (folder / "pictures").mkdir(parents=True)
     result = {
         "schema": EVALUATION_SCHEMA,
-        "model": {"kind": "run", "weights_sha256": "0" * 64, "epoch": "best"},
+        "model": {"kind": "run", "weights_sha256": "0" * 64, "checkpoint": "best"},
         "target": "bone_age",
         "data": {"plan": "1" * 64, "split": "test"},
         "fingerprint": "2" * 64,
@@ -46,7 +47,7 @@ def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> P
             cv2.imwrite(str(folder / entry["picture"]), np.full((13, 10), 90, np.uint8))
     write_predictions(folder, judged, "bone_age")
     write_json(folder / "evaluation.json", result)
-    write_json(folder / "run.json", {"command": "evaluate", "model": "1"})
+    write_provenance(folder, "evaluate", model="1")
     return folder
 
 

@@ -251,7 +251,7 @@ def stopped(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             config,
             data=str(prepared),
             run=str(folder),
-            weights="none",
+            initial_weights="none",
             on_progress=stop_after(STEPS + 1),
         )
     return folder

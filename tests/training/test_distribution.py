@@ -23,9 +23,9 @@ SETTINGS = (
     "model.dropout=0",
     "train.batch_size=10",
     "train.readers=2",
-    "train.last_batch=keep",
-    "train.accumulation_passes=2",
-    "train.clip_norm=0.5",
+    "train.drop_remainder=false",
+    "train.gradient_accumulation_steps=2",
+    "train.global_clipnorm=0.5",
     "train.ema_momentum=0.9",
 )
 
@@ -45,7 +45,7 @@ if devices == "2":
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     strategy.choose_devices = lambda: strategy.Devices(mirrored)
 try:
-    report = train(override(load_recipe("tiny"), settings), data=data, run=run, weights="none")
+    report = train(override(load_recipe("tiny"), settings), data=data, run=run, initial_weights="none")
 except BoneAgeError as error:
     sys.exit(f"{error.exit_code}: {error}")
 print(json.dumps(report.history))
@@ -125,10 +125,10 @@ def test_two_devices_train_like_one_for_every_objective(
     assert_close(*map(finish, both))
 
 
-def test_several_steps_per_call_are_the_same_steps(
+def test_several_steps_per_execution_are_the_same_steps(
     alone: list[dict[str, float]], prepared: Path, tmp_path: Path
 ) -> None:
-    several = start(prepared, tmp_path / "run", "train.steps_per_call=2", devices=2)
+    several = start(prepared, tmp_path / "run", "train.steps_per_execution=2", devices=2)
     assert_close(alone, finish(several))
 
 

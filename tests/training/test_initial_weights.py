@@ -1,4 +1,4 @@
-"""`--weights`: a run that starts from another one."""
+"""`--initial-weights`: a run that starts from another one."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import InterruptedBySignalError, ModelRefusedError, UsageError
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.recipes import load_recipe
-from bone_age_tf.training.initial_weights import FirstWeights
+from bone_age_tf.training.initial_weights import InitialWeights
 from bone_age_tf.training.run import Run
 from bone_age_tf.training.train import train
 
@@ -29,7 +29,7 @@ def tiny(*assignments: str) -> ExperimentConfig:
 
 def start(data: Path, folder: Path, weights: Path, *assignments: str, **options: object) -> None:
     wanted = tiny(*assignments)
-    train(wanted, data=str(data), run=str(folder), weights=str(weights), **options)  # type: ignore[arg-type]
+    train(wanted, data=str(data), run=str(folder), initial_weights=str(weights), **options)  # type: ignore[arg-type]
 
 
 def months(model: keras.Model) -> np.ndarray:
@@ -44,19 +44,19 @@ def built(config: ExperimentConfig, frame: tuple[int, int]) -> keras.Model:
     return build_bone_age_model(config.model, frame)
 
 
-def test_trunk_and_head_are_those_of_the_other_run(run: Path) -> None:
+def test_backbone_and_head_are_those_of_the_other_run(run: Path) -> None:
     source = Run.open(run)
     model = built(source.config, source.preprocessing.frame)
     expected = months(source.load_model())
     assert not np.allclose(months(model), expected)
-    FirstWeights.find(str(run)).load(model, model.get_layer("tiny"))
+    InitialWeights.find(str(run)).load(model, model.get_layer("tiny"))
     np.testing.assert_array_equal(months(model), expected)
 
 
 def test_another_resolution_takes_the_weights_over(run: Path) -> None:
     source = Run.open(run)
     model = built(source.config, (208, 160))
-    FirstWeights.find(str(run)).load(model, model.get_layer("tiny"))
+    InitialWeights.find(str(run)).load(model, model.get_layer("tiny"))
     for mine, theirs in zip(model.get_weights(), source.load_model().get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
@@ -83,13 +83,16 @@ def test_the_first_epoch_goes_on_from_there(run: Path, prepared: Path, tmp_path:
 def test_run_json_says_what_it_started_from(run: Path, prepared: Path, tmp_path: Path) -> None:
     start(prepared, tmp_path / "run", run)
     trained = Run.open(run).load_model().get_layer("tiny")
-    trained.save_weights(tmp_path / "trunk.weights.h5")
-    start(prepared, tmp_path / "other", tmp_path / "trunk.weights.h5")
+    trained.save_weights(tmp_path / "backbone.weights.h5")
+    start(prepared, tmp_path / "other", tmp_path / "backbone.weights.h5")
     said = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("run", "other")]
-    assert (said[0]["weights"], said[1]["weights"]) == (run.name, "trunk.weights.h5")
-    assert said[0]["weights_sha256"] == Run.open(run).weights_sha256()
-    assert said[1]["weights_sha256"] == sha256_of(tmp_path / "trunk.weights.h5")
-    assert json.loads((run / "run.json").read_text())["weights_sha256"] is None
+    assert (said[0]["initial_weights"], said[1]["initial_weights"]) == (
+        run.name,
+        "backbone.weights.h5",
+    )
+    assert said[0]["initial_weights_sha256"] == Run.open(run).weights_sha256()
+    assert said[1]["initial_weights_sha256"] == sha256_of(tmp_path / "backbone.weights.h5")
+    assert json.loads((run / "run.json").read_text())["initial_weights_sha256"] is None
 
 
 def test_stopped_and_resumed_is_bit_identical(run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -120,7 +123,7 @@ def test_going_on_with_other_weights_is_refused(run: Path, prepared: Path, tmp_p
 @pytest.mark.parametrize(
     ("assignment", "line"),
     [
-        ("model.trunk=small", "model.trunk: 'tiny' there, 'small' here"),
+        ("model.backbone=small", "model.backbone: 'tiny' there, 'small' here"),
         ("model.head=expectation", "model.head: 'regression' there, 'expectation' here"),
         ("model.head_units=32", "model.head_units: 64 there, 32 here"),
         ("model.target=sex", "model.target: 'bone_age' there, 'sex' here"),
@@ -144,30 +147,30 @@ def test_places_that_are_kept_apart_fit_one_size(run: Path, tmp_path: Path) -> N
     built(there.config, there.preprocessing.frame).save_weights(source / "best.weights.h5")
     model = built(there.config, (208, 160))
     with pytest.raises(UsageError, match="another size.*model.pooling=average"):
-        FirstWeights.find(str(source)).load(model, model.get_layer("tiny"))
+        InitialWeights.find(str(source)).load(model, model.get_layer("tiny"))
 
 
 def test_a_folder_without_weights_or_run_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelRefusedError, match=r"There is no run\.json"):
-        FirstWeights.find(str(tmp_path))
+        InitialWeights.find(str(tmp_path))
     shutil.copy(run / "run.json", tmp_path / "run.json")
     with pytest.raises(ModelRefusedError, match="no best weights yet"):
-        FirstWeights.find(str(tmp_path))
+        InitialWeights.find(str(tmp_path))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="imagenet, none, a run folder.*which is not there"):
-        FirstWeights.find(str(tmp_path / "none.weights.h5"))
+        InitialWeights.find(str(tmp_path / "none.weights.h5"))
 
 
 def test_a_run_that_knows_the_radiographs_for_judging_is_refused(
     prepared: Path, tmp_path: Path
 ) -> None:
     first, same, other = (tmp_path / name for name in ("first", "same", "other"))
-    train(tiny("data.fold=1/2"), data=str(prepared), run=str(first), weights="none")
+    train(tiny("data.fold=1/2"), data=str(prepared), run=str(first), initial_weights="none")
     start(prepared, same, first, "data.fold=1/2")
     with pytest.raises(
-        UsageError, match=r"has learnt from (\d+) of the \1 radiographs that shall judge"
+        UsageError, match=r"has learnt from (\d+) of the \1 radiographs that should validate"
     ):
         start(prepared, other, same, "data.fold=2/2")
     assert not other.exists()
@@ -180,6 +183,6 @@ def test_what_the_first_weights_have_learnt_from_counts_as_learnt(
     prepared: Path, tmp_path: Path
 ) -> None:
     both, girls = tmp_path / "both", tmp_path / "girls"
-    train(tiny("data.fold=1/2"), data=str(prepared), run=str(both), weights="none")
+    train(tiny("data.fold=1/2"), data=str(prepared), run=str(both), initial_weights="none")
     start(prepared, girls, both, "data.fold=1/2", "data.sex=F")
     assert Run.open(girls).learnt == Run.open(both).learnt

@@ -21,7 +21,7 @@ from bone_age_tf.training.train import train
 
 STEPS = 3
 BATCH = 8
-TRUNK_VARIABLES = 4 * 5
+BACKBONE_VARIABLES = 4 * 5
 """A kernel and four of the normalization, in each of four layers."""
 
 Notify = Callable[[str, int, int, str], None]
@@ -37,7 +37,7 @@ def start(
 ) -> History:
     config = tiny(*assignments)
     return train(
-        config, data=str(data), run=str(folder), weights="none", on_progress=on_progress
+        config, data=str(data), run=str(folder), initial_weights="none", on_progress=on_progress
     ).history
 
 
@@ -56,14 +56,14 @@ def progress(folder: Path) -> dict[str, Any]:
         return json.loads(archive["state"].tobytes())
 
 
-def trunk_and_head(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What `last` has: every variable of the trunk, and the others that learn."""
+def backbone_and_head(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """What `last` has: every variable of the backbone, and the others that learn."""
     model = Run.open(folder, "last").load_model()
-    trunk = model.get_layer("tiny")
-    inside = {id(v) for v in trunk.variables}
-    assert len(inside) == TRUNK_VARIABLES
+    backbone = model.get_layer("tiny")
+    inside = {id(v) for v in backbone.variables}
+    assert len(inside) == BACKBONE_VARIABLES
     others = [v for v in model.trainable_variables if id(v) not in inside]
-    return [v.numpy() for v in trunk.variables], [v.numpy() for v in others]
+    return [v.numpy() for v in backbone.variables], [v.numpy() for v in others]
 
 
 def assert_close(first: History, second: History, rel: float = 1e-5) -> None:
@@ -77,9 +77,9 @@ def assert_finite(history: History) -> None:
         assert np.isfinite(list(row.values())).all()
 
 
-# === head_epochs ===
+# === freeze_backbone_epochs ===
 
-HEAD = ("train.epochs=2", "train.head_epochs=1", "train.ema_momentum=0")
+HEAD = ("train.epochs=2", "train.freeze_backbone_epochs=1", "train.ema_momentum=0")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def head_first(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return {"run": folder, **copies}
 
 
-def test_the_trunk_stays_as_it_is_in_the_head_epochs(
+def test_the_backbone_stays_as_it_is_in_the_freeze_backbone_epochs(
     head_first: dict[str, Path], prepared: Path
 ) -> None:
     import keras
@@ -107,25 +107,27 @@ def test_the_trunk_stays_as_it_is_in_the_head_epochs(
     config = Run.open(head_first["run"]).config
     keras.utils.set_random_seed(config.train.seed)
     model = build_bone_age_model(config.model, PreparedRadiographs.open(prepared).frame)
-    trunk = model.get_layer("tiny")
-    inside = {id(v) for v in trunk.variables}
+    backbone = model.get_layer("tiny")
+    inside = {id(v) for v in backbone.variables}
     others = [v.numpy() for v in model.trainable_variables if id(v) not in inside]
-    untouched, head = trunk_and_head(head_first["1"])
-    for old, new in zip(trunk.variables, untouched, strict=True):
+    untouched, head = backbone_and_head(head_first["1"])
+    for old, new in zip(backbone.variables, untouched, strict=True):
         np.testing.assert_array_equal(old.numpy(), new)
     for old, new in zip(others, head, strict=True):
         assert (old != new).any()
 
 
-def test_the_whole_trunk_moves_after_the_head_epochs(head_first: dict[str, Path]) -> None:
-    before, _ = trunk_and_head(head_first["1"])
-    after, _ = trunk_and_head(head_first["run"])
+def test_the_whole_backbone_moves_after_the_freeze_backbone_epochs(
+    head_first: dict[str, Path],
+) -> None:
+    before, _ = backbone_and_head(head_first["1"])
+    after, _ = backbone_and_head(head_first["run"])
     for old, new in zip(before, after, strict=True):
         assert (old != new).any()
 
 
 @pytest.mark.parametrize("step", [STEPS, STEPS + 1], ids=["at the border", "behind it"])
-def test_stopped_and_resumed_with_head_epochs_is_bit_identical(
+def test_stopped_and_resumed_with_freeze_backbone_epochs_is_bit_identical(
     step: int, head_first: dict[str, Path], prepared: Path, tmp_path: Path
 ) -> None:
     def stop(stage: str, done: int, total: int, detail: str) -> None:
@@ -149,10 +151,15 @@ def test_stopped_and_resumed_with_head_epochs_is_bit_identical(
 
 
 def test_two_passes_learn_what_one_does(prepared: Path, tmp_path: Path) -> None:
-    """With the trunk as it is, as the batch statistics are a pass's."""
-    settings = ("train.epochs=2", "train.head_epochs=2", "model.dropout=0", "train.clip_norm=0.1")
+    """With the backbone as it is, as the batch statistics are a pass's."""
+    settings = (
+        "train.epochs=2",
+        "train.freeze_backbone_epochs=2",
+        "model.dropout=0",
+        "train.global_clipnorm=0.1",
+    )
     one = start(prepared, tmp_path / "1", *settings)
-    two = start(prepared, tmp_path / "2", *settings, "train.accumulation_passes=2")
+    two = start(prepared, tmp_path / "2", *settings, "train.gradient_accumulation_steps=2")
     assert_close(one, two)
 
 
@@ -160,17 +167,19 @@ def test_batch_statistics_are_of_a_pass(run: Path, prepared: Path, tmp_path: Pat
     """Otherwise the test above could not fail."""
     settings = ("train.epochs=1", "model.dropout=0")
     one = start(prepared, tmp_path / "1", *settings)
-    two = start(prepared, tmp_path / "2", *settings, "train.accumulation_passes=2")
+    two = start(prepared, tmp_path / "2", *settings, "train.gradient_accumulation_steps=2")
     assert one[0]["mae_months"] != pytest.approx(two[0]["mae_months"], rel=1e-5)
 
 
-def test_two_steps_per_call_are_the_same_steps(run: Path, prepared: Path, tmp_path: Path) -> None:
+def test_two_steps_per_execution_are_the_same_steps(
+    run: Path, prepared: Path, tmp_path: Path
+) -> None:
     done = []
     start(
         prepared,
         tmp_path / "run",
         "train.epochs=2",
-        "train.steps_per_call=2",
+        "train.steps_per_execution=2",
         on_progress=lambda stage, count, total, detail: done.append(count // BATCH),
     )
     assert table(tmp_path / "run") == table(run)
@@ -197,10 +206,10 @@ def test_half_precision_trains(precision: str, run: Path, prepared: Path, tmp_pa
 OTHERS = (
     "train.epochs=2",
     "train.batch_size=10",
-    "train.last_batch=keep",
+    "train.drop_remainder=false",
     "train.schedule=constant",
     "train.warmup_steps=2",
-    "train.first_layer_rate=1e-4",
+    "train.layerwise_lr_decay=0.3",
     "train.ema_momentum=0",
     "train.checkpoint_minutes=0",
 )
@@ -271,10 +280,10 @@ def test_the_first_layer_moves_by_its_rate(
     def moved(one: keras.layers.Layer, other: keras.layers.Layer) -> float:
         return float(np.abs(one.get_weights()[0] - other.get_weights()[0]).max())
 
-    trunks = [each.get_layer("tiny") for each in (model, after)]
+    backbones = [each.get_layer("tiny") for each in (model, after)]
     kernels = [
-        [layer for layer in trunk.layers if isinstance(layer, keras.layers.Conv2D)]
-        for trunk in trunks
+        [layer for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D)]
+        for backbone in backbones
     ]
     changes = [moved(*pair) for pair in zip(*kernels, strict=True)]
     assert 0 < changes[0] < 6 * 2e-3 * 1e-4 * 1.5
@@ -299,7 +308,7 @@ from bone_age_tf.config import override
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.train import train
 data, run, *settings = sys.argv[1:]
-report = train(override(load_recipe("tiny"), settings), data=data, run=run, weights="none")
+report = train(override(load_recipe("tiny"), settings), data=data, run=run, initial_weights="none")
 from tensorflow.python.framework import config
 print(json.dumps([config.is_op_determinism_enabled(), report.history]))
 """

@@ -26,7 +26,7 @@ from bone_age_tf.training.objectives import (
     LabelDistributionObjective,
     Objective,
     SexObjective,
-    figure_of,
+    metric_of,
     objective_of,
 )
 from bone_age_tf.training.run import Run
@@ -43,7 +43,7 @@ def normal(centres: np.ndarray, sd: float) -> np.ndarray:
 
 
 def config(**model: object) -> ExperimentConfig:
-    settings = {"trunk": "tiny", "age_mean_months": 120.0, "age_sd_months": 40.0, **model}
+    settings = {"backbone": "tiny", "age_mean_months": 120.0, "age_sd_months": 40.0, **model}
     return ExperimentConfig(model=ModelConfig(**settings))  # type: ignore[arg-type]
 
 
@@ -56,7 +56,7 @@ def test_bone_age_is_minimized_in_sds_and_judged_in_months() -> None:
     losses, errors = objective.losses(predicted, {}, tf.constant(MONTHS))
     np.testing.assert_allclose(errors, [20, 10, 0], atol=1e-4)
     np.testing.assert_allclose(losses, [0.5, 0.25, 0], atol=1e-5)
-    judged = objective.judge(predicted.numpy(), MONTHS, np.zeros(3))
+    judged = objective.evaluate(predicted.numpy(), MONTHS, np.zeros(3))
     assert judged == {"mae_months": pytest.approx(10, abs=1e-4)}
 
 
@@ -99,7 +99,7 @@ def test_both_terms_are_of_one_size_at_the_start() -> None:
 
 def test_the_learner_of_a_label_distribution_is_the_same_network() -> None:
     model = build_bone_age_model(config(head="expectation").model, FRAME)
-    learner = LabelDistributionObjective(40.0, 1.0, 6.0).learner(model)
+    learner = LabelDistributionObjective(40.0, 1.0, 6.0).training_model(model)
     inputs = {"image": np.zeros((2, *FRAME, 1), np.uint8), "sex": np.array([0, 1], np.int32)}
     months, logits = learner(inputs, training=False)
     np.testing.assert_array_equal(months, model(inputs, training=False))
@@ -109,7 +109,7 @@ def test_the_learner_of_a_label_distribution_is_the_same_network() -> None:
 
 def test_sex_is_minimized_and_judged_by_the_cross_entropy_of_the_probability() -> None:
     model = build_bone_age_model(config(target="sex").model, FRAME)
-    learner = SexObjective().learner(model)
+    learner = SexObjective().training_model(model)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (6, *FRAME, 1)).astype(np.uint8)
     inputs = {"image": images, "sex": np.array([0, 1, 1, 0, 1, 0], np.int32)}
@@ -120,7 +120,7 @@ def test_sex_is_minimized_and_judged_by_the_cross_entropy_of_the_probability() -
     probability = keras.ops.convert_to_numpy(model(inputs, training=False))
     right = np.where(inputs["sex"] == 1, probability, 1 - probability)
     np.testing.assert_allclose(losses, -np.log(right), rtol=1e-4)
-    judged = SexObjective().judge(probability, np.zeros(6), inputs["sex"])
+    judged = SexObjective().evaluate(probability, np.zeros(6), inputs["sex"])
     assert list(judged) == ["cross_entropy", "accuracy", "auroc"]
     assert judged["cross_entropy"] == pytest.approx(float(np.mean(losses)), rel=1e-4)
     assert judged["auroc"] == metrics.auroc(probability, inputs["sex"] == 1)
@@ -130,12 +130,12 @@ def test_an_impossible_answer_has_a_finite_loss() -> None:
     inputs = {"sex": tf.constant([0, 1])}
     losses, _ = SexObjective().losses(tf.constant([[200.0], [-200.0]]), inputs, tf.zeros(2))
     np.testing.assert_allclose(losses, 200)
-    judged = SexObjective().judge(np.array([1.0, 0.0]), np.zeros(2), np.array([0, 1]))
+    judged = SexObjective().evaluate(np.array([1.0, 0.0]), np.zeros(2), np.array([0, 1]))
     assert np.isfinite(list(judged.values())).all()
 
 
 def test_girls_alone_have_no_auroc() -> None:
-    judged = SexObjective().judge(np.array([0.2, 0.6]), np.zeros(2), np.zeros(2))
+    judged = SexObjective().evaluate(np.array([0.2, 0.6]), np.zeros(2), np.zeros(2))
     assert set(judged) == {"cross_entropy", "accuracy"}
 
 
@@ -145,8 +145,8 @@ def test_the_objective_follows_the_configuration() -> None:
     assert objective_of(config(head="expectation")) == BoneAgeObjective(40.0)
     assert objective_of(label) == LabelDistributionObjective(40.0, 0.5, 6.0)
     assert objective_of(config(target="sex")) == SexObjective()
-    assert figure_of(config().model) is MAE
-    assert figure_of(config(target="sex").model) is CROSS_ENTROPY
+    assert metric_of(config().model) is MAE
+    assert metric_of(config(target="sex").model) is CROSS_ENTROPY
 
 
 @pytest.mark.parametrize("model", [{}, {"target": "sex"}])
@@ -162,7 +162,7 @@ def learn(objective: Objective, model: keras.Model, steps: int) -> list[float]:
     images = random.integers(0, 256, (8, *FRAME, 1)).astype(np.uint8)
     inputs = {"image": tf.constant(images), "sex": tf.constant([0, 1] * 4)}
     months = tf.constant(np.linspace(30, 220, 8), tf.float32)
-    learner, optimizer = objective.learner(model), keras.optimizers.Adam(3e-3)
+    learner, optimizer = objective.training_model(model), keras.optimizers.Adam(3e-3)
 
     @tf.function
     def step() -> tf.Tensor:
@@ -224,7 +224,9 @@ def start(
 ) -> TrainReport:
     settings = ["train.epochs=2", "train.precision=float32", *assignments]
     wanted = override(load_recipe("tiny"), settings)
-    return train(wanted, data=str(data), run=str(folder), weights="none", on_progress=on_progress)
+    return train(
+        wanted, data=str(data), run=str(folder), initial_weights="none", on_progress=on_progress
+    )
 
 
 def signal_after(step: int) -> Callable[[str, int, int, str], None]:
@@ -282,7 +284,7 @@ def test_a_sex_run_is_judged_on_its_validation_split(sex_run: Path, prepared: Pa
 def test_a_sex_run_is_not_told_the_sex_and_masks_none(sex_run: Path) -> None:
     trained = Run.open(sex_run)
     assert trained.target == "sex"
-    assert (trained.config.model.sex_units, trained.config.augmentation.mask_sex) == (0, 0)
+    assert (trained.config.model.sex_units, trained.config.augmentation.sex_dropout) == (0, 0)
 
 
 def test_the_logs_of_a_sex_run_say_nothing_of_months(sex_run: Path) -> None:
@@ -315,7 +317,7 @@ def test_progress_of_a_sex_run(prepared: Path, tmp_path: Path) -> None:
     assert details[-1].startswith("epoch 1/1  cross-entropy 0.")
     assert details[-1].endswith(" nats")
     assert report.best_validation is not None
-    assert report.figure.say(report.best_validation).startswith("cross-entropy 0.")
+    assert report.metric.say(report.best_validation).startswith("cross-entropy 0.")
 
 
 def test_radiographs_of_unknown_sex_teach_nothing(

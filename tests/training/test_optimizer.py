@@ -114,7 +114,7 @@ def test_a_rate_of_a_tenth_moves_and_decays_a_tenth() -> None:
 
 
 def test_a_variable_that_begins_later_begins_as_at_the_first_step() -> None:
-    """After `train.head_epochs`; the moments' bias is that of their own age."""
+    """After `train.freeze_backbone_epochs`; the moments' bias is that of their own age."""
     early, late = keras.Variable(np.float32(0)), keras.Variable(np.float32(0))
     optimizer = LayerwiseAdamW(Constant(), [1, 1], [0, 40], decay=0)
     optimizer.build([early, late])
@@ -126,7 +126,7 @@ def test_a_variable_that_begins_later_begins_as_at_the_first_step() -> None:
 
 
 def test_rates_go_with_their_variables_where_some_are_left_out() -> None:
-    """As in `train.head_epochs`: the trunk's variables get no gradient."""
+    """As in `train.freeze_backbone_epochs`: the backbone's variables get no gradient."""
     variables = [keras.Variable(np.float32(0)) for _ in range(3)]
     optimizer = LayerwiseAdamW(Constant(), [0.01, 0.1, 1], decay=0)
     optimizer.build(variables)
@@ -136,8 +136,8 @@ def test_rates_go_with_their_variables_where_some_are_left_out() -> None:
     )
 
 
-def test_clip_norm_is_of_all_gradients_together() -> None:
-    settings = TrainConfig(clip_norm=0.5, learning_rate=HIGHEST)
+def test_global_clipnorm_is_of_all_gradients_together() -> None:
+    settings = TrainConfig(global_clipnorm=0.5, learning_rate=HIGHEST)
     variables = some_variables()
     optimizer = make_optimizer(settings, 100, "float32", [1, 1, 1])
     gradients = some_gradients(0)
@@ -148,9 +148,11 @@ def test_clip_norm_is_of_all_gradients_together() -> None:
         np.testing.assert_allclose(momentum, 0.1 * 0.5 / norm * gradient, rtol=1e-5)
 
 
-def test_a_gradient_below_clip_norm_is_left_as_it_is() -> None:
-    for clip_norm in (None, 1000.0):
-        optimizer = make_optimizer(TrainConfig(clip_norm=clip_norm), 100, "float32", [1, 1, 1])
+def test_a_gradient_below_global_clipnorm_is_left_as_it_is() -> None:
+    for global_clipnorm in (None, 1000.0):
+        optimizer = make_optimizer(
+            TrainConfig(global_clipnorm=global_clipnorm), 100, "float32", [1, 1, 1]
+        )
         optimizer.apply(some_gradients(0), some_variables())
         for momentum, gradient in zip(momenta(optimizer), some_gradients(0), strict=True):
             np.testing.assert_allclose(momentum, 0.1 * gradient, rtol=1e-5)
@@ -190,7 +192,7 @@ def test_a_gradient_that_overflows_leaves_everything_but_the_scale(bad: float) -
 
 def test_a_scaled_step_is_the_step() -> None:
     """Unscaled before it is clipped."""
-    settings = TrainConfig(warmup_steps=0, clip_norm=0.5)
+    settings = TrainConfig(warmup_steps=0, global_clipnorm=0.5)
     plain, scaled = some_variables(), some_variables()
     make_optimizer(settings, 10, "float32", [1, 1, 0.1]).apply(some_gradients(0), plain)
     optimizer = make_optimizer(settings, 10, "mixed_float16", [1, 1, 0.1])
@@ -206,27 +208,27 @@ def test_a_scaled_step_is_the_step() -> None:
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    config = ModelConfig(trunk="tiny", age_mean_months=100, age_sd_months=40)
+    config = ModelConfig(backbone="tiny", age_mean_months=100, age_sd_months=40)
     return build_bone_age_model(config, (104, 80))
 
 
 def test_rates_rise_geometrically_from_the_first_layer_to_the_head(model: keras.Model) -> None:
-    trunk = model.get_layer("tiny")
-    rates = layer_rates(model, trunk, 0.01)
+    backbone = model.get_layer("tiny")
+    rates = layer_rates(model, backbone, 0.5)
     assert len(rates) == len(model.trainable_variables)
     by_variable = {id(v): rate for v, rate in zip(model.trainable_variables, rates, strict=True)}
-    layers = [layer for layer in trunk.layers if layer.trainable_variables]
+    layers = [layer for layer in backbone.layers if layer.trainable_variables]
     found = [by_variable[id(layer.trainable_variables[0])] for layer in layers]
     for layer, rate in zip(layers, found, strict=True):
         assert {by_variable[id(v)] for v in layer.trainable_variables} == {rate}
     assert layers[0].name.startswith("conv2d")
-    assert found[0] == pytest.approx(0.01)
+    assert found[0] == pytest.approx(0.5**8)  # four convolutions, each with a normalization
     steps = np.diff(np.log([*found, 1]))
-    np.testing.assert_allclose(steps, np.log(100) / len(layers))
-    of_trunk = {id(v) for v in trunk.trainable_variables}
-    head = [rate for key, rate in by_variable.items() if key not in of_trunk]
+    np.testing.assert_allclose(steps, np.log(2))
+    of_backbone = {id(v) for v in backbone.trainable_variables}
+    head = [rate for key, rate in by_variable.items() if key not in of_backbone]
     assert head == [1.0] * 7  # embedding, and kernel and bias of three layers
 
 
-def test_a_first_layer_rate_of_1_is_1_everywhere(model: keras.Model) -> None:
+def test_a_layerwise_decay_of_1_is_1_everywhere(model: keras.Model) -> None:
     assert set(layer_rates(model, model.get_layer("tiny"), 1.0)) == {1.0}

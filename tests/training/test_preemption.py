@@ -68,7 +68,7 @@ def test_a_step_that_does_not_end_is_not_waited_for(where: str, number: int) -> 
     output, errors, seconds = end(process, number, 20)
     assert process.returncode == 128 + number
     assert "did not end within 1 s" in errors
-    assert "goes on from the last checkpoint" in errors
+    assert "resumes from the last checkpoint" in errors
     assert "left" not in output
     assert 0.9 < seconds < 5
 
@@ -164,6 +164,6 @@ def test_sigterm_stops_the_command_within_seconds(prepared: Path, tmp_path: Path
     assert process.returncode == 143, errors[-3000:]
     assert seconds < 10
     assert "stopped in epoch" in errors
-    assert "The same command goes on from here." in errors
+    assert "The same command resumes from here." in errors
     assert "Traceback" not in errors
     assert not list(run.glob(".*.writing"))

@@ -27,6 +27,7 @@ from bone_age_tf.errors import (
     EnvironmentFaultError,
     InputDataError,
     InterruptedBySignalError,
+    ModelRefusedError,
     UsageError,
 )
 from bone_age_tf.export.export import export_saved_model
@@ -34,8 +35,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training import strategy
-from bone_age_tf.training.run import Run
-from bone_age_tf.training.run_folder import LOCK
+from bone_age_tf.training.run import LOCK, Run
 from bone_age_tf.training.train import TrainReport, train
 
 STEPS = 3
@@ -60,7 +60,7 @@ def start(
         tiny(*assignments),
         data=str(data),
         run=str(folder),
-        weights=weights,
+        initial_weights=weights,
         fresh=fresh,
         on_progress=on_progress,
     )
@@ -172,7 +172,7 @@ def test_stopped_and_resumed_is_bit_identical(
     step: int, number: int, run: Path, prepared: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
-    with pytest.raises(InterruptedBySignalError, match="same command goes on") as caught:
+    with pytest.raises(InterruptedBySignalError, match="same command resumes") as caught:
         start(prepared, folder, on_progress=signal_after(step, number))
     assert caught.value.exit_code == 128 + number
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -213,9 +213,23 @@ def test_a_changed_setting_is_refused_by_name(
     assert "--fresh" in str(caught.value)
 
 
-def test_other_first_weights_are_refused_by_name(run: Path, prepared: Path) -> None:
+def test_other_initial_weights_are_refused_by_name(run: Path, prepared: Path) -> None:
     with pytest.raises(UsageError, match="weights: was 'none', now 'imagenet'"):
         start(prepared, run, weights="imagenet")
+
+
+def test_a_run_of_an_earlier_version_is_refused_until_it_is_started_over(
+    copied_run: Path, prepared: Path
+) -> None:
+    description = json.loads((copied_run / "run.json").read_text())
+    (copied_run / "run.json").write_text(json.dumps(description | {"schema": "bone-age-tf/run/1"}))
+    with pytest.raises(
+        UsageError, match="another version.*run/2, received bone-age-tf/run/1.*--fresh"
+    ):
+        start(prepared, copied_run)
+    with pytest.raises(ModelRefusedError, match="not a run of this version.*Train it again"):
+        Run.open(copied_run)
+    assert start(prepared, copied_run, "train.epochs=1", fresh=True).epochs == 1
 
 
 def test_fresh_starts_over(copied_run: Path, prepared: Path) -> None:
@@ -373,9 +387,9 @@ def test_a_run_of_one_sex_learns_from_it_alone(prepared: Path, tmp_path: Path) -
     ("assignments", "message"),
     [
         (["data.region=foot"], "no region 'foot'.*carpal"),
-        (["data.region=carpal", "model.trunk=xception"], "at least 71 pixels.*Received 38 x 38"),
+        (["data.region=carpal", "model.backbone=xception"], "at least 71 pixels.*Received 38 x 38"),
     ],
-    ids=["unknown", "too small for the trunk"],
+    ids=["unknown", "too small for the backbone"],
 )
 def test_a_region_that_cannot_be_is_refused(
     assignments: list[str], message: str, prepared: Path, tmp_path: Path

@@ -120,7 +120,7 @@ def _decode(encoded: bytes, name: str) -> np.ndarray:
     image = cv2.imdecode(content, flags) if content.size else None
     if image is None:
         raise InputDataError(
-            f"{name}: expected a PNG or JPEG that can be decoded. Mend or remove it."
+            f"{name}: expected a PNG or JPEG that can be decoded. Fix or remove it."
         )
     return image
 

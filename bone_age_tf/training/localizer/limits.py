@@ -1,8 +1,8 @@
-"""Limits for `preprocessing/quality.py`, learnt from good radiographs and from spoilt ones.
+"""Limits for `preprocessing/quality.py`, learnt from good radiographs and from negatives.
 
-Every limit but that of the outlook lies where `WRONGLY_REFUSED` of the good radiographs would be
-beyond it. That of the outlook is where good and spoilt pictures part best, or lower, so that it
-refuses at most `REFUSED_BY_OUTLOOK` of the good ones.
+Every limit but that of the image class lies where `FALSE_REJECTION_RATE` of the good radiographs would be
+beyond it. That of the image class is where good radiographs and negatives are separated best, or lower, so
+that it rejects at most `FALSE_REJECTION_RATE_BY_CLASS` of the good ones.
 """
 
 import dataclasses
@@ -18,13 +18,14 @@ from bone_age_tf.preprocessing.localizer.weights import Limits, Localizer
 from bone_age_tf.training.localizer.examples import Example
 from bone_age_tf.training.localizer.sampler import Sampler
 
-WRONGLY_REFUSED = 0.001
+FALSE_REJECTION_RATE = 0.001
 """Share of good radiographs beyond each limit."""
-REFUSED_BY_OUTLOOK = 0.002
-SPOILT_PICTURES = 2000
-STRANGERS = 0.02
+FALSE_REJECTION_RATE_BY_CLASS = 0.002
+NEGATIVES = 2000
+"""Pictures that are not one whole hand, drawn to set the limit of the image class."""
+OUTLIER_SHARE = 0.02
 """Share of the good radiographs that is left out of mean and covariance, the farthest ones."""
-ENOUGH = 30
+MIN_HANDS = 30
 """Good radiographs in which the network must find a hand, for limits to be learnt."""
 COARSER = 2.0
 """How much coarser than the coarsest good radiograph one may be."""
@@ -48,20 +49,20 @@ class Scored:
 def learn_limits(
     network: keras.Model, good: Sequence[Example], drawn: Sequence[Example], seed: int
 ) -> Limits:
-    """`good` are radiographs of one whole hand; the spoilt pictures are made from `drawn`.
+    """`good` are radiographs of one whole hand; the negatives are made from `drawn`.
 
     Raises `InputDataError` where the network finds a hand in too few of the good ones.
     """
     score = scorer(network)
     rows = [score(e.image) for e in good]
     found = sum(row.hand >= 0.5 for row in rows)
-    if found < ENOUGH:
+    if found < MIN_HANDS:
         raise InputDataError(
             f"The localizer finds a hand in {found} of {len(good)} good radiographs; expected at least "
-            f"{ENOUGH}. Give more radiographs or phantoms with --data, or train longer with --set steps=3000."
+            f"{MIN_HANDS}. Give more radiographs or phantoms with --data, or train longer with --set steps=3000."
         )
-    sampler = Sampler([(1.0, drawn)], seed, spoilt=1.0)
-    spoilt = np.array([score(sampler.draw().view[..., 0]).hand for _ in range(SPOILT_PICTURES)])
+    sampler = Sampler([(1.0, drawn)], seed, negative_share=1.0)
+    negatives = np.array([score(sampler.draw().view[..., 0]).hand for _ in range(NEGATIVES)])
     hand = np.array([row.hand for row in rows])
     is_hand = hand >= 0.5
     shapes = np.array([row.shape for row in rows])[is_hand]
@@ -69,10 +70,12 @@ def learn_limits(
     pixels = [row.resolution / e.scale for row, e in zip(rows, good, strict=True)]
 
     def least(values: Sequence[float]) -> float:
-        return float(np.quantile(np.array(values)[is_hand], WRONGLY_REFUSED))
+        return float(np.quantile(np.array(values)[is_hand], FALSE_REJECTION_RATE))
 
     return Limits(
-        hand=min(_parting(hand, spoilt), float(np.quantile(hand, REFUSED_BY_OUTLOOK))),
+        hand=min(
+            _threshold(hand, negatives), float(np.quantile(hand, FALSE_REJECTION_RATE_BY_CLASS))
+        ),
         certainty=least([row.certainty for row in rows]),
         distance=distance,
         coverage=least([row.coverage for row in rows]),
@@ -83,10 +86,10 @@ def learn_limits(
     )
 
 
-def _parting(good: np.ndarray, spoilt: np.ndarray) -> float:
-    """The middle of the probabilities at which fewest of both are judged wrongly."""
+def _threshold(good: np.ndarray, negatives: np.ndarray) -> float:
+    """The middle of the probabilities at which fewest of both are misclassified."""
     limits = np.linspace(0.02, 0.98, 97)
-    wrong = [(good < limit).mean() + (spoilt >= limit).mean() for limit in limits]
+    wrong = [(good < limit).mean() + (negatives >= limit).mean() for limit in limits]
     best = limits[np.isclose(wrong, np.min(wrong))]
     return round(float(best.mean()), 3)
 
@@ -100,8 +103,8 @@ def _shape_limits(shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
             np.linalg.inv(np.cov(kept.T) + 1e-8 * np.eye(kept.shape[1])),
         )
         distances = _distances(shapes, mean, precision)
-        kept = shapes[distances <= np.quantile(distances, 1 - STRANGERS)]
-    limit = float(np.quantile(distances, 1 - WRONGLY_REFUSED))
+        kept = shapes[distances <= np.quantile(distances, 1 - OUTLIER_SHARE)]
+    limit = float(np.quantile(distances, 1 - FALSE_REJECTION_RATE))
     return mean, precision, limit
 
 

@@ -1,4 +1,4 @@
-"""What the hand localizer is trained to: mask, heat maps, outlook and polarity."""
+"""What the hand localizer is trained to: mask, heat maps, image class and polarity."""
 
 import keras
 from keras import ops

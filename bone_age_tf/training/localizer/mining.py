@@ -1,6 +1,6 @@
 """Positive mining: what a localizer finds in radiographs that nobody has annotated.
 
-As in Iglovikov et al. 2018: predict, keep what passes the checks, train again. Two looks at the
+As in Iglovikov et al. 2018: predict, keep what passes the checks, train again. Two views of the
 same radiograph, the second one turned and mirrored, must agree.
 """
 
@@ -20,15 +20,15 @@ from bone_age_tf.training.localizer.examples import Example
 HAND_AT_LEAST = 0.8
 CERTAINTY_AT_LEAST = 0.5
 POINTS_APART = 0.03
-"""Most that a key point of the two looks may differ, in capitate - middle fingertip distances."""
+"""Most that a key point of the two views may differ, in capitate - middle fingertip distances."""
 MASKS_ALIKE = 0.93
-"""Least Jaccard index of the two looks' masks."""
+"""Least Jaccard index of the two views' masks."""
 TURN_DEGREES = 12.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Look:
-    """What the network sees in one look, in pixels of the example's image."""
+class View:
+    """What the network sees in one view, in pixels of the example's image."""
 
     points: np.ndarray
     """float32 [points, 2]."""
@@ -45,17 +45,17 @@ def mine(
 
     Key points that were annotated are kept.
     """
-    look = looker(network)
+    view_of = viewer(network)
     found = []
     for number, example in enumerate(examples, start=1):
-        mined = _mine_one(look, example)
+        mined = _mine_one(view_of, example)
         if mined is not None:
             found.append(mined)
         notify(number, len(examples))
     return found
 
 
-def looker(network: keras.Model) -> Callable[[np.ndarray, bool], Look]:
+def viewer(network: keras.Model) -> Callable[[np.ndarray, bool], View]:
     """A function of an image (uint8 [height, width]) and of whether it is turned and mirrored."""
 
     @tf.function(
@@ -68,8 +68,8 @@ def looker(network: keras.Model) -> Callable[[np.ndarray, bool], Look]:
     def locate(image: tf.Tensor, turn: tf.Tensor) -> tuple[tf.Tensor, ...]:
         levels = geometry.pyramid(tf.cast(image, tf.float32) * 257.0)
         to_image = geometry.product(geometry.centred_matrix(tf.shape(image)[:2], VIEW), turn)
-        view = tf.cast(tf.round(geometry.warp(levels, to_image, VIEW)), tf.int32)
-        found = localization.locate(view, lambda x: network(x, training=False))
+        pixels = tf.cast(tf.round(geometry.warp(levels, to_image, VIEW)), tf.int32)
+        found = localization.locate(pixels, lambda x: network(x, training=False))
         return (
             geometry.move(found.points, to_image),
             found.mask,
@@ -78,15 +78,15 @@ def looker(network: keras.Model) -> Callable[[np.ndarray, bool], Look]:
             tf.reduce_min(found.certainty),
         )
 
-    def look(image: np.ndarray, is_turned: bool) -> Look:
+    def view_of(image: np.ndarray, is_turned: bool) -> View:
         turn = _turned() if is_turned else np.eye(2, 3, dtype=np.float32)
         points, mask, to_image, hand, certainty = (
             part.numpy() for part in locate(image[..., np.newaxis], turn)
         )
         whole = cv2.warpAffine(mask[..., 0], to_image, image.shape[::-1], flags=cv2.INTER_LINEAR)
-        return Look(points, whole, float(hand), float(certainty))
+        return View(points, whole, float(hand), float(certainty))
 
-    return look
+    return view_of
 
 
 def _turned() -> np.ndarray:
@@ -98,8 +98,8 @@ def _turned() -> np.ndarray:
     return matrix.astype(np.float32)
 
 
-def _mine_one(look: Callable[[np.ndarray, bool], Look], example: Example) -> Example | None:
-    first, second = look(example.image, False), look(example.image, True)
+def _mine_one(view_of: Callable[[np.ndarray, bool], View], example: Example) -> Example | None:
+    first, second = view_of(example.image, False), view_of(example.image, True)
     tip, capitate = POINTS.index("middle_tip"), POINTS.index("capitate")
     unit = float(np.hypot(*(first.points[tip] - first.points[capitate])))
     apart = np.hypot(*(first.points - second.points).T).max() / max(unit, 1e-6)

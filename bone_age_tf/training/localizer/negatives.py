@@ -1,4 +1,4 @@
-"""Pictures without a hand, for the localizer to refuse: noise, text, scenes, other bones."""
+"""Pictures without a hand, for the localizer to reject: noise, text, scenes, other bones."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Endless samples for the hand localizer: whole hands, and pictures that are to be refused.
+"""Endless samples for the hand localizer: whole hands, and negatives.
 
 Everything random comes from one generator. A matrix is [2, 3], as OpenCV takes it.
 """
@@ -28,7 +28,7 @@ class Sample:
     """0 where no mask is known."""
     points: np.ndarray
     """float32 [points, 2] in pixels of the view; NaN where none is to be learnt."""
-    outlook: int
+    image_class: int
     inverted: bool
 
 
@@ -36,12 +36,16 @@ class Sampler:
     """Draws samples for ever: whole hands, and pictures that are not one whole hand."""
 
     def __init__(
-        self, groups: Sequence[tuple[float, Sequence[Example]]], seed: int, *, spoilt: float = 0.3
+        self,
+        groups: Sequence[tuple[float, Sequence[Example]]],
+        seed: int,
+        *,
+        negative_share: float = 0.3,
     ) -> None:
-        """`groups` are shares with examples; `spoilt` is the share of pictures to be refused."""
+        """`groups` are shares with examples; `negative_share` is the share of pictures that are not one whole hand."""
         self._shares = np.array([share for share, _ in groups]) / sum(s for s, _ in groups)
         self._groups = [list(examples) for _, examples in groups]
-        self._spoilt = spoilt
+        self._negative_share = negative_share
         self._rng = np.random.default_rng(seed)
 
     def __iter__(self) -> Iterator[Sample]:
@@ -51,7 +55,7 @@ class Sampler:
     def draw(self) -> Sample:
         """The next sample."""
         rng = self._rng
-        if rng.random() >= self._spoilt:
+        if rng.random() >= self._negative_share:
             return _whole_hand(self._example(), rng)
         kind = rng.choice(["other", "cut", "two"], p=[0.42, 0.34, 0.24])
         if kind == "other":
@@ -126,10 +130,14 @@ def _warp(image: np.ndarray, matrix: np.ndarray, border: int = 0) -> np.ndarray:
 
 
 def _sample(
-    example: Example, matrix: np.ndarray, points: np.ndarray, outlook: int, rng: np.random.Generator
+    example: Example,
+    matrix: np.ndarray,
+    points: np.ndarray,
+    image_class: int,
+    rng: np.random.Generator,
 ) -> Sample:
     image, inverted = _exposure(example.image, rng)
-    if outlook == HAND and example.mask is not None and rng.random() < 0.06:
+    if image_class == HAND and example.mask is not None and rng.random() < 0.06:
         image = np.where(example.mask > 127, image, np.uint8(0))  # as others have prepared it
     view = _noise(_warp(image, matrix), rng)
     mask = np.zeros(VIEW, np.uint8) if example.mask is None else _warp(example.mask, matrix)
@@ -138,7 +146,7 @@ def _sample(
         (mask[..., np.newaxis] / 255).astype(np.float32),
         0.0 if example.mask is None else 1.0,
         points.astype(np.float32),
-        outlook,
+        image_class,
         inverted,
     )
 
@@ -163,7 +171,7 @@ def _noise(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return view
 
 
-# === Pictures to be refused ===
+# === Negatives ===
 
 
 def _cut_hand(example: Example, rng: np.random.Generator) -> Sample:

@@ -6,7 +6,7 @@
 | `round-N.weights.h5`, `round-N.json`                | the network after each round             |
 | `hand_localizer.weights.h5`, `hand_localizer.json`  | the localizer for `prepare --localizer`  |
 
-The same command goes on after the last round that was finished.
+The same command resumes after the last round that was finished.
 """
 
 import dataclasses
@@ -25,9 +25,10 @@ import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import RESEARCH_ONLY, LocalizerConfig
-from bone_age_tf.data.manifest import versions, write_json
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files import locks
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.versions import versions
 from bone_age_tf.preprocessing.localizer import decoding as localization
 from bone_age_tf.preprocessing.localizer.network import (
     OUTPUTS,
@@ -37,7 +38,8 @@ from bone_age_tf.preprocessing.localizer.network import (
     fold_normalization,
 )
 from bone_age_tf.preprocessing.localizer.weights import DESCRIPTION, save
-from bone_age_tf.training import run_folder, strategy
+from bone_age_tf.training import run as run_folder
+from bone_age_tf.training import strategy
 from bone_age_tf.training.localizer.examples import Example, digest, read_examples
 from bone_age_tf.training.localizer.limits import learn_limits
 from bone_age_tf.training.localizer.loss import LOSSES, WEIGHTS
@@ -48,7 +50,7 @@ from bone_age_tf.training.run import RUN_FILE
 log = logging.getLogger(__name__)
 
 WARMUP_STEPS = 100
-REAL_ENOUGH = 100
+MIN_REAL = 100
 """Real radiographs from which the limits are learnt from them alone ..."""
 DRAWN_INSTEAD = 1000
 """... and drawn ones that are added where there are fewer."""
@@ -132,7 +134,7 @@ def train_localizer(
         counts["mined"] = accepted
         folded = fold_normalization(network)
         good = examples.real
-        if len(good) < REAL_ENOUGH:
+        if len(good) < MIN_REAL:
             good = [*good, *examples.drawn[:DRAWN_INSTEAD]]
         limits = learn_limits(folded, good, examples.drawn, config.seed)
         save(folder, folded, limits, _card(config, counts))
@@ -193,8 +195,8 @@ def _groups(
     masks = {example.id: example.mask for example in mined}
     annotated = [dataclasses.replace(e, mask=masks.get(e.id)) for e in examples.annotated]
     own = {example.id for example in annotated}
-    others = [example for example in mined if example.id not in own]
-    shares = [(config.annotated_share, annotated), (config.mined_share, others)]
+    unannotated = [example for example in mined if example.id not in own]
+    shares = [(config.annotated_share, annotated), (config.mined_share, unannotated)]
     used = [(share, found) for share, found in shares if found]
     return [(1 - sum(share for share, _ in used), examples.drawn), *used]
 
@@ -218,7 +220,7 @@ def _train_round(
         loss_weights=WEIGHTS,
         jit_compile=False,
     )
-    sampler = Sampler(groups, config.seed * 1000 + number, spoilt=config.spoilt)
+    sampler = Sampler(groups, config.seed * 1000 + number, negative_share=config.negative_share)
     network.fit(
         batches(sampler, config.batch_size),
         epochs=1,
@@ -252,7 +254,7 @@ def batches(samples: Iterable[Sample], batch_size: int) -> tf.data.Dataset:
         for sample in samples:
             weight = np.full_like(sample.mask, sample.mask_weight)
             mask = np.concatenate([sample.mask, weight], axis=-1)
-            yield sample.view, mask, sample.points, sample.outlook, [float(sample.inverted)]
+            yield sample.view, mask, sample.points, sample.image_class, [float(sample.inverted)]
 
     def see(view: tf.Tensor, *targets: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         levels = tf.cast(view, tf.int32) * 257

@@ -12,8 +12,8 @@ import numpy as np
 from bone_age_tf import config as configuration
 from bone_age_tf.config import ExperimentConfig
 from bone_age_tf.training.callbacks import ValidationResult, read_rows
-from bone_age_tf.training.logging import validation_metrics as validation_figures
-from bone_age_tf.training.objectives import Figure, figure_of
+from bone_age_tf.training.logging import validation_figures
+from bone_age_tf.training.objectives import Metric, metric_of
 
 SCATTER = "validation/true_and_predicted"
 WORST = "validation/worst"
@@ -40,14 +40,14 @@ class RunLog:
     _drawn: tuple[int, dict[str, np.ndarray]] = (0, {})
 
     @property
-    def figure(self) -> Figure:
+    def metric(self) -> Metric:
         """What the run is judged by."""
-        return figure_of(self.config.model)
+        return metric_of(self.config.model)
 
     @property
     def best(self) -> str:
         """Name of the lowest validation so far."""
-        return f"{self.figure.name}/best_validation"
+        return f"{self.metric.name}/best_validation"
 
     @property
     def hyper_parameters(self) -> dict[str, Value]:
@@ -58,13 +58,13 @@ class RunLog:
 
     def scalars(self, logs: Mapping[str, float]) -> dict[str, float]:
         """An epoch's numbers under the names they have in every log."""
-        figure = self.figure.name
+        metric = self.metric.name
         prefix = "validation_"
         validated = {k.removeprefix(prefix): v for k, v in logs.items() if k.startswith(prefix)}
         values = {
-            f"{figure}/train": logs.get(figure),
+            f"{metric}/train": logs.get(metric),
             **{f"{name}/validation": value for name, value in validated.items()},
-            self.best: self._lowest(validated.get(figure)),
+            self.best: self._lowest(validated.get(metric)),
             "learning_rate": logs.get("learning_rate"),
             **{f"speed/{name}": logs.get(name) for name in ("images_per_second", "waiting_share")},
         }
@@ -87,7 +87,7 @@ class RunLog:
         if value is None:
             return None
         rows = read_rows(self.folder / "history.csv")
-        return min([value, *(float(row[f"validation_{self.figure.name}"]) for row in rows)])
+        return min([value, *(float(row[f"validation_{self.metric.name}"]) for row in rows)])
 
     def _draw(self, epoch: int) -> dict[str, np.ndarray]:
         result = self.validated()
@@ -122,7 +122,7 @@ class EpochLog(keras.callbacks.Callback):
             self.close()
 
     def open(self, run: RunLog) -> None:
-        """Begin a log, or go on in the one that an earlier process began."""
+        """Begin a log, or resume the one that an earlier process began."""
         raise NotImplementedError
 
     def write(self, epoch: int, scalars: dict[str, float], figures: dict[str, np.ndarray]) -> None:

@@ -103,7 +103,7 @@ def image_pb(tag: str, picture: np.ndarray) -> Any:
 def _settings(run: RunLog) -> list[Any]:
     """A row in TensorBoard's table of runs, with the lowest validation as its result; `run.json`."""
     values = run.hyper_parameters
-    title = f"lowest validation {run.figure.title} ({run.figure.unit})"
+    title = f"lowest validation {run.metric.title} ({run.metric.unit})"
     best = hparams.Metric(run.best, display_name=title)
     return [
         hparams.hparams_config_pb([hparams.HParam(name) for name in values], [best]),

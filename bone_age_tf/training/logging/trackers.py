@@ -1,7 +1,7 @@
 """A run on a tracking server: Weights & Biases, MLflow. And which logs a configuration asks for.
 
 `trackers.json` in the run folder keeps the server's name of the run, under which a resumed training
-goes on. A server that is not there at the start is an error; one that goes away later is a warning.
+resumes. A server that is not there at the start is an error; one that goes away later is a warning.
 """
 
 import contextlib
@@ -21,8 +21,8 @@ import numpy as np
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import ExperimentConfig
-from bone_age_tf.data.manifest import write_json
 from bone_age_tf.errors import UsageError
+from bone_age_tf.files.atomic import write_json
 from bone_age_tf.training.callbacks import SpeedCsv, ValidationResult
 from bone_age_tf.training.logging.run_log import INPUTS, EpochLog, RunLog
 from bone_age_tf.training.logging.tensorboard_log import TensorBoardLog
@@ -74,7 +74,7 @@ class WandbLog(EpochLog):
             raise UsageError(f"Weights & Biases has no login. {_WANDB_HELP}")
 
     def open(self, run: RunLog) -> None:
-        """Begin the run, or go on in the one that the run folder names."""
+        """Begin the run, or resume the one that the run folder names."""
         known = _known_run(run.folder, "wandb")
         name = known or uuid.uuid4().hex[:12]
         about = {key: value for key, value in run.description.items() if key != "config"}
@@ -125,7 +125,7 @@ class MlflowLog(EpochLog):
         self._unsent: list[list[Any]] = []
 
     def open(self, run: RunLog) -> None:
-        """Begin the run, or go on in the one that the run folder names."""
+        """Begin the run, or resume the one that the run folder names."""
         for name, value in MLFLOW_PATIENCE.items():
             os.environ.setdefault(name, value)
         inputs = run.inputs()
@@ -189,13 +189,13 @@ class _WarnOnce(contextlib.AbstractContextManager["_WarnOnce"]):
         if not isinstance(error, Exception):
             return False
         if not self._is_said:
-            log.warning("%s does not answer; the training goes on. (%s)", self._tracker, error)
+            log.warning("%s does not answer; the training continues. (%s)", self._tracker, error)
             self._is_said = True
         return True
 
 
 _WANDB_HELP = (
-    "Say `wandb login`, or set WANDB_API_KEY; WANDB_MODE=offline keeps everything in the run folder, "
+    "Run `wandb login`, or set WANDB_API_KEY; WANDB_MODE=offline keeps everything in the run folder, "
     "and `wandb sync` sends it later; --set logging.wandb=false does without."
 )
 _MLFLOW_HELP = (

@@ -98,17 +98,17 @@ def test_without_masks_there_is_nothing_to_begin_with(others: Path, tmp_path: Pa
 
 
 def test_samples_are_well_formed_and_of_every_kind(examples: list[Example]) -> None:
-    sampler = Sampler([(1.0, examples)], seed=3, spoilt=0.6)
+    sampler = Sampler([(1.0, examples)], seed=3, negative_share=0.6)
     samples = [sampler.draw() for _ in range(150)]
-    assert {sample.outlook for sample in samples} == set(range(len(OUTLOOKS)))
+    assert {sample.image_class for sample in samples} == set(range(len(OUTLOOKS)))
     assert {sample.inverted for sample in samples} == {True, False}
     for sample in samples:
         assert sample.view.shape == (*VIEW, 1)
         assert sample.view.dtype == np.uint8
         assert 0 <= sample.mask.min() <= sample.mask.max() <= 1
         known = ~np.isnan(sample.points).any(axis=1)
-        assert known.all() if sample.outlook == HAND else not known.any()
-    hands = [sample for sample in samples if sample.outlook == HAND]
+        assert known.all() if sample.image_class == HAND else not known.any()
+    hands = [sample for sample in samples if sample.image_class == HAND]
     for sample in hands:
         assert (sample.points > 0).all()
         assert (sample.points < VIEW[::-1]).all()
@@ -151,7 +151,7 @@ def test_heat_loss_is_least_at_the_point_and_leaves_unknown_ones_out() -> None:
     assert loss_at(40, 30) == pytest.approx(np.log(2 * np.pi * 1.5**2) + 1, abs=0.02)
 
 
-def test_limits_part_good_from_spoilt() -> None:
+def test_limits_separate_good_from_negatives() -> None:
     assert _parting(np.array([0.9, 0.95, 1.0]), np.array([0.0, 0.2])) == pytest.approx(
         0.55, abs=0.03
     )
@@ -160,11 +160,11 @@ def test_limits_part_good_from_spoilt() -> None:
 def test_limits_hold_the_good_radiographs(
     examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(localizer_limits, "SPOILT_PICTURES", 12)
+    monkeypatch.setattr(localizer_limits, "NEGATIVES", 12)
     network = localizer.load("shipped").network
     with pytest.raises(InputDataError, match="in 8 of 8 good radiographs; expected at least 30"):
         learn_limits(network, examples, examples, seed=0)
-    monkeypatch.setattr(localizer_limits, "ENOUGH", 8)
+    monkeypatch.setattr(localizer_limits, "MIN_HANDS", 8)
     limits = learn_limits(network, examples, examples, seed=0)
     score = scorer(network)
     rows = [score(example.image) for example in examples]
@@ -289,7 +289,7 @@ def test_batches_hold_what_the_network_reads(examples: list[Example]) -> None:
         np.testing.assert_array_equal(targets[OUTPUTS.mask][row, ..., :1], sample.mask)
         assert (targets[OUTPUTS.mask][row, ..., 1] == sample.mask_weight).numpy().all()
         np.testing.assert_array_equal(targets[OUTPUTS.heat][row], sample.points)
-    assert targets[OUTPUTS.outlook].numpy().tolist() == [sample.outlook for sample in samples]
+    assert targets[OUTPUTS.outlook].numpy().tolist() == [sample.image_class for sample in samples]
     assert targets[OUTPUTS.inverted].numpy()[:, 0].tolist() == [s.inverted for s in samples]
 
 

@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from bone_age_tf.record import Sex
 from bone_age_tf.training.callbacks import ValidationResult
-from bone_age_tf.training.logging import validation_metrics as validation_figures
+from bone_age_tf.training.logging import validation_figures
 from bone_age_tf.training.logging.tensorboard_log import EventFile, image_pb
 
 MakeRun = Callable[..., FakeRun]
@@ -89,12 +89,12 @@ def test_pictures_of_every_validation_and_once_of_the_inputs(fake_run: MakeRun) 
 
 
 def test_settings_and_result_are_in_the_table_of_runs(fake_run: MakeRun) -> None:
-    run = fake_run("train.epochs=7", "train.clip_norm=none")
+    run = fake_run("train.epochs=7", "train.global_clipnorm=none")
     run.process(until=2)
     found = hyper_parameters(read(run))
     start = found["_hparams_/session_start_info"].session_start_info
     assert start.hparams["train.epochs"].number_value == 7
-    assert start.hparams["train.clip_norm"].string_value == "null"
+    assert start.hparams["train.global_clipnorm"].string_value == "null"
     assert start.hparams["augmentation.mirror"].bool_value is False
     assert not any(name.startswith("logging.") for name in start.hparams)
     (metric,) = found["_hparams_/experiment"].experiment.metric_infos
@@ -108,7 +108,7 @@ def test_the_resolved_configuration_is_there_as_text(fake_run: MakeRun) -> None:
     text = read(run).Tensors("run")[0].tensor_proto.string_val[0].decode()
     shown = json.loads(text.removeprefix("```json\n").removesuffix("\n```"))
     assert shown["config"]["recipe"] == "tiny"
-    assert shown["weights"] == "none"
+    assert shown["initial_weights"] == "none"
 
 
 def test_a_resumed_run_goes_on_without_doubles(fake_run: MakeRun) -> None:

@@ -148,7 +148,7 @@ def test_wandb_that_fails_in_the_middle_is_one_warning(
     run = fake_run("logging.wandb=true")
     run.process(until=3)
     assert [r.message for r in caplog.records if r.levelno == logging.WARNING] == [
-        "Weights & Biases does not answer; the training goes on. (the service is gone)"
+        "Weights & Biases does not answer; the training continues. (the service is gone)"
     ]
 
 
@@ -209,7 +209,7 @@ def test_mlflow_keeps_parameters_numbers_and_pictures(
     names = [Path(file.path).name for file in client.list_artifacts(found.info.run_id, "images")]
     assert sum(name.endswith(".png") for name in names) == 5
     kept = client.download_artifacts(found.info.run_id, "run.json")
-    assert json.loads(Path(kept).read_text())["weights"] == "none"
+    assert json.loads(Path(kept).read_text())["initial_weights"] == "none"
 
 
 def test_mlflow_goes_on_in_the_same_run(mlflow: ModuleType, fake_run: MakeRun) -> None:
@@ -241,7 +241,7 @@ def test_mlflow_that_comes_back_gets_what_it_missed(
     run.epoch([log], 2)
     log.on_train_end()
     warnings = [r.message for r in caplog.records if r.name.startswith("bone_age_tf")]
-    assert warnings == ["MLflow does not answer; the training goes on. (nobody there)"]
+    assert warnings == ["MLflow does not answer; the training continues. (nobody there)"]
     name = json.loads((run.folder / "trackers.json").read_text())["mlflow"]
     history = mlflow.MlflowClient().get_metric_history(name, "mae_months/validation")
     assert [(metric.step, metric.value) for metric in history] == list(enumerate(MAES, 1))

@@ -1,0 +1,75 @@
+"""Names and choices that stand once: settings, code and command line import them from here."""
+
+from typing import Literal, get_args
+
+RESEARCH_ONLY = "For research and education. Not a medical device."
+"""What every result says of itself."""
+
+# === Data ===
+
+TRAINING_SPLIT = "train"
+VALIDATION_SPLIT = "validation"
+TEST_SPLIT = "test"
+FOLD_SPLIT = "fold"
+"""Not a split of the data set: the radiographs that a run with `data.fold` holds out."""
+DEFAULT_SPLIT = {TRAINING_SPLIT: 0.8, VALIDATION_SPLIT: 0.1, TEST_SPLIT: 0.1}
+"""Share of the radiographs in each split of `prepare`."""
+
+SexChoice = Literal["both", "F", "M"]
+SEX_CHOICES = get_args(SexChoice)
+"""Whose radiographs."""
+SEX_LABELS = ("F", "M", "unknown")
+"""`record.SEX_NAMES`, without the import of TensorFlow."""
+AgeUnit = Literal["months", "years"]
+AGE_UNITS = get_args(AgeUnit)
+
+PreprocessingMethod = Literal["registered", "letterbox"]
+PREPROCESSING_METHODS = get_args(PreprocessingMethod)
+SHIPPED_LOCALIZER = "shipped"
+OWN_LOCALIZER = "localizer"
+"""Folder beside a data set's or run's manifest that holds a localizer other than the shipped one."""
+Encoding = Literal["png", "raw"]
+ENCODINGS = get_args(Encoding)
+"""`record.ENCODINGS`, without the import of TensorFlow."""
+RUNNERS = ("local", "beam")
+"""What `prepare` runs on."""
+PhantomStyle = Literal["clean", "varied"]
+PHANTOM_STYLES = get_args(PhantomStyle)
+
+# === Network and training ===
+
+Target = Literal["bone_age", "sex"]
+TARGETS = get_args(Target)
+Head = Literal["regression", "expectation"]
+HEADS = get_args(Head)
+Pooling = Literal["average", "flatten", "average_2x2_flatten"]
+POOLINGS = get_args(Pooling)
+Activation = Literal["relu", "elu"]
+ACTIVATIONS = get_args(Activation)
+Schedule = Literal["cosine", "linear", "constant"]
+SCHEDULES = get_args(Schedule)
+Normalization = Literal["auto", "synchronized", "each_device"]
+NORMALIZATIONS = get_args(Normalization)
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
+PRECISIONS = get_args(Precision)
+Cache = Literal["auto", "yes", "no"]
+CACHES = get_args(Cache)
+
+# === Trained and exported models ===
+
+CHECKPOINTS = ("best", "last")
+"""Weights of a run: of its best epoch in validation, or of its last."""
+WEIGHTINGS = ("mean", "fitted")
+"""Of an ensemble's members."""
+TTA_VIEWS = ("none", "mirror", "warps", "warps_mirror")
+"""Test-time augmentation: keys of `VIEWS` in `models/test_time_augmentation.py`."""
+Correction = Literal["linear", "none"]
+CORRECTIONS = get_args(Correction)
+"""Sex-specific linear recalibration, or none."""
+WEIGHTS_DTYPES = ("float32", "float16")
+"""Of an exported model's kernels."""
+Engine = Literal["tensorflow", "openvino"]
+ENGINES = get_args(Engine)
+DEFAULT_ENGINE: Engine = "tensorflow"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Addresses that only this machine reaches."""

@@ -1,0 +1,23 @@
+"""`provenance.json`: how the results beside it were made. A training run has its own `run.json`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.versions import versions
+
+PROVENANCE = "provenance.json"
+
+
+def write_provenance(folder: Path, command: str, **facts: Any) -> None:
+    """Note command, versions and these facts, in plain JSON types."""
+    write_json(folder / PROVENANCE, {"command": command, **facts, "versions": versions()})
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What `write_provenance` noted. Raises `OSError` or `ValueError` where there is nothing to read."""
+    values = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
+    if not isinstance(values, dict):
+        raise ValueError(f"{folder / PROVENANCE}: expected a JSON object")
+    return values

@@ -1,0 +1,96 @@
+"""Before a training begins: settings that the data and the devices decide, and what cannot be trained."""
+
+import dataclasses
+import statistics
+from typing import Any
+
+import numpy as np
+
+from bone_age_tf import config as configuration
+from bone_age_tf import record
+from bone_age_tf.config import ExperimentConfig
+from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.splits import Selected
+from bone_age_tf.errors import UsageError
+from bone_age_tf.files.versions import versions
+from bone_age_tf.models.backbones import find_backbone
+from bone_age_tf.preprocessing.regions import crop_of
+from bone_age_tf.training import strategy
+from bone_age_tf.training.initial_weights import InitialWeights
+from bone_age_tf.training.run import RUN_SCHEMA
+from bone_age_tf.training.strategy import Devices
+
+
+def resolve(
+    config: ExperimentConfig, selected: Selected, devices: Devices, initial: InitialWeights
+) -> ExperimentConfig:
+    """Fill in what is taken from the radiographs for training, and them alone (or from the run that
+    this one starts from, for whose head no other numbers give months); and by the devices."""
+    months = selected.training.bone_age_months.tolist()
+    model, augmentation = config.model, config.augmentation
+    found = (statistics.fmean(months), max(statistics.pstdev(months), 1.0))
+    if initial.run is not None:
+        theirs = initial.run.config.model
+        found = (theirs.age_mean_months, theirs.age_sd_months)
+    if model.age_mean_months is None:
+        model = dataclasses.replace(model, age_mean_months=found[0])
+    if model.age_sd_months is None:
+        model = dataclasses.replace(model, age_sd_months=found[1])
+    if model.target == "sex":  # the network is not told the sex, so there is nothing to drop
+        model = dataclasses.replace(model, sex_units=0)
+        augmentation = dataclasses.replace(augmentation, sex_dropout=0.0)
+    readers, normalization = config.train.readers or devices.workers, config.train.normalization
+    if normalization == "auto":
+        normalization = "synchronized" if devices.replicas > 1 else "each_device"
+    if normalization == "each_device" and devices.replicas > 1:
+        raise UsageError(
+            f"train.normalization=each_device is for one device; there are {devices.replicas}. Each would "
+            "have statistics of its own, and the checkpoint those of the first. Use auto."
+        )
+    settings = dataclasses.replace(config.train, readers=readers, normalization=normalization)
+    return dataclasses.replace(config, model=model, augmentation=augmentation, train=settings)
+
+
+def require_backbone(config: ExperimentConfig, radiographs: PreparedRadiographs) -> None:
+    """Refuse a region or backbone that does not exist, or a region too small for the backbone."""
+    rows, columns = crop_of(config.data.region, radiographs.frame)
+    height, width = radiographs.frame
+    find_backbone(config.model.backbone, (height - sum(rows), width - sum(columns)))
+    if config.data.region != "frame" and radiographs.manifest.preprocessing.method != "registered":
+        raise UsageError(
+            f"data.region={config.data.region} needs registered radiographs; these are "
+            f"{radiographs.manifest.preprocessing.method}. Prepare the data with --preprocess registered."
+        )
+
+
+def require_both_sexes(selected: Selected) -> None:
+    """Refuse to train a sex classifier on radiographs of one sex."""
+    counts = np.bincount(selected.training.sex, minlength=len(record.SEX_NAMES))
+    if not (counts[record.Sex.F] and counts[record.Sex.M]):
+        raise UsageError(
+            f"model.target=sex needs radiographs of girls and of boys for training. Received "
+            f"{counts[record.Sex.F]} and {counts[record.Sex.M]}. Pass --set data.sex=both, or give other data."
+        )
+
+
+def describe(
+    config: ExperimentConfig, selected: Selected, initial: InitialWeights
+) -> dict[str, Any]:
+    """What `run.json` says from the start on."""
+    manifest, validation = selected.radiographs.manifest, selected.validation
+    return {
+        "schema": RUN_SCHEMA,
+        "config": configuration.to_dict(config),
+        "precision": strategy.choose_precision(config.train.precision),
+        **initial.describe(),
+        "data": {
+            "plan": manifest.plan,
+            "splits": manifest.splits,
+            "fold": config.data.fold,
+            "training": len(selected.training),
+            "validation": len(validation) if validation else 0,
+        },
+        "preprocessing": configuration.to_dict(manifest.preprocessing.portable()),
+        "fingerprint": manifest.fingerprint,
+        "versions": versions(),
+    }
