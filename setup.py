@@ -15,7 +15,7 @@ TRACKERS = {
 SERVE = [
     "grpcio>=1.60",
     "prometheus-client>=0.20",
-    "starlette>=1.0",
+    "starlette>=1.9",
     "tensorflow-serving-api>=2.21",
     "uvicorn>=0.30",
 ]

@@ -119,7 +119,7 @@ def kinds(server: Server) -> dict[str, Callable[[], str]]:
         "wrong type: a PNG": lambda: post(GOLDEN_HAND.read_bytes(), **{"Content-Type": "image/png"}),
         "200,000 brackets": lambda: post(deep),
         "31 MB of JSON, cut": lambda: post(bomb),
-        "more radiographs than places": lambda: post(json.dumps({"instances": [row] * 100})),
+        "more radiographs than --max-in-flight": lambda: post(json.dumps({"instances": [row] * 100})),
         "a path in the name": lambda: raw(server, "GET /v1/models/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n"),
         "another Host": lambda: get(Host="elsewhere.example"),
         "another Origin": lambda: get(Origin="https://elsewhere.example"),

@@ -231,6 +231,17 @@ def server(exported: Path, start: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture(scope="session")
+def guarded(exported: Path, start: Callable[..., Any]) -> Any:
+    """A running server that asks for a token, knows another name and takes one radiograph at a time."""
+    return start(
+        exported,
+        token="a-long-secret-of-the-tests",
+        allowed_hosts=("reading-room.example",),
+        max_in_flight=1,
+    )
+
+
+@pytest.fixture(scope="session")
 def client() -> Iterator[httpx.Client]:
     """For requests to it."""
     with httpx.Client(timeout=60) as one:

@@ -94,7 +94,7 @@ def train(
 def _show(report: Any, data: str, run: str) -> None:
     best = report.best_validation
     metric = (
-        f"best validation {report.figure.say(best)}" if best is not None else "no validation split"
+        f"best validation {report.metric.say(best)}" if best is not None else "no validation split"
     )
     click.echo(f"{report.epochs} epochs, {metric}")
     log.info(

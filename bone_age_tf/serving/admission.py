@@ -1,10 +1,13 @@
-"""Where every way in (REST, gRPC, page) hands its requests: a bounded number of them, or a clear no."""
+"""Admission: at most `max_in_flight` radiographs of all requests (REST, gRPC, page) are in flight.
 
+A request that would exceed this is turned away at once, with 503. Everything here runs on the server's
+event loop, so nothing needs a lock.
+"""
+
+import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,113 +18,103 @@ from bone_age_tf.serving.served_model import Row, ServedModel, sexes_of
 
 
 class BusyError(ServingError):
-    """All places are taken: the request may come again in a second."""
+    """As many radiographs as allowed are in flight: the request may be sent again in a second."""
 
     def __init__(self) -> None:
-        super().__init__(Code.UNAVAILABLE, "All places are taken. Try again in a second.")
+        super().__init__(Code.UNAVAILABLE, "The server is at capacity. Try again in a second.")
 
 
-class Work(NamedTuple):
-    """What has been begun for a request."""
-
-    futures: Sequence["Future[Any]"]
-    finish: Callable[[Sequence[Any]], dict[str, np.ndarray]]
-    """Their results -> the outputs by name. Raises `ServingError`."""
-
-
-class Desk:
-    """Thread-safe."""
+class Admission:
+    """Of one server."""
 
     def __init__(
         self,
-        places: int,
+        max_in_flight: int,
         count: Callable[[Sequence[bytes]], None] = lambda statuses: None,
     ) -> None:
-        """`places` are radiographs in the house; `count` is told the status of every file that was answered."""
-        self.places = places
+        """`count` receives the status of every radiograph of an answer."""
+        self._max_in_flight = max_in_flight
         self._count = count
-        self._taken = 0
+        self._in_flight = 0
         self._is_closed = False
-        self._lock = threading.Lock()
-        self._is_empty = threading.Condition(self._lock)
+        self._is_idle = asyncio.Event()
+        self._is_idle.set()
 
     @property
-    def taken(self) -> int:
-        """Radiographs in the house."""
-        return self._taken
+    def in_flight(self) -> int:
+        """Radiographs that are waiting or being processed."""
+        return self._in_flight
 
-    def begin(self, model: ServedModel, signature: str, inputs: Mapping[str, np.ndarray]) -> Work:
-        """Begin a request whose inputs fit the signature. Raises `ServingError`, `BusyError`."""
+    async def predict(
+        self, model: ServedModel, signature: str, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Inputs that fit the signature -> its outputs by name. Raises `ServingError`, `BusyError`."""
         count = len(next(iter(inputs.values())))
-        if count > self.places:
+        if count > self._max_in_flight:
             raise invalid(
-                f"A request may hold {self.places} radiographs at most. Received {count}."
+                f"A request may hold {self._max_in_flight} radiographs at most. Received {count}."
             )
-        if SEX in inputs:
-            sexes = sexes_of(inputs[SEX].tolist())
+        sexes = sexes_of(inputs[SEX].tolist()) if SEX in inputs else []
         if signature != SERVING:
-            return Work(self._admit([lambda: model.call(signature, inputs)], count), lambda r: r[0])
-        files = zip(inputs[IMAGE_BYTES].tolist(), sexes, strict=True)
-        calls = [lambda e=encoded, s=sex: model.answer_file(e, s) for encoded, sex in files]
-        names = model.output_names
-
-        def finish(rows: Sequence[Row]) -> dict[str, np.ndarray]:
-            self._count([row.outputs[STATUS] for row in rows])
-            return joined(rows, names)
-
-        return Work(self._admit(calls, 1), finish)
+            with self.slots(count):
+                return await model.call(signature, inputs)
+        rows = await self._rows(model, inputs[IMAGE_BYTES].tolist(), sexes)
+        self._count([row.outputs[STATUS] for row in rows])
+        return joined(rows, model.output_names)
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """A place for work beside the model's answer. Raises `BusyError`."""
-        self._enter(1)
+    def slots(self, count: int = 1) -> Iterator[None]:
+        """So many radiographs are in flight until the block ends. Raises `BusyError`."""
+        self._enter(count)
         try:
             yield
         finally:
-            self._leave(1)
+            self._leave(count)
 
-    def close(self, seconds: float) -> bool:
-        """Take no more; whether all that was begun is done within that time."""
-        with self._is_empty:
-            self._is_closed = True
-            return self._is_empty.wait_for(lambda: self._taken == 0, seconds)
-
-    def _admit(
-        self, calls: Sequence[Callable[[], "Future[Any]"]], each: int
-    ) -> list["Future[Any]"]:
-        """Begin all calls, each of which takes so many places until it is done; or none of them."""
-        self._enter(len(calls) * each)
-        futures: list[Future[Any]] = []
+    async def close(self, seconds: float) -> bool:
+        """Admit no more; whether all that was in flight is answered within that time."""
+        self._is_closed = True
         try:
-            for call in calls:
-                futures.append(call())
-                futures[-1].add_done_callback(lambda _: self._leave(each))
-        except BaseException:
-            self._leave((len(calls) - len(futures)) * each)
-            raise
-        return futures
+            async with asyncio.timeout(seconds):
+                await self._is_idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _rows(
+        self, model: ServedModel, files: Sequence[bytes], sexes: Sequence[str]
+    ) -> list[Row]:
+        """Admit all files or none; each leaves when it is answered, not when the last one is."""
+        self._enter(len(files))
+        tasks = [
+            asyncio.create_task(model.answer_file(encoded, sex))
+            for encoded, sex in zip(files, sexes, strict=True)
+        ]
+        for task in tasks:  # not `finally` inside: a task that is cancelled early never gets there
+            task.add_done_callback(lambda _: self._leave(1))
+        return await asyncio.gather(*tasks)
 
     def _enter(self, count: int) -> None:
-        with self._lock:
-            if self._is_closed:
-                raise ServingError(Code.UNAVAILABLE, "The server is stopping.")
-            if self._taken + count > self.places:
-                raise BusyError
-            self._taken += count
+        if self._is_closed:
+            raise ServingError(Code.UNAVAILABLE, "The server is stopping.")
+        if self._in_flight + count > self._max_in_flight:
+            raise BusyError
+        self._in_flight += count
+        self._is_idle.clear()
 
     def _leave(self, count: int) -> None:
-        with self._is_empty:
-            self._taken -= count
-            self._is_empty.notify_all()
+        self._in_flight -= count
+        if self._in_flight == 0:
+            self._is_idle.set()
 
 
 def joined(rows: Sequence[Row], names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Rows -> outputs by name. Raises `ServingError` where no file of the request could be used."""
-    if all(row.refusal is not None for row in rows):
+    """Rows -> outputs by name. Raises `ServingError` where no file of the request could be read."""
+    if all(row.rejection is not None for row in rows):
         reasons = [
-            f"refused ({row.refusal.reason}): {row.refusal.explanation}"
+            f"rejected ({row.rejection.reason}): {row.rejection.explanation}"
             for row in rows
-            if row.refusal is not None
+            if row.rejection is not None
         ]
         raise invalid("; ".join(dict.fromkeys(reasons))[:2000])
     return {name: _column([row.outputs[name] for row in rows]) for name in names}

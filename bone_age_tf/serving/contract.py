@@ -20,7 +20,7 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 class Code(enum.Enum):
-    """What went wrong, with the status of HTTP that TensorFlow Serving gives it."""
+    """What went wrong, with the HTTP status that TensorFlow Serving gives it."""
 
     INVALID_ARGUMENT = 400
     UNAUTHENTICATED = 401
@@ -36,6 +36,7 @@ class ServingError(Exception):
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.http_status: int = code.value
 
 
 def invalid(message: str) -> ServingError:
@@ -65,16 +66,7 @@ class Request:
 
 def parse(body: bytes, signatures: Mapping[str, Mapping[str, Tensor]]) -> Request:
     """A body -> the request. `signatures` are the inputs of each. Raises `ServingError`."""
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise invalid(f"JSON parse error: {error}") from error
-    if not isinstance(content, dict):
-        raise invalid("The body must be a JSON object with 'instances' or 'inputs'.")
-    if ("instances" in content) == ("inputs" in content):
-        raise invalid(
-            "The body must have exactly one of 'instances' (rows) and 'inputs' (columns)."
-        )
+    content = _content(body)
     name = content.get("signature_name") or DEFAULT_SIGNATURE
     if not isinstance(name, str) or name not in signatures:
         raise invalid(
@@ -88,6 +80,21 @@ def parse(body: bytes, signatures: Mapping[str, Mapping[str, Tensor]]) -> Reques
         else _columns(content["inputs"], expected)
     )
     return Request(name, to_arrays(columns, expected), is_rows)
+
+
+def _content(body: bytes) -> dict[str, Any]:
+    """The object of a body, which has rows or columns. Raises `ServingError`."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise invalid(f"JSON parse error: {error}") from error
+    if not isinstance(content, dict):
+        raise invalid("The body must be a JSON object with 'instances' or 'inputs'.")
+    if ("instances" in content) == ("inputs" in content):
+        raise invalid(
+            "The body must have exactly one of 'instances' (rows) and 'inputs' (columns)."
+        )
+    return content
 
 
 def to_arrays(columns: Mapping[str, Any], expected: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -114,8 +121,8 @@ def require_names(given: Mapping[str, Any], expected: Mapping[str, Tensor]) -> N
 
 
 def reply(request: Request, outputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The body of the answer."""
-    values = {name: _jsonable(name, array) for name, array in outputs.items()}
+    """The body of the answer, its names in one order: a signature of protobuf has them in any."""
+    values = {name: _jsonable(name, outputs[name]) for name in sorted(outputs)}
     if not request.is_rows:
         return {"outputs": next(iter(values.values())) if len(values) == 1 else values}
     if len(values) == 1:
@@ -161,7 +168,7 @@ def _array(name: str, values: Any, tensor: Tensor) -> np.ndarray:
         if tensor.dtype.kind != "f" and not np.array_equal(exact, array):
             raise ValueError(f"a number is outside of {tensor.dtype}")
     except (ValueError, TypeError, OverflowError) as error:
-        raise invalid(f"Input {name!r} is no array of numbers: {error}.") from error
+        raise invalid(f"Input {name!r} is not an array of numbers: {error}.") from error
     wanted = tensor.shape
     if array.ndim != len(wanted) or any(
         size not in (None, got) for size, got in zip(wanted, array.shape, strict=True)
@@ -231,7 +238,7 @@ HINTS: Sequence[tuple[bytes, str]] = (
 
 
 def hint(encoded: bytes) -> str:
-    """What the sender of bytes that are no PNG or JPEG probably did; empty: no idea."""
+    """What the sender of bytes that are not a PNG or JPEG probably did; empty: unknown."""
     if encoded[128:132] == b"DICM":
         return "the file is DICOM: export the picture as PNG"
     for first, meaning in HINTS:

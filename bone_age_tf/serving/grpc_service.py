@@ -1,10 +1,11 @@
 """TensorFlow Serving's gRPC services, by its own protocol: Predict, GetModelMetadata, GetModelStatus."""
 
+import asyncio
 import hmac
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent import futures
 from typing import Any
 
@@ -23,10 +24,10 @@ from tensorflow_serving.apis import (
 )
 
 from bone_age_tf.serving import contract
-from bone_age_tf.serving.admission import Desk
+from bone_age_tf.serving.admission import Admission
+from bone_age_tf.serving.bodies import LARGEST_BODY
 from bone_age_tf.serving.contract import Code, ServingError
-from bone_age_tf.serving.guards import LARGEST_BODY
-from bone_age_tf.serving.metrics import Meters
+from bone_age_tf.serving.metrics import Metrics
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.served_model import ServedModel
 
@@ -43,18 +44,25 @@ class Answers(
     prediction_service_pb2_grpc.PredictionServiceServicer,
     model_service_pb2_grpc.ModelServiceServicer,
 ):
-    """Both services over a model folder."""
+    """Both services over a model folder, in gRPC's own threads; answers are made on the event loop."""
 
-    def __init__(self, models: ModelFolder, desk: Desk, meters: Meters) -> None:
+    def __init__(
+        self,
+        models: ModelFolder,
+        admission: Admission,
+        metrics: Metrics,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self._models = models
-        self._desk = desk
-        self._meters = meters
+        self._admission = admission
+        self._metrics = metrics
+        self._loop = loop
 
     def Predict(  # noqa: N802 - the protocol's name
         self, request: Any, context: grpc.ServicerContext
     ) -> Message:
         """Outputs for a batch of radiographs."""
-        return self._answer("Predict", request, context, self._predict)
+        return self._answer("Predict", request, context, lambda r: self._predict(r, context))
 
     def GetModelMetadata(  # noqa: N802
         self, request: Any, context: grpc.ServicerContext
@@ -80,24 +88,15 @@ class Answers(
             failure = _as_failure(error)
             code = failure.code.name
         finally:
-            self._meters.observe(f"gRPC {kind}", code, time.monotonic() - started)
+            self._metrics.observe(f"gRPC {kind}", code, time.monotonic() - started)
         context.abort(_STATUS[failure.code], str(failure))
         raise AssertionError
 
-    def _predict(self, request: Any) -> Message:
+    def _predict(self, request: Any, context: grpc.ServicerContext) -> Message:
         model = self._model(request.model_spec)
         name = request.model_spec.signature_name or contract.DEFAULT_SIGNATURE
-        if name not in model.inputs:
-            raise contract.invalid(
-                f"Serving signature name: {name[:40]!r} not found. There are: {', '.join(model.inputs)}."
-            )
-        try:
-            arrays = {key: _ndarray(proto) for key, proto in request.inputs.items()}
-        except (TypeError, ValueError) as error:
-            raise contract.invalid(f"An input is no tensor: {str(error)[:200]}") from error
-        inputs = contract.to_arrays(arrays, model.inputs[name])
-        work = self._desk.begin(model, name, inputs)
-        outputs = work.finish([future.result() for future in work.futures])
+        inputs = contract.to_arrays(_arrays(request), _expected(model, name))
+        outputs = self._on_loop(self._admission.predict(model, name, inputs), context)
         wanted = list(request.output_filter) or list(outputs)
         answer = predict_pb2.PredictResponse()
         for key in wanted:
@@ -106,6 +105,15 @@ class Answers(
             answer.outputs[key].CopyFrom(tf.make_tensor_proto(_plain(outputs[key])))
         self._describe(answer.model_spec, model, name)
         return answer
+
+    def _on_loop(
+        self, work: Coroutine[Any, Any, dict[str, np.ndarray]], context: grpc.ServicerContext
+    ) -> dict[str, np.ndarray]:
+        """Its result; cancelled where the call is cancelled or its deadline passes."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        if not context.add_callback(lambda: _cancel(future)):
+            future.cancel()  # the call has ended already
+        return future.result()
 
     def _metadata(self, request: Any) -> Message:
         if list(request.metadata_field) != ["signature_def"]:
@@ -144,21 +152,21 @@ class Answers(
 
 
 class _TokenCheck(grpc.ServerInterceptor):
-    """Refuses calls without the token, before anything of their message is read."""
+    """Turns away calls without the token, before anything of their message is read."""
 
     def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}".encode()
-        self._refusal = grpc.unary_unary_rpc_method_handler(self._refuse)
+        self._denied = grpc.unary_unary_rpc_method_handler(self._deny)
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        """The call's handler, or one that refuses it."""
+        """The call's handler, or one that denies it."""
         sent: Mapping[str, Any] = {str(k): v for k, v in handler_call_details.invocation_metadata}
         given = str(sent.get("authorization", "")).encode()
         is_known = hmac.compare_digest(given, self._expected)
-        return continuation(handler_call_details) if is_known else self._refusal
+        return continuation(handler_call_details) if is_known else self._denied
 
     @staticmethod
-    def _refuse(request: Any, context: grpc.ServicerContext) -> None:
+    def _deny(request: Any, context: grpc.ServicerContext) -> None:
         context.abort(
             grpc.StatusCode.UNAUTHENTICATED, "Expected the metadata 'authorization: Bearer TOKEN'."
         )
@@ -167,7 +175,7 @@ class _TokenCheck(grpc.ServerInterceptor):
 def start_grpc(
     answers: Answers, address: str, *, token: str | None = None
 ) -> tuple[grpc.Server, int]:
-    """A running server and its port; with `token`, every call must show it. Raises `RuntimeError` where the address is taken."""
+    """A running server and its port; with `token`, every call must send it. Raises `RuntimeError` where the address is taken."""
     limits = [
         ("grpc.max_receive_message_length", LARGEST_BODY),
         ("grpc.max_send_message_length", LARGEST_BODY),
@@ -191,8 +199,29 @@ def start_grpc(
 def _as_failure(error: Exception) -> ServingError:
     if isinstance(error, ServingError):
         return error
+    if isinstance(error, futures.CancelledError):
+        return ServingError(Code.UNAVAILABLE, "The call was cancelled, or the server is stopping.")
     log.error("A bug in bone-age-tf", exc_info=error)
     return ServingError(Code.INTERNAL, "A bug in bone-age-tf; see its log.")
+
+
+def _cancel(future: "futures.Future[Any]") -> None:
+    future.cancel()
+
+
+def _expected(model: ServedModel, name: str) -> Mapping[str, contract.Tensor]:
+    if name not in model.inputs:
+        raise contract.invalid(
+            f"Serving signature name: {name[:40]!r} not found. There are: {', '.join(model.inputs)}."
+        )
+    return model.inputs[name]
+
+
+def _arrays(request: Any) -> dict[str, np.ndarray]:
+    try:
+        return {key: _ndarray(proto) for key, proto in request.inputs.items()}
+    except (TypeError, ValueError) as error:
+        raise contract.invalid(f"An input is not a tensor: {str(error)[:200]}") from error
 
 
 def _choice(spec: Any) -> tuple[int | None, str | None]:
@@ -208,7 +237,7 @@ _VALUES = [field.name for field in TensorProto.DESCRIPTOR.fields if field.name.e
 
 
 def _ndarray(proto: Any) -> np.ndarray:
-    """The tensor, where it holds as many values as it says: TensorFlow would fill up a larger one."""
+    """The tensor, where it holds as many values as its shape: TensorFlow would fill up a larger one."""
     said = math.prod(dim.size for dim in proto.tensor_shape.dim)
     held = max(len(getattr(proto, name)) for name in _VALUES)
     if proto.tensor_content:

@@ -1,4 +1,4 @@
-"""Numbers for Prometheus."""
+"""Prometheus metrics."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,13 +8,13 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class Meters:
+class Metrics:
     """Of one server."""
 
     media_type = CONTENT_TYPE_LATEST
 
-    def __init__(self, taken: Callable[[], int]) -> None:
-        """`taken` tells how many radiographs are in the house."""
+    def __init__(self, in_flight: Callable[[], int]) -> None:
+        """`in_flight` gives the number of radiographs in flight."""
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "bone_age_requests", "Requests.", ["kind", "status"], registry=self._registry
@@ -30,17 +30,17 @@ class Meters:
             "bone_age_radiographs", "Radiographs by status.", ["status"], registry=self._registry
         )
         gauge = Gauge(
-            "bone_age_radiographs_in_progress", "Waiting or being read.", registry=self._registry
+            "bone_age_radiographs_in_progress", "Radiographs in flight.", registry=self._registry
         )
-        gauge.set_function(taken)
+        gauge.set_function(in_flight)
 
     def observe(self, kind: str, status: int | str, seconds: float) -> None:
-        """A request is done."""
+        """Record a finished request."""
         self._requests.labels(kind, str(status)).inc()
         self._seconds.labels(kind).observe(seconds)
 
     def count(self, statuses: Sequence[bytes]) -> None:
-        """The radiographs of an answer."""
+        """Record the radiographs of an answer."""
         for status in statuses:
             self._radiographs.labels(status.decode()).inc()
 

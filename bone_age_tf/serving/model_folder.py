@@ -1,8 +1,8 @@
 """The folder `saved_models/NAME`: which of its versions are served, kept up as versions come and go.
 
 The highest version is served, and those that a label names. A new one is loaded and must answer for the
-golden hand as its manifest says before it takes over; until then, and where it is refused, the old one
-serves on. Requests that have begun keep the version that they began with.
+golden hand as its manifest says before it takes over; until then, and where it does not pass, the old one
+stays. Requests in flight keep the version that they began with.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from bone_age_tf.serving.served_model import ServedModel
 
 log = logging.getLogger(__name__)
 
-LOADING, AVAILABLE, UNLOADING, END = "LOADING", "AVAILABLE", "UNLOADING", "END"
+LOADING, AVAILABLE, END = "LOADING", "AVAILABLE", "END"
 
 Loader = Callable[[Path, int], ServedModel]
 
@@ -49,11 +49,11 @@ class ModelFolder:
         self._lock = threading.Lock()
 
     def refresh(self) -> None:
-        """Load what is new, drop what is not wanted any more."""
+        """Load what is new, drop what is no longer wanted."""
         there = _versions(self.base)
         for version in sorted(there, reverse=True):
             if self._is_served(version, there[version]):
-                break  # where the highest is refused, the next one
+                break  # where the highest does not pass, the next one
         for version in sorted(set(self._labels.values()) & set(there)):
             self._is_served(version, there[version])
         alive = set(self._served) & set(there) or set(self._served)
@@ -109,13 +109,8 @@ class ModelFolder:
             ]
         }
 
-    def close(self) -> None:
-        """Answer what is waiting, then end."""
-        for version in list(self._served):
-            self._drop(version)
-
     def _is_served(self, version: int, folder: Path) -> bool:
-        """Whether it is served; loads it where it is new, or not as it was when it was refused."""
+        """Whether it is served; loads it where it is new, or has changed since it did not pass."""
         if version in self._served:
             return True
         stamp = _stamp(folder)
@@ -136,13 +131,11 @@ class ModelFolder:
         return True
 
     def _drop(self, version: int) -> None:
-        self._set(version, State(UNLOADING))
         with self._lock:
-            model = self._served.pop(version)
-        model.close()
+            del self._served[version]  # requests in flight still hold it
         self._stamps.pop(version, None)
         self._set(version, State(END))
-        log.info(f"Version {version} is served no more.")
+        log.info(f"Version {version} is no longer served.")
 
     def _set(self, version: int, state: State) -> None:
         with self._lock:

@@ -1,9 +1,9 @@
-"""The page: a radiograph is dropped, read and shown, on this machine alone.
+"""The page: drop a radiograph, get its bone age, see what was found; on this machine alone.
 
 | route | |
 |---|---|
 | `GET /`, `/page.css`, `/page.js` | the page |
-| `GET /sample.png` | a drawn hand to try |
+| `GET /sample.png` | a synthetic radiograph to try |
 | `POST /read?sex=F&chronological_age_months=126` | bytes of a PNG or JPEG -> what the page shows, JSON |
 | `POST /report?...` | the same -> the HTML report of `predict --report` |
 
@@ -18,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -29,21 +28,22 @@ from bone_age_tf import __version__
 from bone_age_tf.data.manifest import MANIFEST, sha256_of
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.export import GOLDEN_HAND
-from bone_age_tf.export.exported_model import IMAGE_BYTES, SERVING, STATUS
+from bone_age_tf.export.exported_model import STATUS
 from bone_age_tf.export.model_card import in_short
 from bone_age_tf.growth.reference_standards import CONVENTION
 from bone_age_tf.inference.predict import OK, Prediction, compared, prediction_of
 from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS
-from bone_age_tf.record import SEX, SEX_NAMES
+from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.report.page import years
 from bone_age_tf.report.patient_report import WARNINGS, age_band, patient_page, plain_reason
-from bone_age_tf.serving.admission import Desk
+from bone_age_tf.serving.admission import Admission
+from bone_age_tf.serving.bodies import Bodies
 from bone_age_tf.serving.contract import Code, ServingError, invalid
-from bone_age_tf.serving.guards import Bodies, answering_errors, error_response
-from bone_age_tf.serving.metrics import Meters
+from bone_age_tf.serving.metrics import Metrics
 from bone_age_tf.serving.model_folder import ModelFolder
-from bone_age_tf.serving.served_model import ServedModel
+from bone_age_tf.serving.responses import answering_errors, error_response
+from bone_age_tf.serving.served_model import Row, ServedModel
 
 PAGE = Path(__file__).parent / "page"
 STATIC = {
@@ -57,8 +57,8 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 OLDEST_MONTHS = 240
-ARTISTS = 2
-"""Pictures and reports that are made at a time."""
+DRAWING_THREADS = 2
+"""Overlays and reports that are made at a time."""
 FILE = "radiograph"
 """Instead of a file's name, which the page does not send."""
 
@@ -66,12 +66,14 @@ FILE = "radiograph"
 class PageApp:
     """The routes over a model folder."""
 
-    def __init__(self, models: ModelFolder, desk: Desk, bodies: Bodies, meters: Meters) -> None:
+    def __init__(
+        self, models: ModelFolder, admission: Admission, bodies: Bodies, metrics: Metrics
+    ) -> None:
         self._models = models
-        self._desk = desk
+        self._admission = admission
         self._bodies = bodies
-        self._meters = meters
-        self._artists = ThreadPoolExecutor(ARTISTS, thread_name_prefix="page")
+        self._metrics = metrics
+        self._drawing = ThreadPoolExecutor(DRAWING_THREADS, thread_name_prefix="page")
 
     static_paths = tuple(STATIC)
 
@@ -85,42 +87,41 @@ class PageApp:
         return Starlette(routes=routes, exception_handlers={HTTPException: _unknown})
 
     async def _read(self, request: Request) -> Response:
-        with self._desk.held():
+        with self._admission.slots():
             async with self._bodies.held(request) as encoded:
                 model, row = await self._row(request, encoded)
                 shown = await self._drawn(_view, model, encoded, row)
         return JSONResponse(_answer(self._models.name, model, row) | {"view": shown})
 
     async def _report(self, request: Request) -> Response:
-        with self._desk.held():
+        with self._admission.slots():
             async with self._bodies.held(request) as encoded:
                 model, row = await self._row(request, encoded)
                 page = await self._drawn(_page, model, encoded, row)
         return HTMLResponse(page, headers={"Content-Security-Policy": "sandbox"})
 
     async def _drawn(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """By a few threads of their own, for this is slow beside the model's answer."""
+        """In a few threads of their own, for this is slow compared with the model's answer."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._artists, function, *arguments)
+        return await loop.run_in_executor(self._drawing, function, *arguments)
 
     async def _row(self, request: Request, encoded: bytes) -> tuple[ServedModel, Prediction]:
-        """What the model says of a file."""
+        """The model that answered, and its answer."""
         model = self._models.get()
         sex, age = _asked(request)
-        inputs = {
-            IMAGE_BYTES: np.array([encoded], object),
-            SEX: np.array([sex.encode()], object),
-        }
-        work = self._desk.begin(model, SERVING, inputs)
-        (answered,) = await asyncio.gather(*map(asyncio.wrap_future, work.futures))
-        outputs = dict(answered.outputs)
-        status = outputs.pop(STATUS).decode()
-        outcome: Mapping[str, float] | Refusal = {n: float(v) for n, v in outputs.items()}
-        if status != OK:
-            outcome = answered.refusal or Refusal(status, EXPLANATIONS[status])
-        self._meters.count([status.encode()])
-        row = prediction_of(FILE, FILE, sex, outcome)
+        answered = await model.answer_file(encoded, sex)
+        self._metrics.count([answered.outputs[STATUS]])
+        row = prediction_of(FILE, FILE, sex, _outcome(answered))
         return model, compared(row, age, model.exported.coverage)
+
+
+def _outcome(row: Row) -> Mapping[str, float] | Refusal:
+    """What `predict` makes a row of."""
+    outputs = dict(row.outputs)
+    status = outputs.pop(STATUS).decode()
+    if status != OK:
+        return row.rejection or Refusal(status, EXPLANATIONS[status])
+    return {name: float(value) for name, value in outputs.items()}
 
 
 def _view(model: ServedModel, encoded: bytes, row: Prediction) -> Mapping[str, Any] | None:
@@ -157,7 +158,7 @@ def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
         "band": age_band(values),
         "convention": CONVENTION,
         "model": {"name": name, **_made_with(model)},
-        "worth": in_short(model.exported.manifest),
+        "performance": in_short(model.exported.manifest),
         "bone_age_tf": __version__,
     }
 
@@ -166,7 +167,7 @@ def _asked(request: Request) -> tuple[str, float | None]:
     """Sex and chronological age of the query. Raises `ServingError`."""
     sex = request.query_params.get("sex", "")
     if sex not in SEX_NAMES:
-        raise invalid("Say the sex: F, M or unknown.")
+        raise invalid("The query must have sex: F, M or unknown.")
     text = request.query_params.get("chronological_age_months", "")
     if not text:
         return sex, None

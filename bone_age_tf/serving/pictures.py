@@ -19,7 +19,7 @@ LONGEST = 1000
 """Pixels of the longer side of the radiograph on the page."""
 OUTLINE_ERROR = 1.2
 """Largest distance in pixels of the drawn outline from the real one."""
-FEWEST_HEAT = 0.15
+MIN_HEAT = 0.15
 """Share of the largest heat below which nothing is drawn."""
 HOT, WARM = (40, 40, 235), (30, 170, 250)
 """Colours of the most and the least heat: blue, green, red."""
@@ -34,14 +34,14 @@ class Viewer:
 
     def view(self, encoded: bytes, sex: str) -> dict[str, Any] | None:
         """What the page shows of a file: `radiograph`, `width`, `height`, `outline` and `points` ((x, y)
-        lists), and `heat`, where the model can tell. Of a refused one what was taken for a hand, without
+        lists), and `heat`, where the model has it. Of a rejected one what was detected as a hand, without
         heat; None where that is nothing.
 
         Raises `InputDataError` where OpenCV cannot read the file.
         """
         made = self._model.prepare_with_matrix(encoded)
         if isinstance(made, Refusal):
-            return self._refused(encoded) if made.reason in EXPLANATIONS else None
+            return self._rejected(encoded) if made.reason in EXPLANATIONS else None
         image, to_original = made
         small, scale = _small(encoded)
         matrix = to_original * scale
@@ -53,7 +53,7 @@ class Viewer:
             hand, points = _found(self._examiner, encoded, small.shape, scale)
         return _drawn(small, hand, points, self._heat(image, sex, matrix, small.shape))
 
-    def _refused(self, encoded: bytes) -> dict[str, Any] | None:
+    def _rejected(self, encoded: bytes) -> dict[str, Any] | None:
         if self._examiner is None:
             return None
         small, scale = _small(encoded)
@@ -80,7 +80,7 @@ class Viewer:
         heat = np.where(is_hand, np.maximum(heat, 0), 0)
         largest = float(np.percentile(heat[is_hand], 99)) if is_hand.any() else 1.0
         share = np.clip(on_original(heat, matrix, shape) / max(largest, 1e-6), 0, 1)
-        opacity = np.clip((share - FEWEST_HEAT) / (1 - FEWEST_HEAT), 0, 1)
+        opacity = np.clip((share - MIN_HEAT) / (1 - MIN_HEAT), 0, 1)
         colours = share[..., None] * HOT + (1 - share[..., None]) * np.array(WARM)
         pixels = np.dstack([colours, 255 * opacity]).round().astype(np.uint8)
         return _address(pixels, ".png")

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST routes, and the three that orchestrators and Prometheus ask.
+"""TensorFlow Serving's REST routes, and three for orchestrators and Prometheus.
 
 | route | |
 |---|---|
@@ -23,11 +23,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from bone_age_tf.serving import contract
-from bone_age_tf.serving.admission import Desk, Work
+from bone_age_tf.serving.admission import Admission
+from bone_age_tf.serving.bodies import Bodies
 from bone_age_tf.serving.contract import Code, ServingError, invalid
-from bone_age_tf.serving.guards import Bodies, answering_errors, error_response
-from bone_age_tf.serving.metrics import Meters
+from bone_age_tf.serving.metrics import Metrics
 from bone_age_tf.serving.model_folder import ModelFolder
+from bone_age_tf.serving.responses import answering_errors, error_response
 from bone_age_tf.serving.served_model import ServedModel
 
 _MODEL = re.compile(
@@ -39,11 +40,13 @@ _MODEL = re.compile(
 class Rest:
     """The routes over a model folder."""
 
-    def __init__(self, models: ModelFolder, desk: Desk, bodies: Bodies, meters: Meters) -> None:
+    def __init__(
+        self, models: ModelFolder, admission: Admission, bodies: Bodies, metrics: Metrics
+    ) -> None:
         self._models = models
-        self._desk = desk
+        self._admission = admission
         self._bodies = bodies
-        self._meters = meters
+        self._collected = metrics
         self.is_stopping = False
 
     def app(self) -> Starlette:
@@ -74,7 +77,7 @@ class Rest:
         return PlainTextResponse(f"version {version}\n")
 
     async def _metrics(self, request: Request) -> Response:
-        return Response(self._meters.text(), media_type=self._meters.media_type)
+        return Response(self._collected.text(), media_type=self._collected.media_type)
 
     async def _model(self, request: Request) -> Response:
         match = _MODEL.fullmatch(request.scope["path"])
@@ -98,17 +101,13 @@ class Rest:
     async def _predict(self, model: ServedModel, request: Request) -> Response:
         async with self._bodies.held(request) as body:
             asked = await asyncio.to_thread(contract.parse, body, model.inputs)
-            outputs = await finished(self._desk.begin(model, asked.signature, asked.inputs))
-            answer = await asyncio.to_thread(
-                lambda: json.dumps(contract.reply(asked, outputs), allow_nan=False).encode()
-            )
+            outputs = await self._admission.predict(model, asked.signature, asked.inputs)
+            answer = await asyncio.to_thread(_encoded, asked, outputs)
         return Response(answer, media_type="application/json")
 
 
-async def finished(work: Work) -> dict[str, Any]:
-    """The outputs of what was begun. Raises the first error of it."""
-    results = await asyncio.gather(*map(asyncio.wrap_future, work.futures))
-    return work.finish(results)
+def _encoded(asked: contract.Request, outputs: Mapping[str, Any]) -> bytes:
+    return json.dumps(contract.reply(asked, outputs), allow_nan=False).encode()
 
 
 def _metadata(name: str, model: ServedModel) -> Mapping[str, Any]:

@@ -1,15 +1,16 @@
-"""One version of an exported model, ready to answer several requests at a time.
+"""One version of an exported model, which answers many requests at a time.
 
-Where TensorFlow Serving fails a whole request for one file that is no radiograph, this one gives that
+TensorFlow Serving fails a whole request for one file that is not a radiograph; this one gives that
 file a row of its own: `status` is the reason, the months are -1. Only a request in which no file can be
-used fails (INVALID_ARGUMENT), as there.
+read fails (INVALID_ARGUMENT), as there.
 """
 
+import asyncio
 import base64
 import dataclasses
 import logging
-from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, Future
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from bone_age_tf.export.exported_model import REFUSED_MONTHS, SERVING, STATUS, E
 from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, SEX, SEX_NAMES
-from bone_age_tf.serving.batches import Batches
+from bone_age_tf.serving.batches import MicroBatcher
 from bone_age_tf.serving.contract import Tensor, hint, invalid
 from bone_age_tf.serving.engines import network_of
 from bone_age_tf.serving.pictures import Viewer
@@ -43,17 +44,21 @@ class Row:
 
     outputs: Mapping[str, Any]
     """Of `serving_default`, a number or bytes each."""
-    refusal: Refusal | None = None
-    """Of a file that TensorFlow Serving would fail the request for."""
+    rejection: Refusal | None = None
+    """Of a file for which TensorFlow Serving would fail the request."""
 
 
 class ServedModel:
-    """Thread-safe."""
+    """Requests that began with it keep it; its memory and its threads go with the last of them."""
 
     def __init__(
         self, folder: Path, version: int, pool: Executor, engine: str = DEFAULT_ENGINE
     ) -> None:
-        """`engine` is one of `config.ENGINES`. Raises `ModelRefusedError` where the model is not what its manifest says, or answers otherwise."""
+        """`pool` prepares the radiographs, `engine` is one of `config.ENGINES`.
+
+        To be called outside of an event loop. Raises `ModelRefusedError` where the model is not what its
+        manifest says, or answers otherwise.
+        """
         self.version = version
         self.exported = ExportedModel.open(folder)
         self.signature_defs = _signature_defs(folder)
@@ -61,29 +66,21 @@ class ServedModel:
         self.viewer = Viewer(self.exported)
         self.output_names = tuple(self.signature_defs[SERVING].outputs)
         self._pool = pool
-        self._batches = Batches(network_of(self.exported, engine))
-        try:
-            self._require_golden()
-            self._warm_up()
-        except BaseException:
-            self.close()
-            raise
+        self._network = MicroBatcher(network_of(self.exported, engine))
+        self._require_golden()
+        self._warm_up()
 
-    def close(self) -> None:
-        """Answer what is waiting, then end."""
-        self._batches.stop()
+    async def answer_file(self, encoded: bytes, sex: str) -> Row:
+        """A file's bytes and F, M or unknown -> its row."""
+        prepared = await self._in_pool(self.exported.prepare, encoded)
+        if isinstance(prepared, Refusal):
+            return self._rejected(prepared, encoded)
+        outputs = await self._network(prepared, sex)
+        return Row({**outputs, STATUS: OK.encode()})
 
-    def answer_file(self, encoded: bytes, sex: str) -> "Future[Row]":
-        """A file's bytes and F, M or unknown -> its row, when it is there."""
-        answer: Future[Row] = Future()
-        self._pool.submit(self._prepare, encoded, sex, answer)
-        return answer
-
-    def call(
-        self, signature: str, inputs: Mapping[str, np.ndarray]
-    ) -> "Future[dict[str, np.ndarray]]":
-        """Another signature than `serving_default`, as it is."""
-        return self._pool.submit(self._call, signature, inputs)
+    async def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs of another signature than `serving_default`. Raises `ServingError`."""
+        return await self._in_pool(self._call, signature, inputs)
 
     def metadata(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving's REST page describes them."""
@@ -94,34 +91,18 @@ class ServedModel:
             for name, each in self.signature_defs.items()
         }
 
-    def _prepare(self, encoded: bytes, sex: str, answer: "Future[Row]") -> None:
-        try:
-            made = self.exported.prepare(encoded)
-            if isinstance(made, Refusal):
-                answer.set_result(self._refused(made, encoded))
-                return
-            outputs: Future[dict[str, Any]] = Future()
-            outputs.add_done_callback(lambda done: self._finish(done, answer))
-            self._batches.put(made, sex, outputs)
-        except Exception as error:  # a bug of ours is this file's error, not the server's end
-            answer.set_exception(error)
+    async def _in_pool(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._pool, function, *arguments)
 
-    @staticmethod
-    def _finish(outputs: "Future[dict[str, Any]]", answer: "Future[Row]") -> None:
-        error = outputs.exception()
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(Row({**outputs.result(), STATUS: OK.encode()}))
-
-    def _refused(self, refusal: Refusal, encoded: bytes) -> Row:
+    def _rejected(self, rejection: Refusal, encoded: bytes) -> Row:
         numbers = {name: np.float32(REFUSED_MONTHS) for name in self.output_names if name != STATUS}
-        row = Row({**numbers, STATUS: refusal.reason.encode()})
-        if refusal.reason in EXPLANATIONS:  # the graph gives these as a status
+        row = Row({**numbers, STATUS: rejection.reason.encode()})
+        if rejection.reason in EXPLANATIONS:  # the graph gives these as a status
             return row
-        meant = hint(encoded) if refusal.reason == NOT_A_FILE else ""
-        explained = Refusal(refusal.reason, "; ".join(filter(None, [refusal.explanation, meant])))
-        return dataclasses.replace(row, refusal=explained)
+        meant = hint(encoded) if rejection.reason == NOT_A_FILE else ""
+        explanation = "; ".join(filter(None, [rejection.explanation, meant]))
+        return dataclasses.replace(row, rejection=Refusal(rejection.reason, explanation))
 
     def _call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {
@@ -137,16 +118,19 @@ class ServedModel:
     def _require_golden(self) -> None:
         golden = self.exported.manifest["golden"]
         encoded = base64.b64decode(golden["image_png_base64"])
-        rows = [self.answer_file(encoded, sex) for sex in golden["sex"]]
+        rows = asyncio.run(self._answer_each(encoded, golden["sex"]))
         names = [n for n in (BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH) if n in golden]
         for name in names:
             for row, expected in zip(rows, golden[name], strict=True):
-                got = float(row.result().outputs[name])
+                got = float(row.outputs[name])
                 if not abs(got - expected) <= LARGEST_DIFFERENCE_MONTHS:  # NaN, too
                     raise ModelRefusedError(
                         f"{self.exported.folder}: for the golden hand it answers {name} {got:.2f}, its manifest "
                         f"says {expected:.2f}. It is not served. Export it again."
                     )
+
+    async def _answer_each(self, encoded: bytes, sexes: Sequence[str]) -> list[Row]:
+        return await asyncio.gather(*(self.answer_file(encoded, sex) for sex in sexes))
 
     def _warm_up(self) -> None:
         """Draw the golden hand as the page would, so that its first user does not wait for TensorFlow."""
@@ -155,7 +139,7 @@ class ServedModel:
 
 
 def sexes_of(values: Sequence[bytes]) -> list[str]:
-    """Raises `ServingError` where a text is not F, M or unknown."""
+    """Bytes -> F, M, unknown. Raises `ServingError` where one is something else."""
     texts = [value.decode("utf-8", "replace") for value in values]
     bad = next((text for text in texts if text not in SEX_NAMES), None)
     if bad is not None:
@@ -164,9 +148,9 @@ def sexes_of(values: Sequence[bytes]) -> list[str]:
 
 
 def _first_line(error: Exception) -> str:
-    refusal = str(error).partition("refused (")[2]
-    text = f"refused ({refusal}" if refusal else str(error)
-    return text.splitlines()[0][:300] if text else "the model refuses these inputs"
+    rejection = str(error).partition("refused (")[2]  # the graph's own word
+    text = f"rejected ({rejection}" if rejection else str(error)
+    return text.splitlines()[0][:300] if text else "the model rejects these inputs"
 
 
 def _signature_defs(folder: Path) -> dict[str, meta_graph_pb2.SignatureDef]:

@@ -1,7 +1,9 @@
 """The verb: an exported model -> TensorFlow Serving's contract on this machine, and a page.
 
-REST, gRPC and page share the model, its places and its meters. SIGINT and SIGTERM stop it gracefully:
-not ready any more, what has begun is answered, then it ends.
+REST, gRPC and page share the model, the admission and the metrics. Every request goes the same way, on
+one event loop: admission -> preparation (threads) -> micro-batching -> network (a thread) -> answer.
+SIGINT and SIGTERM stop the server gracefully: it is no longer ready, what is in flight is answered, then
+it ends.
 """
 
 import asyncio
@@ -12,23 +14,23 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import h11
-import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bone_age_tf.config import LOOPBACK, ServeConfig
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError
-from bone_age_tf.serving.admission import Desk
+from bone_age_tf.serving.admission import Admission
+from bone_age_tf.serving.bodies import Bodies
+from bone_age_tf.serving.contract import ServingError
 from bone_age_tf.serving.engines import require_engine
 from bone_age_tf.serving.grpc_service import Answers, start_grpc
-from bone_age_tf.serving.guards import Bodies, Guard
-from bone_age_tf.serving.metrics import Meters
+from bone_age_tf.serving.guards import Guard
+from bone_age_tf.serving.http_server import HttpServer, listen
+from bone_age_tf.serving.metrics import Metrics
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.page_app import PageApp
 from bone_age_tf.serving.rest import Rest
@@ -37,12 +39,7 @@ from bone_age_tf.serving.served_model import ServedModel
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 20.0
-"""For what has begun when the server is told to stop."""
-HEAD_SECONDS = 10.0
-"""For the first line and the headers of a request."""
-BACKLOG = 128
-MOST_CONNECTIONS = 512
-"""Of each of REST and page; more get 503."""
+"""For what is in flight when the server is told to stop."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,23 +60,21 @@ def serve(
 ) -> int:
     """Serve until a signal or `stop`; returns 0, or 128 + the signal's number.
 
-    Raises `EnvironmentFaultError` where a port is taken, before it loads a model, and `ModelRefusedError`
-    where no version can be served, `UsageError` where the engine is not installed. Without `stop`, it must be called by the main thread.
+    Raises `EnvironmentFaultError` where a port is taken, before it loads a model, `ModelRefusedError` where
+    no version can be served, `UsageError` where the engine is not installed. Without `stop`, it must be
+    called by the main thread.
     """
     require_engine(config.engine)
     with contextlib.ExitStack() as stack:
         ports = (config.rest_port, config.web_port)
         sockets = [stack.enter_context(_listen(config.host, port)) for port in ports]
-        _listen(
-            config.host, config.grpc_port
-        ).close()  # gRPC takes it itself, when there is a model
+        _listen(config.host, config.grpc_port).close()  # gRPC takes it itself, with a model
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="prepare"))
         models = ModelFolder(
             Path(config.model),
             lambda folder, version: ServedModel(folder, version, pool, config.engine),
             labels=config.version_labels,
         )
-        stack.callback(models.close)
         models.refresh()
         _require_one(models)
         return asyncio.run(_Server(config, models).run(sockets, on_ready, stop))
@@ -91,12 +86,12 @@ class _Server:
     def __init__(self, config: ServeConfig, models: ModelFolder) -> None:
         self._config = config
         self._models = models
-        self._meters = Meters(lambda: self._desk.taken)
-        self._desk = Desk(config.places, self._meters.count)
+        self._metrics = Metrics(lambda: self._admission.in_flight)
+        self._admission = Admission(config.max_in_flight, self._metrics.count)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="server")
-        """Of its own, so that nothing that is asked of the server keeps it from stopping."""
+        """Of its own, so that no request keeps the server from stopping."""
         self._bodies = Bodies()
-        self._rest = Rest(models, self._desk, self._bodies, self._meters)
+        self._rest = Rest(models, self._admission, self._bodies, self._metrics)
         self._stop = asyncio.Event()
         self._signal = 0
 
@@ -107,9 +102,10 @@ class _Server:
         stop: threading.Event | None,
     ) -> int:
         """`sockets` listen for REST and for the page."""
-        answers = Answers(self._models, self._desk, self._meters)
+        loop = asyncio.get_running_loop()
+        answers = Answers(self._models, self._admission, self._metrics, loop)
         grpc_server, grpc_port = _start_grpc(answers, self._config)
-        servers = [_Quiet(_settings(app)) for app in self._apps()]
+        servers = [HttpServer(app) for app in self._apps()]
         running = [
             asyncio.create_task(server.serve(sockets=[one]))
             for server, one in zip(servers, sockets, strict=True)
@@ -122,10 +118,7 @@ class _Server:
         if on_ready is not None:
             on_ready(Addresses(self._config.host, ports[0], grpc_port, ports[1]))
         await self._stop.wait()
-        self._rest.is_stopping = True
-        log.info("Stopping: what has begun is answered first.")
-        if not await self._in_thread(self._desk.close, GRACE_SECONDS):
-            log.warning(f"Some requests were not done within {GRACE_SECONDS:.0f} seconds.")
+        await self._drain()
         for server in servers:
             server.should_exit = True
         watching.cancel()
@@ -134,24 +127,28 @@ class _Server:
         self._threads.shutdown()
         return 128 + self._signal if self._signal else 0
 
+    async def _drain(self) -> None:
+        """Not ready any more; what is in flight is answered."""
+        self._rest.is_stopping = True
+        log.info("Stopping: requests in flight are answered first.")
+        if not await self._admission.close(GRACE_SECONDS):
+            log.warning(f"Some requests were not answered within {GRACE_SECONDS:.0f} seconds.")
+
     def _apps(self) -> list[ASGIApp]:
         """REST and the page."""
-        page = PageApp(self._models, self._desk, self._bodies, self._meters)
-        static = (
-            "/",
-            *page.static_paths,
-        )  # they hold nothing; what is asked of them needs the token
-        return [self._guarded(self._rest.app(), ()), self._guarded(page.app(), static)]
+        page = PageApp(self._models, self._admission, self._bodies, self._metrics)
+        return [
+            self._guarded(self._rest.app(), ()),
+            self._guarded(page.app(), page.static_paths),  # the same for everybody: no token
+        ]
 
     def _guarded(self, app: ASGIApp, open_paths: Iterable[str]) -> ASGIApp:
-        host = self._config.host
-        names = (*LOOPBACK, host, *self._config.host_names)
-        hosts = {f"[{name}]" if ":" in name else name.lower() for name in names}
+        names = (*LOOPBACK, self._config.host, *self._config.allowed_hosts)
         return Guard(
             app,
-            hosts=hosts,
+            allowed_hosts=[f"[{name}]" if ":" in name else name for name in names],
             token=self._config.token,
-            observe=self._meters.observe,
+            observe=self._metrics.observe,
             open_paths=open_paths,
         )
 
@@ -166,9 +163,7 @@ class _Server:
             try:
                 await self._in_thread(self._models.refresh)
             except Exception:
-                log.exception(
-                    "Looking for new versions failed; the server goes on with what it has."
-                )
+                log.exception("Looking for new versions failed; those that are loaded stay.")
 
     def _listen_to(self, stop: threading.Event | None) -> None:
         loop = asyncio.get_running_loop()
@@ -188,64 +183,10 @@ class _Server:
         self._stop.set()
 
 
-class _Quiet(uvicorn.Server):
-    """Leaves signals to us, for two of them run beside each other."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class _PromptHeads(H11Protocol):
-    """Closes connections whose request does not get as far as its body within `HEAD_SECONDS`."""
-
-    _clock: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._wait()
-
-    def handle_events(self) -> None:
-        super().handle_events()
-        if self.conn.their_state is h11.IDLE:
-            self._wait()
-        else:
-            self._wait_no_more()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._wait_no_more()
-        super().connection_lost(exc)
-
-    def _wait(self) -> None:
-        if self._clock is None:
-            self._clock = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _wait_no_more(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
-
-
-def _settings(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        http=_PromptHeads,
-        ws="none",
-        server_header=False,
-        backlog=BACKLOG,
-        limit_concurrency=MOST_CONNECTIONS,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=2,
-    )
-
-
 def _require_one(models: ModelFolder) -> None:
     try:
         models.get()
-    except Exception as error:
+    except ServingError as error:
         reasons = [
             f"version {state['version']}: {state['status']['error_message']}"
             for state in _states(models)
@@ -260,20 +201,15 @@ def _require_one(models: ModelFolder) -> None:
 def _states(models: ModelFolder) -> list[dict[str, Any]]:
     try:
         return models.status()["model_version_status"]
-    except Exception:
+    except ServingError:
         return []
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return listen(host, port)
     except OSError as error:
         raise _taken(host, port, error.strerror or str(error)) from error
-    # Its connections inherit it; asyncio does not set it for them. Without it every answer waits 40 ms
-    # for the client's acknowledgement of its head.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening
 
 
 def _start_grpc(answers: Answers, config: ServeConfig) -> tuple[Any, int]:

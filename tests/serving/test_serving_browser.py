@@ -69,13 +69,13 @@ def test_a_file_is_read_and_shown(page: Any, hand: Path) -> None:
     page.wait_for_selector(".months", timeout=SECONDS)
     assert " y " in page.inner_text(".months")
     assert "Not evaluated: nothing is known of its errors." in page.inner_text("#answer")
-    assert "drawing" not in page.inner_text("#answer")
-    assert "Against the age" in page.inner_text("#answer")
-    assert page.locator("#drawn circle").count() == 6
-    assert page.locator("#drawn path").count() >= 1
+    assert "synthetic" not in page.inner_text("#answer")
+    assert "Compared with chronological age" in page.inner_text("#answer")
+    assert page.locator("#overlay circle").count() == 6
+    assert page.locator("#overlay path").count() >= 1
     assert page.is_visible("#heat")
     page.uncheck("#outline")
-    assert not page.is_visible("#drawn")
+    assert not page.is_visible("#overlay")
 
 
 def test_a_file_is_dropped(page: Any, hand: Path) -> None:
@@ -108,7 +108,7 @@ def test_an_answer_goes_with_what_it_was_for(page: Any, hand: Path) -> None:
     page.wait_for_selector(".months", timeout=SECONDS)
     page.check("input[value=M]", force=True)
     assert page.locator("#answer > *").count() == 0
-    assert page.locator("#drawn > *").count() == 0
+    assert page.locator("#overlay > *").count() == 0
     assert not page.is_visible("#heat")
 
 
@@ -132,7 +132,7 @@ def test_a_change_while_it_is_read_drops_the_answer(page: Any, hand: Path) -> No
     assert page.locator("#answer > *").count() == 0
     page.click("#read")
     page.wait_for_selector(".months", timeout=SECONDS)
-    assert "For a boy" in page.inner_text("#answer")
+    assert "for a boy" in page.inner_text("#answer")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_an_age_is_taken_as_it_is_typed(
     page.type("#months", months)
     read(page, hand, "F")
     page.wait_for_selector(".months", timeout=SECONDS)
-    assert f"the age of {shown}" in page.inner_text("#answer")
+    assert f"the chronological age of {shown}" in page.inner_text("#answer")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_what_is_no_age_is_said(years: str, months: str, page: Any, hand: Path) 
     page.type("#years", years)
     page.type("#months", months)
     read(page, hand, "F")
-    assert "The age: whole years" in page.inner_text("#missing")
+    assert "enter whole years" in page.inner_text("#missing")
     assert page.locator("#answer > *").count() == 0
 
 
@@ -196,10 +196,10 @@ def test_a_refusal_is_in_plain_words(page: Any, tmp_path: Path) -> None:
     read(page, grey, "F")
     page.wait_for_selector(".banner", timeout=SECONDS)
     said = page.inner_text("#answer")
-    assert "No estimate." in said
+    assert "Radiograph rejected." in said
     assert "All pixels have nearly the same grey level." in said
     assert page.locator(".months").count() == 0
-    assert page.locator("#drawn > *").count() == 0
+    assert page.locator("#overlay > *").count() == 0
 
 
 def test_a_refusal_shows_what_was_found(page: Any, tmp_path: Path) -> None:
@@ -207,9 +207,9 @@ def test_a_refusal_shows_what_was_found(page: Any, tmp_path: Path) -> None:
     cut.write_bytes(encode(draw_hand(120, 1, height=800, width=640)[:500]))
     read(page, cut, "F")
     page.wait_for_selector(".banner", timeout=SECONDS)
-    assert page.locator("#drawn path").count() >= 1
-    assert page.locator("#drawn circle").count() == 6
-    assert "what was taken for the hand" in page.inner_text("#legend")
+    assert page.locator("#overlay path").count() >= 1
+    assert page.locator("#overlay circle").count() == 6
+    assert "what was detected as the hand" in page.inner_text("#legend")
     assert not page.is_visible("#heat-tool")
 
 
@@ -244,13 +244,13 @@ def test_the_keyboard_is_enough(page: Any, hand: Path) -> None:
 
 def test_the_sample_and_the_way_back(page: Any) -> None:
     page.click("#sample")
-    page.wait_for_selector("#drawing:has-text('This hand is a drawing')")
+    page.wait_for_selector("#synthetic:has-text('This is a synthetic radiograph')")
     page.check("input[value=F]", force=True)
     page.click("#read")
     page.wait_for_selector(".banner", timeout=SECONDS)
-    assert "may misread it by years" in page.inner_text("#answer")
+    assert "may be wrong by years" in page.inner_text("#answer")
     page.click("#another")
-    assert page.inner_text("#drawing") == ""
+    assert page.inner_text("#synthetic") == ""
     assert page.is_visible("#drop")
     assert page.locator("#answer > *").count() == 0
 
@@ -289,6 +289,6 @@ def test_nothing_sticks_out(width: int, page: Any, hand: Path) -> None:
     page.wait_for_selector(".months", timeout=SECONDS)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     box = page.locator("#radiograph").bounding_box()
-    drawn = page.locator("#drawn").bounding_box()
+    drawn = page.locator("#overlay").bounding_box()
     for side in ("x", "y", "width", "height"):
         assert drawn[side] == pytest.approx(box[side], abs=1)

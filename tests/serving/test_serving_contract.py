@@ -91,13 +91,13 @@ def test_what_is_wrong_is_said(content: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        ([[[1, 2], [3]]], "no array of numbers"),
-        ([["x"]], "no array of numbers"),
+        ([[[1, 2], [3]]], "not an array of numbers"),
+        ([["x"]], "not an array of numbers"),
         (np.zeros((1, 3, 2, 1), int).tolist(), "shape [None, 2, 3, 1]"),
         (np.full((1, 2, 3, 1), 256).tolist(), "outside of uint8"),
         (np.full((1, 2, 3, 1), -1).tolist(), "outside of uint8"),
-        (np.full((1, 2, 3, 1), 0.5).tolist(), "no array of numbers"),
-        (np.zeros((1, 2, 3, 1), bool).tolist(), "no array of numbers"),
+        (np.full((1, 2, 3, 1), 0.5).tolist(), "not an array of numbers"),
+        (np.zeros((1, 2, 3, 1), bool).tolist(), "not an array of numbers"),
     ],
 )
 def test_prepared_radiographs_have_their_type_and_shape(image: Any, message: str) -> None:

@@ -5,6 +5,7 @@
 
 import base64
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,30 @@ def test_a_tensor_that_says_more_than_it_holds_is_refused(channel: grpc.Channel)
         predicted(channel, request)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]
     assert "2000000000 values" in str(caught.value.details())  # type: ignore[attr-defined]
+
+
+def test_a_call_that_ends_early_frees_its_radiographs(
+    server: Running, client: httpx.Client
+) -> None:
+    def in_flight() -> str:
+        lines = client.get(f"{server.rest}/metrics").text.splitlines()
+        return next(x for x in lines if x.startswith("bone_age_radiographs_in_progress "))
+
+    with grpc.insecure_channel(server.grpc) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        channel_ready = grpc.channel_ready_future(channel)
+        channel_ready.result(30)
+        call = stub.Predict.future(asked(HANDS[:1] * 60, ["F"] * 60), timeout=60)
+        while in_flight().endswith(" 0.0") and not call.done():
+            time.sleep(0.01)
+        assert not call.done()
+        call.cancel()
+        started = time.monotonic()
+        while not in_flight().endswith(" 0.0"):
+            assert time.monotonic() - started < 5
+            time.sleep(0.01)
+        (row,) = predicted(channel, asked(HANDS[:1], ["F"]))["status"].tolist()
+    assert row == b"ok"
 
 
 def test_status(channel: grpc.Channel) -> None:

@@ -1,4 +1,4 @@
-"""Hot reload, limits, strangers, a graceful stop."""
+"""Hot reload, limits, access, a graceful stop."""
 
 import base64
 import json
@@ -11,13 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
-import numpy as np
 import pytest
 from conftest import draw_hand, encode
 from running_server import Running
@@ -25,11 +24,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from bone_age_tf.config import ServeConfig
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError, UsageError
-from bone_age_tf.serving import guards
-from bone_age_tf.serving import server as server_module
-from bone_age_tf.serving.admission import BusyError, Desk
-from bone_age_tf.serving.batches import BATCH_SIZE, Batches
-from bone_age_tf.serving.contract import ServingError
+from bone_age_tf.serving import bodies, http_server
 from bone_age_tf.serving.model_folder import ModelFolder
 
 HAND = {"b64": base64.b64encode(encode(draw_hand(120, 1))).decode()}
@@ -82,26 +77,16 @@ def test_versions_come_and_go(client: httpx.Client, watched: Running) -> None:
     assert "golden" in refused["status"]["error_message"]
     assert client.get(f"{watched.rest}/readyz").text == "version 2\n"
 
-    shutil.rmtree(folder / "3")
-    shutil.rmtree(folder / "2")
-    until(lambda: client.get(f"{watched.rest}/readyz").text == "version 1\n")
+    long = {"instances": BODY["instances"] * 60}
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(client.post, f"{watched.model}/versions/2:predict", json=long)
+        until(lambda: "in_progress 0.0" not in client.get(f"{watched.rest}/metrics").text)
+        shutil.rmtree(folder / "3")
+        shutil.rmtree(folder / "2")
+        until(lambda: client.get(f"{watched.rest}/readyz").text == "version 1\n")
+        assert len(asking.result().json()["predictions"]) == 60  # it keeps its version
+    until(lambda: states(client, watched)["2"] == "END")
     assert client.post(f"{watched.model}:predict", json=BODY).status_code == 200
-
-
-def test_going_back_by_removing_a_version(
-    exported: Path, start: Callable[..., Running], client: httpx.Client, tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-) -> None:  # fmt: skip
-    folder = shutil.copytree(exported, tmp_path / "bone_age")
-    shutil.copytree(folder / "1", folder / "2")
-    server = start(folder)
-    assert client.get(f"{server.rest}/readyz").text == "version 2\n"
-    caplog.set_level("INFO", logger="bone_age_tf")
-    shutil.rmtree(folder / "2")
-    until(lambda: client.get(f"{server.rest}/readyz").text == "version 1\n")
-    time.sleep(1)  # several more looks at the folder
-    assert states(client, server) == {"1": "AVAILABLE", "2": "END"}
-    assert caplog.text.count("Version 1 is served.") == 1
 
 
 class StandIn:
@@ -109,9 +94,6 @@ class StandIn:
 
     def __init__(self, version: int) -> None:
         self.version = version
-
-    def close(self) -> None:
-        pass
 
 
 def test_whatever_is_wrong_with_a_version_the_next_lower_one_is_served(tmp_path: Path) -> None:
@@ -138,6 +120,27 @@ def test_whatever_is_wrong_with_a_version_the_next_lower_one_is_served(tmp_path:
     models.refresh()
     assert models.get().version == 3
     assert loaded == [3, 2, 3]
+
+
+def test_going_back_by_removing_a_version(tmp_path: Path) -> None:
+    loaded = []
+
+    def load(folder: Path, version: int) -> Any:
+        loaded.append(version)
+        return StandIn(version)
+
+    for version in (1, 2):
+        (tmp_path / str(version)).mkdir()
+    models = ModelFolder(tmp_path, load)
+    models.refresh()
+    assert models.get().version == 2
+    (tmp_path / "2").rmdir()
+    for _ in range(3):
+        models.refresh()
+    assert models.get().version == 1
+    assert loaded == [2, 1]
+    found = models.status()["model_version_status"]
+    assert {one["version"]: one["state"] for one in found} == {"1": "AVAILABLE", "2": "END"}
 
 
 def test_without_a_usable_version_nothing_starts(
@@ -181,14 +184,14 @@ def test_answers_leave_without_waiting_for_acknowledgements(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    made = server_module._PromptHeads.connection_made
+    made = http_server.PromptHeads.connection_made
 
     def look(self: Any, transport: Any) -> None:
         one = transport.get_extra_info("socket")
         seen.append(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
         made(self, transport)
 
-    monkeypatch.setattr(server_module._PromptHeads, "connection_made", look)
+    monkeypatch.setattr(http_server.PromptHeads, "connection_made", look)
     with httpx.Client() as fresh:
         fresh.get(f"{server.rest}/healthz")
         fresh.get(f"{server.page}/")
@@ -196,19 +199,19 @@ def test_answers_leave_without_waiting_for_acknowledgements(
     assert all(seen)
 
 
-# === Strangers ===
+# === Access ===
 
 
 def test_an_open_address_needs_a_token_or_a_word() -> None:
     with pytest.raises(UsageError, match="BONE_AGE_TOKEN"):
         ServeConfig(model="m", host="0.0.0.0")
-    ServeConfig(model="m", host="0.0.0.0", allow_anyone=True)
+    ServeConfig(model="m", host="0.0.0.0", no_auth=True)
     ServeConfig(model="m", host="0.0.0.0", token="x" * 16)
     for token in ("short", "with a blank in the middle", "é" * 16):
         with pytest.raises(UsageError, match="16 or more"):
             ServeConfig(model="m", token=token)
     with pytest.raises(UsageError, match="without a port"):
-        ServeConfig(model="m", host_names=("here:8501",))
+        ServeConfig(model="m", allowed_hosts=("here:8501",))
 
 
 @pytest.mark.parametrize(
@@ -223,6 +226,11 @@ def test_an_open_address_needs_a_token_or_a_word() -> None:
         ({"Origin": "http://elsewhere.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Host": "localhost"}, 200),
+        ({"Host": "LocalHost:8501"}, 200),
+        ({"Host": "[::1]:8501"}, 200),
+        ({"Host": "[::1"}, 400),
+        ({"Host": "[::2]:8501"}, 400),
+        ({"Host": "localhost."}, 400),
     ],
 )
 def test_foreign_hosts_and_pages_are_refused(
@@ -234,11 +242,30 @@ def test_foreign_hosts_and_pages_are_refused(
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_token_is_asked_for(
-    exported: Path, start: Callable[..., Running], client: httpx.Client
-) -> None:
-    token = "a-long-secret-of-the-test"
-    guarded = start(exported, token=token)
+def test_an_allowed_host_is_answered(client: httpx.Client, guarded: Running) -> None:
+    right = {"Authorization": f"Bearer {guarded.config.token}"}
+    for host, status in (
+        ("reading-room.example", 200),
+        ("Reading-Room.example:80", 200),
+        ("x", 400),
+    ):
+        answer = client.get(guarded.model, headers={"Host": host, **right})
+        assert answer.status_code == status
+
+
+def test_probes_need_no_host_that_is_known(client: httpx.Client, guarded: Running) -> None:
+    for path in ("healthz", "readyz"):
+        answer = client.get(f"{guarded.rest}/{path}", headers={"Host": "10.0.0.7:8501"})
+        assert answer.status_code == 200
+
+
+def test_a_request_without_a_host_is_an_error(server: Running) -> None:
+    assert " 400" in raw(server, "GET /v1/models/bone_age HTTP/1.0")
+    assert " 200" in raw(server, "GET /v1/models/bone_age HTTP/1.0\nHost: localhost")
+
+
+def test_a_token_is_asked_for(client: httpx.Client, guarded: Running) -> None:
+    token = guarded.config.token
     assert client.get(guarded.model).status_code == 401
     wrong = {"Authorization": "Bearer wrong"}
     assert client.post(f"{guarded.model}:predict", json=BODY, headers=wrong).status_code == 401
@@ -286,27 +313,24 @@ def test_an_endless_body_is_cut(server: Running) -> None:
 
 
 def test_a_slow_body_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.3)
     assert " 408" in raw(server, f"{PREDICT}\nContent-Length: 1000", b'{"instances"')
 
 
-def test_a_slow_head_is_not_waited_for(
-    exported: Path, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server_module, "HEAD_SECONDS", 0.3)
-    patient = start(exported)
-    address = ("127.0.0.1", patient.where.rest_port)
+def test_a_slow_head_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_server, "HEAD_SECONDS", 0.3)
+    address = ("127.0.0.1", server.where.rest_port)
     with (
         socket.create_connection(address, timeout=20) as silent,
         socket.create_connection(address, timeout=20) as half,
     ):
         half.sendall(b"GET /healthz HTTP/1.1\r\nHo")
         assert silent.recv(10) == half.recv(10) == b""
-    assert "200" in raw(patient, "GET /healthz HTTP/1.1\nHost: localhost")
+    assert "200" in raw(server, "GET /healthz HTTP/1.1\nHost: localhost")
 
 
 def test_together_bodies_have_a_limit(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guards, "LARGEST_TOGETHER", 10)
+    monkeypatch.setattr(bodies, "LARGEST_TOGETHER", 10)
     assert " 503" in raw(server, f"{PREDICT}\nContent-Length: 100", b"x" * 100)
 
 
@@ -343,84 +367,12 @@ def test_nothing_of_a_request_is_logged_but_its_kind(
     assert "canary" not in client.get(f"{server.rest}/metrics").text.lower()
 
 
-# === The desk ===
-
-
-class SlowModel:
-    """Answers when it is told to."""
-
-    output_names = ("status",)
-
-    def __init__(self) -> None:
-        self.waiting: list[Future[Any]] = []
-
-    def answer_file(self, encoded: bytes, sex: str) -> "Future[Any]":
-        self.waiting.append(Future())
-        return self.waiting[-1]
-
-
-def begin(desk: Desk, model: Any, count: int) -> Any:
-    inputs = {
-        "image_bytes": np.array([b"x"] * count, object),
-        "sex": np.array([b"F"] * count, object),
-    }
-    return desk.begin(model, "serving_default", inputs)
-
-
-def test_places_are_taken_until_the_answer_is_there() -> None:
-    desk, model = Desk(places=3), SlowModel()
-    begin(desk, model, 2)
-    with pytest.raises(BusyError):
-        begin(desk, model, 2)
-    begin(desk, model, 1)
-    assert desk.taken == 3
-    model.waiting[0].set_result(None)
-    assert desk.taken == 2
-    begin(desk, model, 1)
-    with pytest.raises(ServingError, match="3 radiographs at most"):
-        begin(desk, model, 4)
-    assert len(model.waiting) == 4
-
-
-def test_places_come_back_where_a_call_fails() -> None:
-    class Failing(SlowModel):
-        def answer_file(self, encoded: bytes, sex: str) -> "Future[Any]":
-            if len(self.waiting) == 1:
-                raise RuntimeError("no thread")
-            return super().answer_file(encoded, sex)
-
-    desk, model = Desk(places=5), Failing()
-    with pytest.raises(RuntimeError, match="no thread"):
-        begin(desk, model, 3)
-    assert desk.taken == 1
-    model.waiting[0].set_result(None)
-    assert desk.taken == 0
-
-
-def test_a_place_is_held_for_other_work() -> None:
-    desk = Desk(places=1)
-    with desk.held(), pytest.raises(BusyError):
-        begin(desk, SlowModel(), 1)
-    assert desk.taken == 0
-
-
-def test_a_closed_desk_waits_for_what_has_begun() -> None:
-    desk, model = Desk(places=3), SlowModel()
-    begin(desk, model, 2)
-    assert not desk.close(0.01)
-    with pytest.raises(ServingError, match="stopping"):
-        begin(desk, model, 1)
-    threading.Timer(0.05, lambda: [one.set_result(None) for one in model.waiting]).start()
-    assert desk.close(10)
-
-
-def test_a_full_house_is_503_with_a_time(
-    exported: Path, start: Callable[..., Running], client: httpx.Client
-) -> None:
-    small = start(exported, places=1)
+def test_at_capacity_it_is_503_with_a_time(client: httpx.Client, guarded: Running) -> None:
+    assert guarded.config.max_in_flight == 1
+    right = {"Authorization": f"Bearer {guarded.config.token}"}
 
     def post(_: int) -> httpx.Response:
-        return client.post(f"{small.model}:predict", json=BODY)
+        return client.post(f"{guarded.model}:predict", json=BODY, headers=right)
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(post, range(24)))
@@ -432,61 +384,10 @@ def test_a_full_house_is_503_with_a_time(
             assert answer.headers["retry-after"] == "1"
 
 
-# === Batches ===
-
-
-def test_what_waits_goes_together_and_each_gets_its_own_answer() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    sizes = []
-
-    def network(images: np.ndarray, sexes: Any) -> dict[str, np.ndarray]:
-        begun.set()
-        assert go_on.wait(10)
-        sizes.append(len(images))
-        return {"months": images[:, 0, 0, 0].astype(float), "sex": np.array(sexes)}
-
-    batches = Batches(network)
-    answers: list[Future[dict[str, Any]]] = [Future() for _ in range(1 + BATCH_SIZE + 3)]
-    for number, answer in enumerate(answers):
-        batches.put(np.full((2, 2, 1), number, np.uint8), "FM"[number % 2], answer)
-        if number == 0:
-            assert begun.wait(10)
-    go_on.set()
-    found = [answer.result(10) for answer in answers]
-    assert [one["months"] for one in found] == list(range(len(answers)))
-    assert [one["sex"] for one in found] == ["FM"[n % 2] for n in range(len(answers))]
-    assert sizes == [1, BATCH_SIZE, 3]
-    batches.stop()
-    late: Future[dict[str, Any]] = Future()
-    batches.put(np.zeros((2, 2, 1), np.uint8), "F", late)
-    assert late.result(10)["months"] == 0
-
-
-def test_an_error_of_the_network_is_everybody_s() -> None:
-    def network(images: np.ndarray, sexes: Any) -> dict[str, np.ndarray]:
-        raise RuntimeError("no")
-
-    batches = Batches(network)
-    answer: Future[dict[str, Any]] = Future()
-    batches.put(np.zeros((2, 2, 1), np.uint8), "F", answer)
-    with pytest.raises(RuntimeError, match="no"):
-        answer.result(10)
-    batches.stop()
-
-
-def test_too_few_answers_are_an_error_and_the_thread_lives() -> None:
-    batches = Batches(lambda images, sexes: {"months": np.zeros(0)})
-    for _ in range(2):
-        answer: Future[dict[str, Any]] = Future()
-        batches.put(np.zeros((2, 2, 1), np.uint8), "F", answer)
-        with pytest.raises(IndexError):
-            answer.result(10)
-    batches.stop()
-
-
 # === The command ===
 
 
+@pytest.mark.large
 def test_sigterm_ends_it_and_answers_what_has_begun(exported: Path) -> None:
     command = [sys.executable, "-m", "bone_age_tf", "serve", "--model", str(exported)]
     command += ["--rest-port", "0", "--grpc-port", "0", "--web-port", "0"]

@@ -88,7 +88,7 @@ def test_a_version_has_drawn_before_it_is_served(
 
     monkeypatch.setattr(pictures.Viewer, "view", seen)
     with ThreadPoolExecutor(1) as pool:
-        ServedModel(exported / "1", 1, pool).close()
+        ServedModel(exported / "1", 1, pool)
     (made,) = drawn
     assert made["outline"]
     assert made["heat"]
@@ -129,11 +129,13 @@ def test_a_hand_that_is_refused_is_drawn_as_it_was_found(
     assert len(view["points"]) == 6
 
 
-def test_an_answer_names_what_made_it_and_its_worth(client: httpx.Client, server: Running) -> None:
+def test_an_answer_names_what_made_it_and_its_performance(
+    client: httpx.Client, server: Running
+) -> None:
     answer = read(client, server)
     assert (answer["model"]["name"], answer["model"]["version"]) == ("bone_age", "1")
     assert answer["bone_age_tf"] == __version__
-    assert answer["worth"].startswith("Learnt from 24 radiographs. Not evaluated")
+    assert answer["performance"].startswith("Learnt from 24 radiographs. Not evaluated")
 
 
 def test_the_report_is_that_of_predict(client: httpx.Client, server: Running) -> None:
@@ -197,8 +199,17 @@ def test_what_opencv_cannot_read_is_answered_without_pictures(
     assert "months" in report.text
 
 
-def test_the_token_guards_what_is_read(exported: Path, start: Any, client: httpx.Client) -> None:
-    guarded = start(exported, token="another-long-secret")
+def test_the_token_guards_what_is_read(guarded: Running, client: httpx.Client) -> None:
     assert client.get(guarded.page).status_code == 200
     answer = client.post(f"{guarded.page}/read", params={"sex": "F"}, content=HAND)
     assert answer.status_code == 401
+
+
+def test_the_page_is_one_radiograph_in_flight(guarded: Running, client: httpx.Client) -> None:
+    assert guarded.config.max_in_flight == 1
+    right = {"Authorization": f"Bearer {guarded.config.token}"}
+    for path in ("read", "report"):
+        answer = client.post(
+            f"{guarded.page}/{path}", params={"sex": "F"}, content=HAND, headers=right
+        )
+        assert answer.status_code == 200

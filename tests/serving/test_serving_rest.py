@@ -159,7 +159,7 @@ def test_a_bad_file_fails_no_other_one(client: httpx.Client, ours: str) -> None:
         (base64.b64encode(encode(draw_hand(60, 2))), "encoded twice"),
         (b"[[0, 1, 2]]", "JSON list"),
         (b"%PDF-1.4", "PDF"),
-        (png_without_pixels(), "refused (damaged)"),
+        (png_without_pixels(), "rejected (damaged)"),
     ],
 )
 def test_a_bad_file_alone_is_an_error_with_a_hint(

@@ -4,11 +4,11 @@ const $ = (id) => document.getElementById(id);
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 const SVG = "http://www.w3.org/2000/svg";
 const LARGEST = 32 * 2 ** 20; // bytes that the server takes
-const SEXES = { F: "For a girl", M: "For a boy", unknown: "Sex unknown" };
-const DRAWING = "This hand is a drawing, no radiograph: a model of real radiographs may misread it by years.";
+const SEXES = { F: "Estimated for a girl", M: "Estimated for a boy", unknown: "Estimated with sex unknown" };
+const SYNTHETIC = "This is a synthetic radiograph: a model trained on real ones may be wrong by years.";
 let file = null; // what was dropped
-let isDrawing = false; // whether it is our own sample
-let result = null; // what the server said of it
+let isSynthetic = false; // whether it is our own sample
+let result = null; // what the server answered
 let question = null; // what it was asked
 let asked = 0; // the number of the latest request: older answers are dropped
 
@@ -18,7 +18,7 @@ function choose(chosen, isSample = false) {
   if (!chosen) return;
   if (file) $("form").reset(); // another child
   file = chosen;
-  isDrawing = isSample;
+  isSynthetic = isSample;
   forget();
   const address = URL.createObjectURL(chosen);
   $("radiograph").onload = () => URL.revokeObjectURL(address);
@@ -27,17 +27,17 @@ function choose(chosen, isSample = false) {
   $("view").hidden = false;
   $("drop").hidden = $("file").hidden = $("sample").hidden = true;
   $("another").hidden = false;
-  $("drawing").textContent = isDrawing ? DRAWING : "";
+  $("synthetic").textContent = isSynthetic ? SYNTHETIC : "";
   say("");
 }
 
-/** Nothing that was said of another file, sex or age stays on the page. */
+/** No answer for another file, sex or age stays on the page. */
 function forget() {
   asked += 1;
   result = null;
   $("answer").replaceChildren();
   $("answer").className = "";
-  $("drawn").replaceChildren();
+  $("overlay").replaceChildren();
   $("heat").hidden = true;
   $("heat").removeAttribute("src");
   $("tools").hidden = $("legend").hidden = true;
@@ -50,7 +50,7 @@ function startAgain() {
   $("file").value = "";
   $("form").reset();
   $("radiograph").removeAttribute("src");
-  $("drawing").textContent = "";
+  $("synthetic").textContent = "";
   $("view").hidden = $("another").hidden = true;
   $("drop").hidden = $("file").hidden = $("sample").hidden = false;
   $("file").focus();
@@ -62,7 +62,7 @@ $("sample").addEventListener("click", async () => {
   try {
     const answer = await fetch("sample.png");
     const sample = await answer.blob();
-    if (answer.ok && !file) choose(new File([sample], "drawn-hand.png"), true);
+    if (answer.ok && !file) choose(new File([sample], "synthetic-radiograph.png"), true);
   } catch {
     say("The server on this machine does not answer. Is it still running?");
   }
@@ -91,24 +91,24 @@ $("form").addEventListener("submit", async (event) => {
     const read = await answer.json();
     if (mine === asked) { result = { ...read, at: new Date() }; show(); }
   } catch (error) {
-    if (mine === asked) refuse("Not read.", error.message);
+    if (mine === asked) reject("Request failed.", error.message);
   } finally {
     if (mine === asked) busy(false);
   }
 });
 
-/** The query, or null where something is missing, which is then said. */
+/** The query, or null where something is missing, with a message. */
 function asking() {
   const sex = new FormData($("form")).get("sex");
   const years = $("years").value.trim(), months = $("months").value.trim();
   if (!file) { say("Choose a radiograph first."); $("file").focus(); return null; }
-  if (file.size > LARGEST) { say("The file has more than 32 MB."); return null; }
-  if (!sex) { say("Choose the sex: girl, boy or unknown."); document.querySelector("[name=sex]").focus(); return null; }
+  if (file.size > LARGEST) { say("The file is larger than 32 MB."); return null; }
+  if (!sex) { say("Select the sex: girl, boy or unknown."); document.querySelector("[name=sex]").focus(); return null; }
   const query = new URLSearchParams({ sex });
   if (years || months) {
     const age = monthsOf(years, months);
     if (!(age <= 240)) {
-      say("The age: whole years from 0 to 20 and whole months from 0 to 11, or years alone, as in 10.5.");
+      say("Chronological age: enter whole years (0 to 20) and whole months (0 to 11), or years alone, such as 10.5.");
       $("years").focus();
       return null;
     }
@@ -117,7 +117,7 @@ function asking() {
   return query;
 }
 
-/** What was typed -> months; NaN where it is no age. Only years that stand alone may have a fraction. */
+/** The entry -> months; NaN where it is not an age. Only years without months may have a fraction. */
 function monthsOf(years, months) {
   if (!months) return /^\d+([.,]\d+)?$/.test(years) ? 12 * Number(years.replace(",", ".")) : NaN;
   return /^\d*$/.test(years) && /^(0?\d|1[01])$/.test(months) ? 12 * Number(years) + Number(months) : NaN;
@@ -132,8 +132,8 @@ async function send(where, query) {
   }
   if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
-  if (answer.status === 401) throw new Error("This server wants a token: open the address that it printed.");
-  throw new Error(said.error || `The server answered ${answer.status}.`);
+  if (answer.status === 401) throw new Error("This server requires a token: open the page's address that it printed when it started.");
+  throw new Error(said.error || `The server returned status ${answer.status}.`);
 }
 
 const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
@@ -142,7 +142,7 @@ const say = (text) => { $("missing").textContent = text; };
 function busy(is) {
   document.body.classList.toggle("busy", is);
   $("read").disabled = is;
-  $("read").textContent = is ? "Reading …" : "Read the bone age";
+  $("read").textContent = is ? "Estimating …" : "Estimate bone age";
 }
 
 // === Showing ===
@@ -150,7 +150,7 @@ function busy(is) {
 function show() {
   const row = result.prediction;
   if (row.status !== "ok") {
-    refuse("No estimate.", sentence(result.reason), "A radiograph of one whole left hand with the wrist, upright or turned, is expected.");
+    reject("Radiograph rejected.", sentence(result.reason), "Expected: a radiograph of one whole left hand with the wrist, upright or rotated.");
     if (result.view) draw(result.view);
     return;
   }
@@ -161,14 +161,14 @@ function show() {
   box.append(months, element("p", "interval", `${SEXES[row.sex]}.`));
   if (low !== null) {
     const share = Math.round(100 * result.coverage);
-    box.append(element("p", "interval", `${share} % interval: ${low} to ${high}`));
+    box.append(element("p", "interval", `${share} % prediction interval: ${low} to ${high}`));
   }
   box.append(scale(row));
-  if (isDrawing) box.append(element("p", "banner", DRAWING));
+  if (isSynthetic) box.append(element("p", "banner", SYNTHETIC));
   for (const text of result.warnings) box.append(element("p", "banner", text));
   if (row.difference_months !== null) box.append(...comparison(row));
   box.append(downloads());
-  box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}. ${result.worth}`));
+  box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}. ${result.performance}`));
   if (result.view) draw(result.view);
   box.focus({ preventScroll: innerWidth > 820 });
 }
@@ -176,20 +176,20 @@ function show() {
 function comparison(row) {
   const distance = Math.abs(row.difference_months).toFixed(0);
   const side = row.difference_months < 0 ? "below" : "above";
-  let text = `${distance} months ${side} the age of ${result.age_in_words}`;
+  let text = `${distance} months ${side} the chronological age of ${result.age_in_words}`;
   if (row.sd_score !== null) {
     const score = `${row.sd_score < 0 ? "\u2212" : "+"}${Math.abs(row.sd_score).toFixed(1)}`;
-    text += `, an SD score of ${score}: ${row.verdict}`;
-    if (row.verdict_probability !== null) text += `, right with a probability of ${Math.round(100 * row.verdict_probability)} %`;
+    text += `; SD score ${score}: ${row.verdict}`;
+    if (row.verdict_probability !== null) text += ` (probability ${Math.round(100 * row.verdict_probability)} %)`;
   }
-  const parts = [element("h2", "", "Against the age"), element("p", "", `${text}.`)];
+  const parts = [element("h2", "", "Compared with chronological age"), element("p", "", `${text}.`)];
   const note = row.sd_score === null
-    ? "No SD score: the table covers 3 to 192 months (girls) and 204 (boys), and known sex."
+    ? "No SD score: the reference table covers 3 to 192 months (girls) and 3 to 204 months (boys), and requires the sex."
     : `${result.convention}; more than 2 SD is delayed or advanced.`;
   return [...parts, element("p", "note", note)];
 }
 
-/** Estimate, interval and age on a line of 20 years. */
+/** Estimate, prediction interval and chronological age on a scale of 20 years. */
 function scale(row) {
   const x = (months) => 24 + Math.min(Math.max(months, 0), 240) * (952 / 240);
   const svg = shape("svg", { viewBox: "-10 -18 1020 146", role: "img", "aria-label": "Bone age on a scale of 0 to 20 years" });
@@ -211,16 +211,16 @@ function scale(row) {
   svg.append(shape("circle", { cx: x(row.bone_age_months), cy: 54, r: 11, fill: "#1d5a72" }));
   const box = element("div", "scale", "");
   box.append(svg);
-  const names = ["Years. Dot: estimate"];
-  if (row.bone_age_low_months !== null) names.push("bar: interval");
-  if (result.band) names.push("grey: 2 SD around the age");
+  const names = ["Age in years. Dot: estimate"];
+  if (row.bone_age_low_months !== null) names.push("bar: prediction interval");
+  if (result.band) names.push("grey: ±2 SD around the chronological age");
   box.append(element("p", "note", `${names.join("; ")}.`));
   return box;
 }
 
 function draw(view) {
   $("radiograph").src = view.radiograph;
-  const svg = $("drawn");
+  const svg = $("overlay");
   svg.setAttribute("viewBox", `0 0 ${view.width} ${view.height}`);
   for (const line of view.outline) {
     svg.append(shape("path", { d: `M${line.map((point) => point.join(" ")).join("L")}Z` }));
@@ -229,24 +229,24 @@ function draw(view) {
   $("heat-tool").hidden = $("heat").hidden = !view.heat;
   if (view.heat) $("heat").src = view.heat;
   $("tools").hidden = $("legend").hidden = false;
-  const hand = result.prediction.status === "ok" ? "the hand as it was found" : "what was taken for the hand";
+  const hand = result.prediction.status === "ok" ? "the detected hand" : "what was detected as the hand";
   $("legend").textContent = `Green: ${hand}${view.points.length ? "; yellow: key points" : ""}. `
-    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). It says what moves the model, not whether it is right. It is coarse and may disagree with the report's table of bones and its picture of what counts; these deserve more trust." : "");
+    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). This shows what influences the model, not whether it is right. It is coarse and may disagree with the report's occlusion map and table of bones, which are more reliable." : "");
   layers();
 }
 
 function layers() {
   document.documentElement.style.setProperty("--heat", String($("opacity").value / 100));
-  $("drawn").style.display = $("outline").checked ? "" : "none";
+  $("overlay").style.display = $("outline").checked ? "" : "none";
 }
 $("opacity").addEventListener("input", layers);
 $("outline").addEventListener("change", layers);
 
-function refuse(title, ...texts) {
+function reject(title, ...texts) {
   const box = $("answer");
   const banner = element("p", "banner", "");
   banner.append(element("b", "", title), ` ${texts[0]}`);
-  box.classList.add("refused");
+  box.classList.add("rejected");
   box.replaceChildren(banner, ...texts.slice(1).map((text) => element("p", "", text)));
   box.focus({ preventScroll: innerWidth > 820 });
 }
@@ -261,7 +261,7 @@ function downloads() {
   const mine = question, name = stem(file.name), made = `${name}-bone-age-${day(result.at)}`;
   report.addEventListener("click", async () => {
     report.disabled = true;
-    report.textContent = "Making the report …";
+    report.textContent = "Preparing the report …";
     try {
       const html = named(await (await send("report", mine)).text(), name);
       save(new Blob([html], { type: "text/html" }), `${made}.html`);
