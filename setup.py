@@ -21,7 +21,7 @@ SERVE = [
 ]
 OPENVINO = ["openvino>=2025.0"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
-NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat", "pandas>=2"]
+NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
 DEVELOPMENT = [
     "crepes",
     "crossplane",
@@ -32,7 +32,6 @@ DEVELOPMENT = [
     "jsonschema",
     "nbclient",
     "nbformat",
-    "pandas",
     "playwright",
     "pre-commit",
     "psutil",
@@ -76,8 +75,9 @@ setup(
         "numpy>=2.0",
         "opencv-python-headless>=4.12",
         "openpyxl>=3.1",
+        "pandas>=2.2",
         "rich>=13",
-        "scipy>=1.11",
+        "scipy>=1.15",
         "tensorboard>=2.20",
         "tensorflow>=2.20",
         "tensorflow-datasets>=4.9.8",

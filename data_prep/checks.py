@@ -98,7 +98,7 @@ def _unmatched(table: LabelTable, by_stem: dict[str, list[SourceFile]]) -> Itera
         if identifier and identifier not in by_stem:
             message = f"no image; expected a PNG or JPEG named {identifier}.*"
             yield Problem(table.name, number, identifier, "", "no_image", message)
-    known = set(ids.values())
+    known = set(ids)
     for stem, files in sorted(by_stem.items()):
         if stem not in known:
             message = f"no row in {table.name} for this image"

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bone_age_tf.data.stratification import Item, deal
+from bone_age_tf.data.stratification import Sample, stratified_group_split
 from bone_age_tf.data_prep.rows import CheckedRow
 
 
@@ -21,8 +21,8 @@ def assign_splits(
     taken = set(splits.values())
     free_shares = {name: share for name, share in shares.items() if name not in taken}
     free = [
-        Item(row.id, row.label.group, int(row.label.sex), row.label.bone_age_months)
+        Sample(row.id, row.label.group, int(row.label.sex), row.label.bone_age_months)
         for row in rows
         if not splits[row.id]
     ]
-    return splits | deal(free, free_shares or {"train": 1.0}, seed)
+    return splits | stratified_group_split(free, free_shares or {"train": 1.0}, seed)

@@ -85,8 +85,8 @@ def _write_local_predictions(folder: Path, model: Path) -> None:
     (folder / "provenance.json").write_text(json.dumps({"model": {"manifest_sha256": digest}}))
     with (folder / "predictions.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["sex", "bone_age_months", "bone_age_months_true", "status"])
-        writer.writerows(["FM"[n % 2], 60 + n, 51 + n + n % 3, "ok"] for n in range(30))
+        writer.writerow(["id", "sex", "bone_age_months", "bone_age_months_true", "status"])
+        writer.writerows([n, "FM"[n % 2], 60 + n, 51 + n + n % 3, "ok"] for n in range(30))
 
 
 def test_there_are_examples_of_every_command() -> None:

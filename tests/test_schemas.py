@@ -14,7 +14,7 @@ from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.external import evaluate_tables
 from bone_age_tf.evaluation.stress import STRESS_SCHEMA, stress
-from bone_age_tf.inference.predict import COLUMNS, predict
+from bone_age_tf.inference.predict import Prediction, predict
 
 SCHEMAS = ROOT / "bone_age_tf" / "schemas"
 
@@ -45,11 +45,11 @@ def test_an_evaluation(
 ) -> None:
     model = str(request.getfixturevalue(kind))
     result = evaluate(model=model, data=str(prepared), output=str(tmp_path / "judged"))
-    require("evaluation-2", result)
-    require("evaluation-2", json.loads((tmp_path / "judged/evaluation.json").read_text()))
+    require("evaluation-3", result)
+    require("evaluation-3", json.loads((tmp_path / "judged/evaluation.json").read_text()))
     del result["overall"]["mae_months"]
     with pytest.raises(jsonschema.ValidationError):
-        require("evaluation-2", result)
+        require("evaluation-3", result)
 
 
 def test_an_evaluation_of_a_table_and_a_comparison(tmp_path: Path) -> None:
@@ -58,21 +58,21 @@ def test_an_evaluation_of_a_table_and_a_comparison(tmp_path: Path) -> None:
     tables = {"predictions": str(tmp_path / "p.csv"), "labels": str(tmp_path / "l.csv")}
     judged = evaluate_tables(**tables, output=str(tmp_path / "out"))
     for result in judged.results.values():
-        require("evaluation-2", result)
-    require("comparison-1", judged.comparisons[0])
+        require("evaluation-3", result)
+    require("comparison-2", judged.comparisons[0])
     folders = [str(tmp_path / "out" / name) for name in "ab"]
     result = compare(*folders, output=str(tmp_path / "compared"))
-    require("comparison-1", result)
+    require("comparison-2", result)
     with pytest.raises(jsonschema.ValidationError):
-        require("comparison-1", result | {"verdict": "third"})
+        require("comparison-2", result | {"verdict": "third"})
 
 
 def test_stress_results(hands: dict[str, str], exported: Path, tmp_path: Path) -> None:
     output = str(tmp_path / "out")
     result = stress([hands["folder"]], model=str(exported), labels=hands["labels"], output=output)
-    require("stress-1", result)
+    require("stress-2", result)
     with pytest.raises(jsonschema.ValidationError):
-        require("stress-1", result | {"changes": {"mirrored": {"n": 1}}})
+        require("stress-2", result | {"changes": {"mirrored": {"n": 1}}})
 
 
 def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: Path) -> None:
@@ -89,10 +89,10 @@ def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: P
 
 
 def test_schemas_have_the_versions_that_are_written() -> None:
-    properties = json.loads((SCHEMAS / "evaluation-2.json").read_text())["oneOf"][0]["properties"]
+    properties = json.loads((SCHEMAS / "evaluation-3.json").read_text())["oneOf"][0]["properties"]
     assert properties["schema"]["const"] == EVALUATION_SCHEMA
-    for name, schema in (("comparison-1", COMPARISON_SCHEMA), ("stress-1", STRESS_SCHEMA)):
+    for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-2", STRESS_SCHEMA)):
         stored = json.loads((SCHEMAS / f"{name}.json").read_text())
         assert stored["properties"]["schema"]["const"] == schema
     stored = json.loads((SCHEMAS / "prediction-1.json").read_text())
-    assert tuple(stored["properties"]) == COLUMNS
+    assert tuple(stored["properties"]) == tuple(Prediction.__dataclass_fields__)

@@ -132,7 +132,12 @@ def _evaluate_model(
     log.info(f"Evaluating the model {model} on the split {split!r} of the data set {data}.")
     with progress:
         result = run(
-            model=model, data=data, output=output, split=split, checkpoint=checkpoint, on_progress=progress
+            model=model,
+            data=data,
+            output=output,
+            split=split,
+            checkpoint=checkpoint,
+            on_progress=progress,
         )
     is_classifier = result["target"] == "sex"
     table = result_tables.sex_table if is_classifier else result_tables.evaluation_table
@@ -146,7 +151,7 @@ def _evaluate_model(
             "Next: bone-age-tf export --run RUN --output saved_models/bone_age --sex-classifier "
             f"{model}"
         )
-    elif result["has_learnt_from_split"]:
+    elif result["trained_on_split"]:
         log.info("Next: evaluate it on a split that it was not trained on.")
     elif any(Path(model, name).exists() for name in ("run.json", "ensemble.json")):
         log.info(

@@ -56,13 +56,13 @@ def comparison_text(result: dict[str, Any]) -> str:
         conclusion,
         f"The error falls by more than {months} for {result['notably_better']} of {result['n']} "
         f"radiographs,\nand rises by more for {result['notably_worse']}.",
-        f"[ ]: {result['interval']}",
+        f"[ ]: {result['confidence_interval']}",
     ]
     return "\n".join(lines)
 
 
 def _leakage_warnings(result: dict[str, Any], names: Any) -> list[str]:
-    flags = result.get("has_learnt_from_split", ())
+    flags = result.get("trained_on_split", ())
     return [
         f"Warning: {name} was trained or fitted on these radiographs: its error\n"
         "is optimistically biased (data leakage)."
@@ -86,7 +86,7 @@ def ensemble_table(description: dict[str, Any]) -> str:
         )
     held_out = description["held_out"]
     return (
-        f"{console.table(rows)}\n[ ]: {result['interval']}\n{held_out['radiographs']} of {held_out['of']} "
+        f"{console.table(rows)}\n[ ]: {result['confidence_interval']}\n{held_out['radiographs']} of {held_out['of']} "
         f"radiographs have a held-out prediction of every family\n{_recalibration(correction)}"
     )
 
@@ -102,7 +102,7 @@ def calibration_table(section: dict[str, Any]) -> str:
         maes = [_statistic(group["mae_months"]) for group in (old, new)]
         rows.append([name, str(old["n"]), *maes])
     return (
-        f"{console.table(rows)}\n[ ]: {result['interval']}\n{_recalibration(section['correction'])}\n\n"
+        f"{console.table(rows)}\n[ ]: {result['confidence_interval']}\n{_recalibration(section['correction'])}\n\n"
         f"{_interval_widths(section['intervals'])}{_cross_validated_coverage(result)}"
     )
 
@@ -132,7 +132,7 @@ def _interval_widths(intervals: dict[str, Any]) -> str:
 
 
 def _cross_validated_coverage(result: dict[str, Any]) -> str:
-    coverage = result["coverage_cross_validated"]["held"]
+    coverage = result["coverage_cross_validated"]["coverage"]
     if coverage["value"] is None:
         return ""
     return f"\ncoverage in cross-validation: {_statistic(coverage, 100, 0)} %"
@@ -153,7 +153,7 @@ def stress_table(result: dict[str, Any]) -> str:
     return (
         f"{console.table(rows)}\nmean, max: change of the prediction; sig. %: clinically significant "
         f"changes\n{n} radiographs, {rejected} rejected unperturbed; MAE of the others "
-        f"{_statistic(result['mae_months'])}\n[ ]: {result['interval']}"
+        f"{_statistic(result['mae_months'])}\n[ ]: {result['confidence_interval']}"
     )
 
 
@@ -212,4 +212,4 @@ def _number(value: float | None, form: str, factor: float = 1) -> str:
 
 
 def _caption(result: dict[str, Any]) -> str:
-    return f"[ ]: {result['interval']}; split {result['data']['split']}"
+    return f"[ ]: {result['confidence_interval']}; split {result['data']['split']}"

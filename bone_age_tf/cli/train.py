@@ -85,7 +85,12 @@ def train(
 
     with progress:
         report = run_training(
-            config, data=folder, run=run, initial_weights=initial_weights, fresh=fresh, on_progress=progress
+            config,
+            data=folder,
+            run=run,
+            initial_weights=initial_weights,
+            fresh=fresh,
+            on_progress=progress,
         )
     _show(report, folder, run)
     return 0

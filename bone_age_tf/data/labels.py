@@ -4,13 +4,13 @@ Known headers are recognised whatever their case; others are named by `LabelOpti
 guessed: a cell that cannot be read with certainty is a `Problem`.
 """
 
-import csv
 import dataclasses
-import io
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
+
+import pandas as pd
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError
@@ -93,12 +93,9 @@ class LabelTable:
         """Whether the column of the identifier is there."""
         return self.id_column in self.table.columns
 
-    def ids(self) -> dict[int, str]:
-        """Row number -> identifier, without a file name's folder and ending."""
-        return {
-            number: _identifier(cells[self.id_column or ""])
-            for number, cells in self.table.rows.items()
-        }
+    def ids(self) -> pd.Series:
+        """Identifiers, without a file name's folder and ending; the index is the row number."""
+        return self.table.rows[self.id_column].map(_identifier)
 
 
 def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
@@ -125,8 +122,9 @@ def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRo
     problems += _age_unit_problems(labels, options)
     problems += _duplicates(labels)
     rows = []
+    cells_of = labels.table.rows.to_dict(orient="index")
     for number, identifier in labels.ids().items():
-        outcome = _parse_row(labels, options, number, identifier)
+        outcome = _parse_row(labels, options, number, identifier, cells_of[number])
         if isinstance(outcome, LabelRow):
             rows.append(outcome)
         else:
@@ -171,11 +169,9 @@ def parse_sex(header: str, cell: str) -> Sex | None:
 
 def problems_csv(problems: Sequence[Problem]) -> str:
     """All problems as CSV text: table, row, id, file, code, message."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([field.name for field in dataclasses.fields(Problem)])
-    writer.writerows(dataclasses.astuple(problem) for problem in problems)
-    return stream.getvalue()
+    names = [field.name for field in dataclasses.fields(Problem)]
+    table = pd.DataFrame(map(dataclasses.astuple, problems), columns=names)
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def summary(problems: Sequence[Problem], most: int = 20) -> str:
@@ -241,7 +237,7 @@ def _age_unit_problems(labels: LabelTable, options: LabelOptions) -> Iterator[Pr
         header = (column or "").lower()
         if header == "" or unit is not None or "month" in header:
             continue
-        cells = [row.get(column or "", "") for row in labels.table.rows.values()]
+        cells = labels.table.rows.get(column, ())
         numbers = [number for number in map(number_in, cells) if number is not None]
         is_small = len(numbers) >= 3 and max(numbers) <= MAX_AGE_IN_YEARS
         if is_small or "year" in header:
@@ -255,28 +251,28 @@ def _age_unit_problems(labels: LabelTable, options: LabelOptions) -> Iterator[Pr
 
 def _duplicates(labels: LabelTable) -> Iterator[Problem]:
     """Every row whose identifier stands above; and the first such row too, where they disagree."""
-    first: dict[str, int] = {}
-    contradicted = set()
-    rows = labels.table.rows
-    for number, identifier in labels.ids().items():
-        earlier = first.setdefault(identifier, number)
-        if not identifier or earlier == number:
-            continue
-        same = rows[number] == rows[earlier]
-        content = "the same content" if same else "other content"
-        message = f"the identifier stands in row {earlier} already, with {content}"
-        yield Problem(labels.name, number, identifier, "", "duplicate_id", message)
-        if not same and earlier not in contradicted:
-            contradicted.add(earlier)
-            message = f"the identifier stands again in row {number}, with other content"
-            yield Problem(labels.name, earlier, identifier, "", "duplicate_id", message)
+    ids, rows = labels.ids(), labels.table.rows
+    repeated = ids[ids.ne("") & ids.duplicated(keep=False)]
+    for identifier, same_id in repeated.groupby(repeated, sort=False):
+        first, *others = same_id.index
+        differing = [number for number in others if (rows.loc[number] != rows.loc[first]).any()]
+        for number in others:
+            content = "other content" if number in differing else "the same content"
+            message = f"the identifier stands in row {first} already, with {content}"
+            yield Problem(labels.name, number, str(identifier), "", "duplicate_id", message)
+        if differing:
+            message = f"the identifier stands again in row {differing[0]}, with other content"
+            yield Problem(labels.name, first, str(identifier), "", "duplicate_id", message)
 
 
 def _parse_row(
-    labels: LabelTable, options: LabelOptions, number: int, identifier: str
+    labels: LabelTable,
+    options: LabelOptions,
+    number: int,
+    identifier: str,
+    cells: Mapping[str, str],
 ) -> LabelRow | list[Problem]:
     """The row, or all that is wrong with it."""
-    cells: Mapping[str, str] = labels.table.rows[number]
     faults: list[tuple[str, str]] = []
     if not identifier:
         faults.append(("no_id", "the identifier is empty"))

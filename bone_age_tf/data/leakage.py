@@ -1,28 +1,108 @@
-"""`learnt.txt`: which raw files a run or an exported model has learnt from, so that none of them judges it."""
+"""Was a model trained on these radiographs? Asked before it is evaluated, calibrated or given intervals.
 
-from collections.abc import Iterable
+Three things tell. The data set and split that a run or an exported model names as its own; the splits
+that its recalibration and prediction intervals were fitted to; and `training_files.txt`, the sha256 of every
+raw file that it was trained on, which finds them again in any other data set.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
+from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.data.manifest import write_text
+from bone_age_tf.data.splits import TRAINING_SPLIT, VALIDATION_SPLIT, raw_files_of
+from bone_age_tf.data.tfrecords import Records
 
-LEARNT = "learnt.txt"
-"""sha256 of every raw file that the weights have learnt from, those of first weights included."""
+TRAINING_FILES = "training_files.txt"
+"""sha256 of every raw file that the weights were trained on, those of initial weights included."""
+TRAINED_ON_SPLIT = "trained_on_split"
+"""Key in `evaluation.json` and `comparison.json`: whether there is leakage; null: nobody knows."""
 DIGITS = 16
 """Of each sha256, in an exported model: enough to tell radiographs apart, a quarter of the size."""
+BIASED = "optimistically biased (data leakage)"
 
 
-def read_learnt(folder: Path) -> frozenset[str] | None:
-    """What a folder says that its weights have learnt from, in full or `DIGITS` of each; None: it does not say."""
-    path = folder / LEARNT
+@dataclasses.dataclass(frozen=True)
+class TrainingData:
+    """What a model says of the data that it was trained on and fitted to."""
+
+    plan: str
+    """Identifies the data set."""
+    fold: str | None = None
+    """`I/K` where the splits train and validation were pooled into folds; of an ensemble, several."""
+    fitted_to: tuple[tuple[str, str], ...] = ()
+    """Plan and split of what its recalibration and its prediction intervals were fitted to."""
+    files: frozenset[str] | None = None
+    """sha256 of its raw files, or `DIGITS` of each; None: it does not say."""
+
+    @classmethod
+    def of(
+        cls,
+        data: Mapping[str, Any],
+        files: frozenset[str] | None,
+        fitted_to: Iterable[Mapping[str, str]] = (),
+    ) -> "TrainingData":
+        """From `data` and `fitted_to` of a run's, an ensemble's or an exported model's description."""
+        splits = tuple((entry["plan"], entry["split"]) for entry in fitted_to)
+        return cls(data["plan"], data.get("fold"), splits, files)
+
+    def was_trained_on(self, plan: str, split: str) -> bool:
+        """Whether a split is part of the training data; `validation` is where it went into folds."""
+        pooled = (TRAINING_SPLIT, VALIDATION_SPLIT) if self.fold else (TRAINING_SPLIT,)
+        return self.plan == plan and split in pooled
+
+
+def find_leakage(
+    model: str | Path,
+    training: TrainingData,
+    radiographs: PreparedRadiographs,
+    records: Records,
+    split: str,
+) -> str | None:
+    """Why errors of a model on these records of a split would be too small, a sentence; None: no reason."""
+    plan = radiographs.manifest.plan
+    if training.was_trained_on(plan, split):
+        part = f"with --fold {training.fold} on most or all of" if training.fold else "on"
+        return f"{model} was trained {part} the split {split!r}: its errors are {BIASED}."
+    if (plan, split) in training.fitted_to:
+        return (
+            f"The recalibration or the prediction intervals of {model} were fitted to the split {split!r}: "
+            f"its errors and its coverage are {BIASED}."
+        )
+    known = known_files(raw_files_of(radiographs, records), training.files)
+    if known:
+        return (
+            f"{model} was trained on {len(known)} of the {len(records)} radiographs of the split {split!r}, "
+            f"as part of another data set: its errors are {BIASED}."
+        )
+    return None
+
+
+def recorded_leakage(evaluation: Path) -> bool | None:
+    """What an `evaluation.json` says of it; None: nothing."""
+    try:
+        return json.loads(evaluation.read_text(encoding="utf-8"))[TRAINED_ON_SPLIT]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def known_files(files: Iterable[str], trained_on: frozenset[str] | None) -> frozenset[str]:
+    """Those of `files`, sha256 of raw files, that are among those of a model; none where it does not say."""
+    known = {digest[:DIGITS] for digest in trained_on or ()}
+    return frozenset(digest for digest in files if digest[:DIGITS] in known)
+
+
+def read_training_files(folder: Path) -> frozenset[str] | None:
+    """What a folder says that its weights were trained on, in full or `DIGITS` of each; None: it does not say."""
+    path = folder / TRAINING_FILES
     return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else None
 
 
-def write_learnt(folder: Path, files: Iterable[str], digits: int | None = None) -> None:
+def write_training_files(folder: Path, files: Iterable[str], digits: int | None = None) -> None:
     """Note the sha256 of raw files, or so many digits of each."""
-    write_text(folder / LEARNT, "\n".join(sorted(digest[:digits] for digest in files)) + "\n")
-
-
-def known_files(files: Iterable[str], learnt: frozenset[str] | None) -> frozenset[str]:
-    """Those of `files`, sha256 of raw files, that are among `learnt`."""
-    there = {digest[:DIGITS] for digest in learnt or ()}
-    return frozenset(digest for digest in files if digest[:DIGITS] in there)
+    write_text(
+        folder / TRAINING_FILES, "\n".join(sorted(digest[:digits] for digest in files)) + "\n"
+    )

@@ -1,4 +1,4 @@
-"""Which radiographs of a data set a run learns from, and which ones judge it.
+"""Which radiographs of a data set a run is trained on, and which ones validate it.
 
 Only the splits `train` and `validation` are touched, never another one.
 """
@@ -8,14 +8,13 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from bone_age_tf.config import DataConfig
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.data.manifest import SPLITS
-from bone_age_tf.data.stratification import Item, deal
+from bone_age_tf.data.stratification import Sample, stratified_group_split
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
@@ -23,7 +22,7 @@ from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
 TRAINING_SPLIT = "train"
 VALIDATION_SPLIT = "validation"
 FOLD_SPLIT = "fold"
-"""Name, instead of a split's, of the fold that a run did not learn from."""
+"""Name, instead of a split's, of the fold that was held out from a run."""
 _COLUMNS = ("id", "sex", "bone_age_months", "split", "group")
 _FOLD_SEED = 0
 """The same folds for every run, so that runs with other seeds or settings can be combined."""
@@ -36,9 +35,9 @@ class Selected:
     radiographs: PreparedRadiographs
     """The data set."""
     training: Records
-    """What it learns from."""
+    """What it is trained on."""
     validation: Records | None
-    """What it is judged on; None: the data set has no such split, and there are no folds."""
+    """What it is validated on; None: the data set has no such split, and there are no folds."""
 
 
 def select(
@@ -69,25 +68,10 @@ def select(
     return Selected(radiographs, parts[0], parts[1] if len(parts) > 1 else None)
 
 
-def has_learnt_from(data: Mapping[str, Any], plan: str, split: str) -> bool:
-    """Whether a model has learnt from a split, `data` being what its run or manifest says of its own.
-
-    By the split `validation` it was only judged, unless that went into the folds.
-    """
-    learnt = (TRAINING_SPLIT, VALIDATION_SPLIT) if data.get("fold") else (TRAINING_SPLIT,)
-    return data["plan"] == plan and split in learnt
-
-
-def was_fitted_to(manifest: Mapping[str, Any], plan: str, split: str) -> bool:
-    """Whether the correction or the intervals of an exported model come from a split."""
-    fitted = manifest.get("fitted_to", [])
-    return {"plan": plan, "split": split} in fitted
-
-
 def raw_files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[str]:
     """sha256 of the raw files of these records, which they keep at every scale.
 
-    Empty where the data set was prepared before `splits.csv` named them.
+    Empty where `splits.csv` is missing.
     """
     named = files_by_id(radiographs)
     return frozenset(named.get(identifier, "") for identifier in records.ids) - {""}
@@ -106,15 +90,16 @@ def _held_out(records: Records, groups: list[str], config: DataConfig) -> np.nda
     """Whether each record is in the fold that validates, bool [n]."""
     number, folds = config.fold_numbers
     columns = zip(records.ids, groups, records.sex, records.bone_age_months, strict=True)
-    items = [Item(id, group, int(sex), float(months)) for id, group, sex, months in columns]
-    parts = deal(items, {str(part): 1.0 for part in range(1, folds + 1)}, _FOLD_SEED)
-    if len(set(parts.values())) < folds:
-        patients = len({item.group or item.id for item in items})
+    samples = [Sample(id, group, int(sex), float(months)) for id, group, sex, months in columns]
+    shares = {str(fold): 1.0 for fold in range(1, folds + 1)}
+    fold_of = stratified_group_split(samples, shares, _FOLD_SEED)
+    if len(set(fold_of.values())) < folds:
+        patients = len({sample.group or sample.id for sample in samples})
         raise InputDataError(
-            f"data.fold={config.fold}: {len(records)} radiographs of {patients} patients cannot be dealt "
+            f"data.fold={config.fold}: {len(records)} radiographs of {patients} patients cannot be split "
             f"into {folds} folds, some would be empty. Expected fewer folds, or more data."
         )
-    return np.array([parts[identifier] == str(number) for identifier in records.ids])
+    return np.array([fold_of[identifier] == str(number) for identifier in records.ids])
 
 
 def _of_sex(records: Records, sex: str, known_sex_only: bool, part: str) -> Records:

@@ -1,4 +1,4 @@
-"""Dealing radiographs to parts: stratified by sex and age, by patient, the same for the same seed."""
+"""Stratified splits: by sex and bone age, whole patients at a time, the same for the same seed."""
 
 import dataclasses
 import hashlib
@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 AGE_BAND_MONTHS = 24
-"""Width of the bands of bone age that are dealt, and drawn, evenly."""
+"""Width of the bands of bone age that are split, and sampled, evenly."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Item:
-    """A radiograph that is dealt."""
+class Sample:
+    """A radiograph that is assigned to a split."""
 
     id: str
     """Its identifier, no other's."""
@@ -24,27 +24,29 @@ class Item:
     """NaN where it has no label."""
 
 
-def deal(items: Iterable[Item], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """The part of each identifier; a part's share is its number divided by the sum of all.
+def stratified_group_split(
+    samples: Iterable[Sample], shares: Mapping[str, float], seed: int
+) -> dict[str, str]:
+    """The split of each identifier; a split's share is its number divided by the sum of all.
 
-    Groups are dealt stratum after stratum, each to the part that is furthest below its share.
+    Groups are assigned stratum after stratum, each to the split that is furthest below its share.
     """
-    groups: dict[str, list[Item]] = defaultdict(list)
-    for item in sorted(items, key=lambda item: item.id):
-        groups[f"group:{item.group}" if item.group else f"id:{item.id}"].append(item)
+    groups: dict[str, list[Sample]] = defaultdict(list)
+    for sample in sorted(samples, key=lambda sample: sample.id):
+        groups[f"group:{sample.group}" if sample.group else f"id:{sample.id}"].append(sample)
     order = sorted(
         groups, key=lambda name: (_stratum_of_group(groups[name]), shuffle_key(seed, name))
     )
     total = sum(shares.values())
     counts = dict.fromkeys(shares, 0)
-    parts = {}
-    dealt = 0
+    splits = {}
+    assigned = 0
     for name in order:
-        dealt += len(groups[name])
-        part = max(shares, key=lambda s: shares[s] / total * dealt - counts[s])
-        counts[part] += len(groups[name])
-        parts.update((item.id, part) for item in groups[name])
-    return parts
+        assigned += len(groups[name])
+        split = max(shares, key=lambda s: shares[s] / total * assigned - counts[s])
+        counts[split] += len(groups[name])
+        splits.update((sample.id, split) for sample in groups[name])
+    return splits
 
 
 def stratum(sex: int, bone_age_months: float) -> tuple[int, int]:
@@ -59,7 +61,7 @@ def shuffle_key(seed: int, text: str) -> str:
     return hashlib.sha256(f"{seed}:{text}".encode()).hexdigest()
 
 
-def _stratum_of_group(group: Sequence[Item]) -> tuple[int, int]:
+def _stratum_of_group(group: Sequence[Sample]) -> tuple[int, int]:
     """Sex of a group's first identifier and band of its lowest age."""
-    ages = [item.bone_age_months for item in group if not math.isnan(item.bone_age_months)]
+    ages = [sample.bone_age_months for sample in group if not math.isnan(sample.bone_age_months)]
     return stratum(group[0].sex, min(ages, default=math.nan))

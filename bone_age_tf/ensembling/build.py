@@ -1,14 +1,13 @@
-"""Runs -> one model: folds, regions and seeds together, judged on what their members did not learn.
+"""Runs -> one model: folds, regions and seeds together, evaluated on what was held out from its members.
 
 Members that differ only in `data.fold` and `train.seed` are a family; those for girls and those
 for boys are one together, beside that of both sexes. A family's held-out prediction of a radiograph
-is the mean over those members that did not learn from it and answer for its sex. Weights and
+is the mean over those members that it was held out from and that answer for its sex. Weights and
 correction are fitted on these predictions, and what is reported of them comes from a
-cross-validation in ten parts, so that no radiograph is judged by what was fitted to it. Members
+cross-validation in ten parts, so that none is evaluated by what was fitted to it. Members
 answer with the weights of their last epoch: the best one was chosen on what they hold out.
 """
 
-import csv
 import dataclasses
 import gc
 import logging
@@ -32,12 +31,12 @@ from bone_age_tf.config import (
     TrainConfig,
 )
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
-from bone_age_tf.data.leakage import LEARNT
-from bone_age_tf.data.manifest import versions, write_json, written_whole
+from bone_age_tf.data.leakage import TRAINING_FILES
+from bone_age_tf.data.manifest import versions, write_json
 from bone_age_tf.data.splits import select
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.ensembling.cross_validation import (
-    HeldOut,
+    complete,
     cross_validate,
     family_predictions,
     fit_correction,
@@ -51,12 +50,12 @@ from bone_age_tf.ensembling.ensemble import (
 )
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.metrics import bone_age as metrics
-from bone_age_tf.metrics.predictions import INTERVAL
+from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
+from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS, is_mirrored
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, PARTS
 from bone_age_tf.preprocessing.localizer import weights as localizer
-from bone_age_tf.record import Sex
 from bone_age_tf.training.run import RUN_FILE, Run
 
 log = logging.getLogger(__name__)
@@ -111,12 +110,14 @@ def ensemble(
 
     chosen = [_held_out_records(member, radiographs) for member in members]
     blank = [np.zeros(len(records)) for records in chosen]
-    _require_enough(_collect(members, families, chosen, blank).complete(), weights, correction)
+    _require_enough(
+        complete(_collect(members, names, families, chosen, blank)), weights, correction
+    )
 
     notify = on_progress or (lambda stage, done, total: None)
     months = _predict(members, chosen, radiographs, tta, notify)
-    held_out = _collect(members, families, chosen, months)
-    judged = held_out.complete()
+    held_out = _collect(members, names, families, chosen, months)
+    judged = complete(held_out)
     shares = fit_weights(judged, weights)
     lines = fit_correction(judged, shares, correction)
     before, after = cross_validate(judged, weights, correction)
@@ -140,15 +141,15 @@ def ensemble(
         "tta": tta,
         "views": len(VIEWS[tta]),
         "correction": {"method": correction, "kept": helps, **lines.describe()},
-        "held_out": {"radiographs": len(judged.ids), "of": len(held_out.ids)},
+        "held_out": {"radiographs": len(judged), "of": len(held_out)},
         "result": {
             "parts": PARTS,
-            "interval": INTERVAL,
+            "confidence_interval": CONFIDENCE_INTERVAL,
             "families": {
                 name: metrics.summarize_by_sex(
-                    judged.predicted_months[:, column] - judged.true_months, judged.sex
+                    judged.table[name].to_numpy() - judged.true_months, judged.sex
                 )
-                for column, name in enumerate(names)
+                for name in names
             },
             "before_correction": metrics.summarize_by_sex(before - judged.true_months, judged.sex),
             "after_correction": metrics.summarize_by_sex(after - judged.true_months, judged.sex),
@@ -162,11 +163,11 @@ def ensemble(
         "fingerprint": members[0].fingerprint,
         "versions": versions(),
     }
-    _write(target, members, description, names, judged, after if helps else before)
+    _write(target, members, description, judged.with_months(after if helps else before))
     return description
 
 
-def _mae(months: np.ndarray, held_out: HeldOut) -> float:
+def _mae(months: np.ndarray, held_out: LabelledPredictions) -> float:
     return float(np.abs(months - held_out.true_months).mean())
 
 
@@ -211,10 +212,11 @@ def _family_name(config: ExperimentConfig, taken: Sequence[str]) -> str:
 
 def _collect(
     members: Sequence[Run],
+    names: Sequence[str],
     families: Sequence[int],
     chosen: Sequence[Records],
     months: Sequence[np.ndarray],
-) -> HeldOut:
+) -> LabelledPredictions:
     """The families' predictions from those of each member for its own records, [n] each."""
     places: dict[str, int] = {}
     for records in chosen:
@@ -227,7 +229,9 @@ def _collect(
         sex[columns], true[columns] = records.sex, records.bone_age_months
         predicted[row, columns] = answers
     sexes = [member.config.data.sex for member in members]
-    return HeldOut(list(places), sex, true, family_predictions(predicted, sexes, families, sex))
+    by_family = family_predictions(predicted, sexes, families, sex)
+    columns_of = dict(zip(names, by_family.T, strict=True))
+    return LabelledPredictions.of(list(places), sex, true, families=columns_of)
 
 
 def _predict(
@@ -265,7 +269,7 @@ def _held_out_records(member: Run, radiographs: PreparedRadiographs) -> Records:
     records = select(radiographs, member.config.data).validation
     if records is None or not len(records):
         raise InputDataError(
-            f"{member.folder} has learnt from everything: {radiographs.folder} has no split "
+            f"{member.folder} was trained on everything: {radiographs.folder} has no split "
             "validation. Train with --set data.fold=I/K, or prepare the data with a validation split."
         )
     return records
@@ -307,7 +311,7 @@ def _require_together(members: Sequence[Run], radiographs: PreparedRadiographs, 
         if member.description["data"]["plan"] != manifest.plan:
             raise ModelRefusedError(
                 f"{member.folder} was trained on another data set than {radiographs.folder}, so "
-                "nobody knows which radiographs it has not learnt from. Give the data set that all "
+                "nobody knows which radiographs it was not trained on. Give the data set that all "
                 "members were trained on."
             )
         if is_mirrored(tta) and not member.config.augmentation.mirror:
@@ -336,12 +340,12 @@ def _require_both_sexes(
                 )
 
 
-def _require_enough(held_out: HeldOut, weights: str, correction: str) -> None:
+def _require_enough(held_out: LabelledPredictions, weights: str, correction: str) -> None:
     fits = weights == "fitted" or correction == "linear"
     fewest = MIN_TO_FIT if fits else 1
-    if len(held_out.ids) < fewest:
+    if len(held_out) < fewest:
         raise InputDataError(
-            f"{len(held_out.ids)} radiographs were held out from a member of every family. Expected at "
+            f"{len(held_out)} radiographs were held out from a member of every family. Expected at "
             f"least {fewest}: train more folds, or say --weights mean --correction none."
         )
 
@@ -350,9 +354,7 @@ def _write(
     target: Path,
     members: Sequence[Run],
     description: dict[str, Any],
-    names: Sequence[str],
-    held_out: HeldOut,
-    months: np.ndarray,
+    predictions: LabelledPredictions,
 ) -> None:
     """The whole folder, beside and then renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -364,30 +366,12 @@ def _write(
             folder.mkdir(parents=True)
             shutil.copyfile(member.weights, folder / member.weights.name)
             write_json(folder / RUN_FILE, member.description)
-            if (member.folder / LEARNT).is_file():
-                shutil.copyfile(member.folder / LEARNT, folder / LEARNT)
+            if (member.folder / TRAINING_FILES).is_file():
+                shutil.copyfile(member.folder / TRAINING_FILES, folder / TRAINING_FILES)
         localizer.keep_beside(members[0].preprocessing, aside)
-        _write_predictions(aside / "predictions.csv", names, held_out, months)
+        write_predictions(aside, predictions)
         write_json(aside / ENSEMBLE_FILE, description)
         os.sync()
         aside.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _write_predictions(
-    path: Path, names: Sequence[str], held_out: HeldOut, months: np.ndarray
-) -> None:
-    with written_whole(path) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", "sex", "bone_age_months_true", "bone_age_months", *names])
-        for identifier, sex, true, mine, theirs in zip(
-            held_out.ids,
-            held_out.sex,
-            held_out.true_months,
-            months,
-            held_out.predicted_months,
-            strict=True,
-        ):
-            numbers = [f"{value:.2f}" for value in (mine, *theirs)]
-            writer.writerow([identifier, Sex(sex).label, f"{true:g}", *numbers])

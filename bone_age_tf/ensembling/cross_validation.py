@@ -1,12 +1,12 @@
-"""Held-out predictions of several families of networks, and what is fitted on them."""
+"""Held-out predictions of several families of networks (`family_months`), and what is fitted on them."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import nnls
 
 from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.metrics.predictions import LabelledPredictions
 from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
     LinesBySex,
@@ -16,35 +16,17 @@ from bone_age_tf.postprocessing.bias_correction import (
 from bone_age_tf.record import Sex
 
 
-@dataclasses.dataclass(frozen=True)
-class HeldOut:
-    """What the families predict for radiographs that they did not learn from."""
-
-    ids: Sequence[str]
-    sex: np.ndarray
-    """int [n], codes of `record.Sex`."""
-    true_months: np.ndarray
-    """float [n]."""
-    predicted_months: np.ndarray
-    """float [n, families]; NaN where a family holds no prediction for a radiograph."""
-
-    def complete(self) -> "HeldOut":
-        """Only the radiographs that every family has a prediction for."""
-        rows = np.flatnonzero(np.isfinite(self.predicted_months).all(axis=1))
-        return HeldOut(
-            [self.ids[int(row)] for row in rows],
-            self.sex[rows],
-            self.true_months[rows],
-            self.predicted_months[rows],
-        )
+def complete(held_out: LabelledPredictions) -> LabelledPredictions:
+    """Only the radiographs that every family has a prediction for."""
+    return held_out.select(np.isfinite(held_out.family_months).all(axis=1))
 
 
-def fit_weights(held_out: HeldOut, method: str) -> np.ndarray:
+def fit_weights(held_out: LabelledPredictions, method: str) -> np.ndarray:
     """Weight of each family, [families]: equal, or non-negative least squares; they add up to 1."""
-    count = held_out.predicted_months.shape[1]
+    count = len(held_out.family_names)
     if method == "mean" or count == 1:
         return np.full(count, 1 / count)
-    weights, _ = nnls(held_out.predicted_months, held_out.true_months)
+    weights, _ = nnls(held_out.family_months, held_out.true_months)
     if weights.sum() == 0:
         raise ModelRefusedError(
             "No weights fit: every family's predictions go against the labels. Train longer, or say "
@@ -53,32 +35,30 @@ def fit_weights(held_out: HeldOut, method: str) -> np.ndarray:
     return weights / weights.sum()
 
 
-def fit_correction(held_out: HeldOut, shares: np.ndarray, method: str) -> LinesBySex:
+def fit_correction(held_out: LabelledPredictions, shares: np.ndarray, method: str) -> LinesBySex:
     """Of the weighted families; `linear`: a line for each sex; `none`: as they are."""
     if method == "none":
         return NO_CORRECTION
-    months = held_out.predicted_months @ shares
+    months = held_out.family_months @ shares
     return fit_lines(held_out.sex, months, held_out.true_months)
 
 
 def cross_validate(
-    held_out: HeldOut, weights: str, correction: str
+    held_out: LabelledPredictions, weights: str, correction: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Months before and after the correction, [n] each; each part from a fit on the others."""
-    before, after = np.zeros((2, len(held_out.ids)))
+    before, after = np.zeros((2, len(held_out)))
     if weights == "mean" and correction == "none":
-        before = held_out.predicted_months @ fit_weights(held_out, weights)
+        before = held_out.family_months @ fit_weights(held_out, weights)
         return before, before
-    parts = parts_of(len(held_out.ids))
+    parts, months, sex = parts_of(len(held_out)), held_out.family_months, held_out.sex
     for part in range(parts.max() + 1):
         out, rest = parts == part, np.flatnonzero(parts != part)
-        others = HeldOut(
-            [], held_out.sex[rest], held_out.true_months[rest], held_out.predicted_months[rest]
-        )
+        others = held_out.select(rest)
         shares = fit_weights(others, weights)
         lines = fit_correction(others, shares, correction)
-        before[out] = held_out.predicted_months[out] @ shares
-        after[out] = lines(before[out], held_out.sex[out])
+        before[out] = months[out] @ shares
+        after[out] = lines(before[out], sex[out])
     return before, after
 
 
@@ -87,7 +67,7 @@ def family_predictions(
 ) -> np.ndarray:
     """Held-out predictions of the families, [n, families], NaN where there is none.
 
-    `predicted` [members, n] holds months where a member did not learn from a radiograph, else NaN;
+    `predicted` [members, n] holds months where a radiograph was held out from a member, else NaN;
     `sexes` are the members' `data.sex`, `sex` the radiographs' codes [n].
     """
     answers = np.full((predicted.shape[1], max(families) + 1), np.nan)

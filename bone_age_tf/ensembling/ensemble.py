@@ -98,9 +98,9 @@ class Ensemble:
         return {"ensemble": made_of, "members": [member.settings for member in self.members]}
 
     @property
-    def learnt(self) -> frozenset[str] | None:
-        """sha256 of the raw files that its members have learnt from; None where one does not say."""
-        noted = [member.learnt for member in self.members]
+    def training_files(self) -> frozenset[str] | None:
+        """sha256 of the raw files that its members were trained on; None where one does not say."""
+        noted = [member.training_files for member in self.members]
         known = [files for files in noted if files is not None]
         return frozenset().union(*known) if len(known) == len(noted) else None
 

@@ -1,6 +1,5 @@
 """Two sets of predictions for the same radiographs: which is better, by how much, and for whom."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,21 +8,22 @@ from typing import Any
 import numpy as np
 
 from bone_age_tf import record
+from bone_age_tf.data.leakage import TRAINED_ON_SPLIT, recorded_leakage
 from bone_age_tf.data.manifest import write_json
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics import bone_age as metrics
-from bone_age_tf.metrics.predictions import INTERVAL, TRUE_MONTHS, Judged, read_predictions
-from bone_age_tf.record import Sex
+from bone_age_tf.metrics import bootstrap
+from bone_age_tf.metrics.predictions import TRUE_MONTHS, LabelledPredictions, read_predictions
 
 log = logging.getLogger(__name__)
 
-COMPARISON_SCHEMA = "bone-age-tf/comparison/1"
+COMPARISON_SCHEMA = "bone-age-tf/comparison/2"
 COMPARISON_FILE = "comparison.json"
 LISTED = 10
 """Radiographs that are listed on either side."""
-FEWEST_TO_DECIDE = 10
+MIN_TO_DECIDE = 10
 """Radiographs below which no model is called the better one."""
 NOTABLE_MONTHS = 6.0
 """An error that grows or falls by more than this is counted."""
@@ -55,8 +55,8 @@ def compare(
         "schema": COMPARISON_SCHEMA,
         "first": names[0],
         "second": names[1],
-        "has_learnt_from_split": [_learnt(folder) for folder in folders],
-        **compare_judged(*map(read_predictions, folders)),
+        TRAINED_ON_SPLIT: [recorded_leakage(_evaluation_beside(folder)) for folder in folders],
+        **compare_predictions(*map(read_predictions, folders)),
     }
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,25 +66,25 @@ def compare(
     return result
 
 
-def compare_judged(first: Judged, second: Judged) -> dict[str, Any]:
+def compare_predictions(first: LabelledPredictions, second: LabelledPredictions) -> dict[str, Any]:
     """The comparison of the radiographs that both have; differences are second minus first.
 
-    Intervals come from resamples of radiographs, each with both of its errors.
+    Confidence intervals come from resamples of radiographs, each with both of its errors.
     """
     mine, theirs = _in_common(first, second)
     before, after = np.abs(mine.errors), np.abs(theirs.errors)
-    sexes = np.array([Sex(code).label for code in mine.sex])
+    sexes = mine.table[record.SEX].to_numpy(str)
     bands = np.array([metrics.age_band(age) for age in mine.true_months])
     change = after - before
-    overall = metrics.mean_with_interval(change)
+    overall = bootstrap.mean(change)
     order = np.argsort(change, kind="stable")
     return {
         "n": len(mine),
         "left_out": {"first": len(first) - len(mine), "second": len(second) - len(mine)},
-        "interval": f"{INTERVAL}, paired",
+        "confidence_interval": f"{bootstrap.CONFIDENCE_INTERVAL}, paired",
         "mae_months": {
-            name: metrics.summarize(judged.errors)["mae_months"]
-            for name, judged in (("first", mine), ("second", theirs))
+            name: metrics.summarize(predictions.errors)["mae_months"]
+            for name, predictions in (("first", mine), ("second", theirs))
         },
         "difference_months": overall,
         "verdict": _verdict(overall, len(mine)),
@@ -98,26 +98,24 @@ def compare_judged(first: Judged, second: Judged) -> dict[str, Any]:
     }
 
 
-def _learnt(folder: str) -> bool | None:
-    """What the evaluation beside the predictions says of that; None: nothing."""
+def _evaluation_beside(folder: str) -> Path:
+    """The `evaluation.json` of a folder, or beside its `predictions.csv`."""
     path = Path(folder)
-    path = (path if path.is_dir() else path.parent) / "evaluation.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))["has_learnt_from_split"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return (path if path.is_dir() else path.parent) / "evaluation.json"
 
 
-def _in_common(first: Judged, second: Judged) -> tuple[Judged, Judged]:
-    places = {identifier: row for row, identifier in enumerate(second.ids)}
-    pairs = [(row, places[i]) for row, i in enumerate(first.ids) if i in places]
+def _in_common(
+    first: LabelledPredictions, second: LabelledPredictions
+) -> tuple[LabelledPredictions, LabelledPredictions]:
+    row_of = {identifier: row for row, identifier in enumerate(second.ids)}
+    pairs = [(row, row_of[i]) for row, i in enumerate(first.ids) if i in row_of]
     if not pairs:
         raise InputDataError(
             f"The predictions have no radiograph in common ({len(first)} and {len(second)}). Expected two "
             "evaluations of the same split, joined by the identifier."
         )
     rows = np.array(pairs)
-    mine, theirs = first.chosen(rows[:, 0]), second.chosen(rows[:, 1])
+    mine, theirs = first.select(rows[:, 0]), second.select(rows[:, 1])
     other = np.flatnonzero(np.abs(mine.true_months - theirs.true_months) > 0.01)
     if len(other):
         raise InputDataError(
@@ -130,7 +128,7 @@ def _in_common(first: Judged, second: Judged) -> tuple[Judged, Judged]:
 def _verdict(difference: dict[str, float | None], n: int) -> str:
     """`first`, `second` (the better one), or `undecided` where the interval holds 0 or n is small."""
     low, high = difference["low"], difference["high"]
-    if n < FEWEST_TO_DECIDE or low is None or high is None or low <= 0 <= high:
+    if n < MIN_TO_DECIDE or low is None or high is None or low <= 0 <= high:
         return "undecided"
     return "first" if low > 0 else "second"
 
@@ -139,20 +137,19 @@ def _by_group(
     change: np.ndarray, groups: np.ndarray, names: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     there = [(name, groups == name) for name in names if (groups == name).any()]
-    return {
-        name: {"n": int(rows.sum()), **metrics.mean_with_interval(change[rows])}
-        for name, rows in there
-    }
+    return {name: {"n": int(rows.sum()), **bootstrap.mean(change[rows])} for name, rows in there}
 
 
-def _listed(mine: Judged, theirs: Judged, rows: Sequence[int]) -> list[dict[str, Any]]:
+def _listed(
+    mine: LabelledPredictions, theirs: LabelledPredictions, rows: Sequence[int]
+) -> list[dict[str, Any]]:
     return [
         {
             record.ID: mine.ids[row],
-            record.SEX: Sex(mine.sex[row]).label,
+            record.SEX: str(mine.table[record.SEX][row]),
             TRUE_MONTHS: float(mine.true_months[row]),
-            "first_months": float(mine.answers[row]),
-            "second_months": float(theirs.answers[row]),
+            "first_months": float(mine.predicted[row]),
+            "second_months": float(theirs.predicted[row]),
         }
         for row in rows
     ]

@@ -1,7 +1,7 @@
-"""A model against labels, of a split or fold: `evaluation.json`, `predictions.csv`, `provenance.json`."""
+"""A model evaluated on a labelled split or fold: `evaluation.json`, `predictions.csv`, `provenance.json`."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +10,17 @@ import numpy as np
 
 from bone_age_tf import record
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
-from bone_age_tf.data.leakage import known_files
+from bone_age_tf.data.leakage import TRAINED_ON_SPLIT, TrainingData, find_leakage
 from bone_age_tf.data.manifest import MANIFEST, sha256_of, write_json
-from bone_age_tf.data.splits import (
-    FOLD_SPLIT,
-    VALIDATION_SPLIT,
-    has_learnt_from,
-    raw_files_of,
-    select,
-    was_fitted_to,
-)
+from bone_age_tf.data.splits import FOLD_SPLIT, VALIDATION_SPLIT, select
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.ensembling.ensemble import is_trained, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.provenance import write_provenance
+from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.predictions import (
-    INTERVAL,
-    Judged,
+    LabelledPredictions,
     best,
     sex_tables,
     tables,
@@ -39,14 +32,14 @@ from bone_age_tf.training.run import Run
 
 log = logging.getLogger(__name__)
 
-EVALUATION_SCHEMA = "bone-age-tf/evaluation/2"
+EVALUATION_SCHEMA = "bone-age-tf/evaluation/3"
 BATCH_SIZE = 16
 
 PICTURES = "pictures"
 
-AnswersOf = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
+Predict = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 """Prepared radiographs uint8 [N, height, width, 1] and sex int32 [N] -> months (or, of a sex
-classifier, the probability of a boy) [N]; of a model with intervals their ends, too, [N] each."""
+classifier, the probability of a boy) [N]; of a model with prediction intervals their ends, too, [N] each."""
 
 
 def evaluate(
@@ -58,12 +51,12 @@ def evaluate(
     checkpoint: str | None = None,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
-    """Judge a run folder or an exported model on a labelled split; returns `evaluation.json`.
+    """Evaluate a run folder or an exported model on a labelled split; returns `evaluation.json`.
 
     `checkpoint` names the weights of a run: `best` (None) or `last`.
-    A sex classifier is judged on the radiographs of known sex.
-    The split `fold` is the fold that validated a run, which did not learn from it.
-    Raises `ModelRefusedError` where the model was made for another preprocessing or has learnt from
+    A sex classifier is evaluated on the radiographs of known sex.
+    The split `fold` is the fold that was held out from a run and validated it.
+    Raises `ModelRefusedError` where the model was made for another preprocessing or trained on
     other folds, `InputDataError` where the data set is not whole or the split has no labels,
     `UsageError` where a fold is asked for and there is none.
     """
@@ -73,27 +66,27 @@ def evaluate(
     else:
         radiographs.require_labels(split)
         records = radiographs.records(split)
-    answers_of, target, identity, own, learnt = _load(model, checkpoint, radiographs)
-    is_learnt = _is_learnt(model, own, learnt, radiographs, records, split)
+    predict, target, identity, training = _load(model, checkpoint, radiographs)
+    is_trained_on = _is_trained_on(model, training, radiographs, records, split)
     if target == "sex":
         records = _of_known_sex(records, split)
     notify = on_progress or (lambda stage, done, total: None)
-    judged = _judge(answers_of, radiographs, records, notify)
+    predictions = _predict(predict, target, radiographs, records, notify)
     result = {
         "schema": EVALUATION_SCHEMA,
         "model": identity,
         "target": target,
         "data": {"plan": radiographs.manifest.plan, "split": split},
         "fingerprint": radiographs.manifest.fingerprint,
-        "has_learnt_from_split": is_learnt,
-        "interval": INTERVAL,
-        **(sex_tables(judged) if target == "sex" else tables(judged)),
+        TRAINED_ON_SPLIT: is_trained_on,
+        "confidence_interval": CONFIDENCE_INTERVAL,
+        **(sex_tables(predictions) if target == "sex" else tables(predictions)),
     }
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder, judged, target)
+    write_predictions(folder, predictions)
     if target != "sex":
-        _draw(folder / PICTURES, judged, radiographs, records, result)
+        _draw(folder / PICTURES, predictions, radiographs, records, result)
     write_json(folder / "evaluation.json", result)
     settings = {"model": Path(model).name, "data": Path(data).name, "split": split}
     write_provenance(folder, "evaluate", **settings)
@@ -101,7 +94,7 @@ def evaluate(
 
 
 def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
-    """The fold of these radiographs that a run was validated on, and did not learn from.
+    """The fold of these radiographs that was held out from a run.
 
     Raises `UsageError` where the run has no fold, `ModelRefusedError` where it is not a run or was
     trained on another data set, whose folds are others.
@@ -115,7 +108,7 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     if run.description["data"]["plan"] != radiographs.manifest.plan:
         raise ModelRefusedError(
             f"--split {FOLD_SPLIT}: {model} was trained on another data set than {radiographs.folder}, so "
-            "its folds are others, and it may have learnt from these radiographs. Give the data set that "
+            "its folds are others, and it may have been trained on these radiographs. Give the data set that "
             "it was trained on."
         )
     validation = select(radiographs, run.config.data).validation
@@ -123,47 +116,19 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     return validation
 
 
-def _is_learnt(
+def _is_trained_on(
     model: str,
-    data: Mapping[str, Any],
-    learnt: frozenset[str] | None,
+    training: TrainingData,
     radiographs: PreparedRadiographs,
     records: Records,
     split: str,
 ) -> bool:
-    """Whether a model has learnt from, or was fitted to, what it is judged on; says so.
-
-    `data` and `learnt` are what it says of its own data and raw files.
-    """
-    plan = radiographs.manifest.plan
-    if has_learnt_from(data, plan, split):
-        _warn_of_learnt(model, data, split)
-        return True
-    if was_fitted_to(data, plan, split):
-        log.warning(
-            f"The correction or the intervals of {model} come from the split {split!r}: its errors and its "
-            "coverage are too good there."
-        )
-        return True
-    known = known_files(raw_files_of(radiographs, records), learnt)
-    if known:
-        log.warning(
-            f"{model} has learnt from {len(known)} of these {len(records)} radiographs, as part of another data "
-            "set: the errors are too small."
-        )
-    return bool(known)
-
-
-def _warn_of_learnt(model: str, data: Mapping[str, Any], split: str) -> None:
-    """Warn that a model has learnt from what it is judged on; `data` is what it says of its own."""
-    fold = data.get("fold")
-    advice = (
-        f" Say --split {FOLD_SPLIT} for the radiographs that a run has not seen." if fold else ""
-    )
-    log.warning(
-        f"{model} was trained {f'with data.fold={fold}' if fold else 'on this split'}: it has learnt from "
-        f"most or all of the split {split!r}, so the errors are too small.{advice}"
-    )
+    """Whether there is data leakage; warns of it."""
+    leakage = find_leakage(model, training, radiographs, records, split)
+    if leakage is not None:
+        advice = f" Use --split {FOLD_SPLIT} for the fold that was held out from a run."
+        log.warning(leakage + (advice if training.fold else ""))
+    return leakage is not None
 
 
 def _of_known_sex(records: Records, split: str) -> Records:
@@ -171,21 +136,21 @@ def _of_known_sex(records: Records, split: str) -> Records:
     if not len(known):
         raise InputDataError(
             f"The split {split!r} has {len(records)} radiographs, none of known sex. Expected some: a sex "
-            "classifier is judged on these."
+            "classifier is evaluated on these."
         )
     return known
 
 
 def _load(
     model: str, checkpoint: str | None, radiographs: PreparedRadiographs
-) -> tuple[AnswersOf, str, dict[str, str], Mapping[str, Any], frozenset[str] | None]:
-    """The model as a function, its target, what identifies it, what it says of its own data and of raw files."""
+) -> tuple[Predict, str, dict[str, str], TrainingData]:
+    """The model as a function, its target, what identifies it, and what it was trained on."""
     if is_trained(model):
         run = open_trained(model, checkpoint)
         radiographs.require_prepared_for(model, run.fingerprint, run.description["preprocessing"])
         network = run.load_model()
 
-        def answers_of_run(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
+        def predict_by_run(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
             inputs = {record.IMAGE: images, record.SEX: sex}
             return [network.predict_on_batch(inputs)]
 
@@ -193,7 +158,8 @@ def _load(
         identity = {"kind": kind, "weights_sha256": run.weights_sha256()}
         if isinstance(run, Run):
             identity["checkpoint"] = run.checkpoint
-        return answers_of_run, run.target, identity, run.description["data"], run.learnt
+        training = TrainingData.of(run.description["data"], run.training_files)
+        return predict_by_run, run.target, identity, training
     if checkpoint is not None:
         raise UsageError(
             f"--checkpoint {checkpoint}: {model} is an exported model, which holds one set of weights. Leave --checkpoint out."
@@ -207,7 +173,7 @@ def _load(
     if exported.coverage is not None:
         names += [BONE_AGE_LOW, BONE_AGE_HIGH]
 
-    def months_of_export(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
+    def predict_by_export(images: np.ndarray, sex: np.ndarray) -> Sequence[np.ndarray]:
         answers = exported.answers_of_prepared(images, [SEX_NAMES[code] for code in sex])
         return [answers[name] for name in names]
 
@@ -216,32 +182,33 @@ def _load(
         "weights_sha256": exported.manifest["weights_sha256"],
         "manifest_sha256": sha256_of(exported.folder / MANIFEST),
     }
-    own = exported.manifest["data"] | {"fitted_to": exported.manifest.get("fitted_to", [])}
-    return months_of_export, "bone_age", identity, own, exported.learnt
+    return predict_by_export, "bone_age", identity, exported.training_data
 
 
-def _judge(
-    answers_of: AnswersOf,
+def _predict(
+    predict: Predict,
+    target: str,
     radiographs: PreparedRadiographs,
     records: Records,
     notify: Callable[[str, int, int], None],
-) -> Judged:
+) -> LabelledPredictions:
     ids: list[str] = []
     columns: list[tuple[np.ndarray, ...]] = []
     total = len(records)
     notify("evaluate", 0, total)
     for batch in radiographs.examples_of(records).batch(BATCH_SIZE).as_numpy_iterator():
-        answers = answers_of(batch[record.IMAGE], batch[record.SEX])
+        answers = predict(batch[record.IMAGE], batch[record.SEX])
         columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], *answers))
         ids += [identifier.decode() for identifier in batch[record.ID]]
         notify("evaluate", len(ids), total)
-    sex, *numbers = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Judged(ids, sex, *(column.astype(np.float64) for column in numbers))
+    return LabelledPredictions.of(
+        ids, *(np.concatenate(column) for column in zip(*columns, strict=True)), target=target
+    )
 
 
 def _draw(
     folder: Path,
-    judged: Judged,
+    predictions: LabelledPredictions,
     radiographs: PreparedRadiographs,
     records: Records,
     result: dict[str, Any],
@@ -250,7 +217,7 @@ def _draw(
     folder.mkdir(exist_ok=True)
     for old in [*folder.glob("worst-[0-9][0-9].png"), *folder.glob("best-[0-9][0-9].png")]:
         old.unlink()
-    is_shown = np.isin(np.arange(len(judged)), [*worst(judged), *best(judged)])
+    is_shown = np.isin(np.arange(len(records)), [*worst(predictions), *best(predictions)])
     pictures = {
         example[record.ID].decode(): example[record.IMAGE]
         for example in radiographs.examples_of(records.chosen(is_shown)).as_numpy_iterator()

@@ -1,14 +1,14 @@
-"""Predictions that anyone made, in a table, against a table of labels: the same evaluation."""
+"""External predictions, in a table, against a table of labels: the same evaluation."""
 
 import dataclasses
 import itertools
 import logging
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.labels import (
@@ -20,26 +20,32 @@ from bone_age_tf.data.labels import (
     read_table,
     summary,
 )
+from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
 from bone_age_tf.data.manifest import sha256_of, write_json
 from bone_age_tf.errors import InputDataError, UsageError
-from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare_judged
+from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare_predictions
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.provenance import PROVENANCE, write_provenance
-from bone_age_tf.inference import predict as prediction
-from bone_age_tf.metrics.predictions import INTERVAL, Judged, tables, write_predictions
+from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
+from bone_age_tf.metrics.predictions import (
+    COLUMNS,
+    LabelledPredictions,
+    tables,
+    write_predictions,
+)
 from bone_age_tf.record import BONE_AGE_MONTHS
 
 log = logging.getLogger(__name__)
 
 
-NO_PREDICTIONS = frozenset(prediction.COLUMNS) - {BONE_AGE_MONTHS}
-"""Columns that `predict` writes beside the bone age."""
+NO_PREDICTIONS = frozenset(COLUMNS) - {BONE_AGE_MONTHS}
+"""Columns of our own `predictions.csv` beside the bone age."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TableEvaluation:
-    """What was judged."""
+    """What was evaluated."""
 
     results: dict[str, dict[str, Any]]
     """Column -> its `evaluation.json`."""
@@ -55,23 +61,23 @@ def evaluate_tables(
     options: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
     prediction_columns: Sequence[str] = (),
 ) -> TableEvaluation:
-    """Judge columns of `predictions` against `labels`.
+    """Evaluate columns of `predictions` against `labels`.
 
     `prediction_columns` empty: every column of numbers that is neither identifier nor sex nor the
-    labels themselves. One column is judged into `output`, each of several into a folder of its own
+    labels themselves. One column is evaluated into `output`, each of several into a folder of its own
     there, and all pairs are compared (`comparisons/`). Rows are joined by the identifier; those
     that have no partner or no number are counted in `left_out`. Raises `InputDataError` where a
     table cannot be read or no row has a partner.
     """
-    rows = _labelled(Path(labels), options)
+    rows = _label_rows(Path(labels), options)
     table = read_table(_source(Path(predictions)), LabelOptions(id_column=options.id_column))
     if not table.has_ids:
         table = read_table(_source(Path(predictions)), LabelOptions())
     cells = _by_id(table)
-    columns = list(prediction_columns) or _columns_of_numbers(table, cells, rows)
-    judged, results = {}, {}
+    columns = list(prediction_columns) or _columns_of_numbers(table.name, cells, rows)
+    evaluated, results = {}, {}
     for column in columns:
-        judged[column], left_out = _join(table, column, cells, rows)
+        evaluated[column], left_out = _join(table.name, column, cells, rows)
         results[column] = {
             "schema": EVALUATION_SCHEMA,
             "model": {
@@ -83,21 +89,21 @@ def evaluate_tables(
             "data": {"labels_sha256": sha256_of(Path(labels)), "split": Path(labels).name},
             "fingerprint": None,
             "left_out": left_out,
-            "has_learnt_from_split": None,
-            "interval": INTERVAL,
-            **tables(judged[column]),
+            TRAINED_ON_SPLIT: None,
+            "confidence_interval": CONFIDENCE_INTERVAL,
+            **tables(evaluated[column]),
         }
     comparisons = [
         {
             "schema": COMPARISON_SCHEMA,
             "first": first,
             "second": second,
-            **compare_judged(judged[first], judged[second]),
+            **compare_predictions(evaluated[first], evaluated[second]),
         }
         for first, second in itertools.combinations(results, 2)
-        if not set(judged[first].ids).isdisjoint(judged[second].ids)
+        if not set(evaluated[first].ids).isdisjoint(evaluated[second].ids)
     ]
-    _write(Path(output), judged, results, comparisons)
+    _write(Path(output), evaluated, results, comparisons)
     settings = {"predictions": Path(predictions).name, "labels": Path(labels).name}
     write_provenance(Path(output), "evaluate", **settings, columns=columns)
     return TableEvaluation(results, comparisons)
@@ -107,108 +113,103 @@ def _source(path: Path) -> SourceFile:
     return SourceFile(path.name, str(path))
 
 
-def _labelled(path: Path, options: LabelOptions) -> dict[str, LabelRow]:
+def _label_rows(path: Path, options: LabelOptions) -> dict[str, LabelRow]:
     rows, problems = parse_table(read_table(_source(path), options), options)
     if problems:
         raise InputDataError(
-            f"{path}: {len(problems)} problems. Mend them, or leave those rows out:\n{summary(problems)}"
+            f"{path}: {len(problems)} problems. Fix them, or leave those rows out:\n{summary(problems)}"
         )
     return {row.id: row for row in rows}
 
 
-def _by_id(table: LabelTable) -> dict[str, Mapping[str, str]]:
-    """The rows of the predictions by identifier."""
+def _by_id(table: LabelTable) -> pd.DataFrame:
+    """The text of the predictions; the index is the identifier, and has the name of its column."""
     if not table.has_ids:
         raise InputDataError(
             f"{table.name}: no column for the identifier among {', '.join(table.table.columns)}. Name it "
             "with --id-column."
         )
-    cells: dict[str, Mapping[str, str]] = {}
-    for number, identifier in table.ids().items():
-        if identifier in cells:
-            raise InputDataError(
-                f"{table.name}, row {number}: the identifier {identifier!r} stands above already. Expected one "
-                "row for each radiograph."
-            )
-        cells[identifier] = table.table.rows[number]
-    return cells
+    ids = table.ids()
+    repeated = ids[ids.duplicated()]
+    if len(repeated):
+        raise InputDataError(
+            f"{table.name}, row {repeated.index[0]}: the identifier {repeated.iloc[0]!r} stands above already. "
+            "Expected one row for each radiograph."
+        )
+    return table.table.rows.set_axis(pd.Index(ids, name=table.id_column), axis="index")
 
 
-def _columns_of_numbers(
-    table: LabelTable, cells: Mapping[str, Mapping[str, str]], rows: Mapping[str, LabelRow]
-) -> list[str]:
+def _columns_of_numbers(name: str, cells: pd.DataFrame, rows: Mapping[str, LabelRow]) -> list[str]:
     """Columns that may be predictions: numbers, and not the labels."""
+    true = pd.Series({identifier: row.bone_age_months for identifier, row in rows.items()})
     found = []
-    for column in table.table.columns:
-        is_known = column == table.id_column or column in NO_PREDICTIONS
-        if is_known or not column or column.strip().lower() in SEX_HEADERS:
+    for column, text in cells.items():
+        is_known = column == cells.index.name or column in NO_PREDICTIONS
+        if is_known or str(column).lower() in SEX_HEADERS:
             continue
-        pairs = [
-            (number_in(row[column]), rows[identifier].bone_age_months)
-            for identifier, row in cells.items()
-            if number_in(row[column]) is not None and identifier in rows
-        ]
-        bad = [
-            row[column] for row in cells.values() if row[column] and number_in(row[column]) is None
-        ]
-        if not pairs or bad:
-            if pairs and len(bad) < len(pairs):
+        numbers = text.map(number_in).astype(float)
+        labelled = numbers[numbers.notna() & numbers.index.isin(true.index)]
+        bad = text[(text != "") & numbers.isna()]
+        if labelled.empty or len(bad):
+            if len(bad) < len(labelled):
                 log.warning(
-                    f"{table.name}: the column {column!r} is left out: {bad[0]!r} is no number. Name it with "
+                    f"{name}: the column {column!r} is left out: {bad.iloc[0]!r} is no number. Name it with "
                     "--prediction-column if it holds predictions, and leave cells without one empty."
                 )
             continue
-        if all(math.isclose(number or 0.0, true, abs_tol=0.01) for number, true in pairs):
-            log.info(f"{table.name}: the column {column!r} holds the labels themselves: left out.")
+        if np.isclose(labelled, true[labelled.index], rtol=0, atol=0.01).all():
+            log.info(f"{name}: the column {column!r} holds the labels themselves: left out.")
             continue
-        found.append(column)
+        found.append(str(column))
     if not found:
         raise InputDataError(
-            f"{table.name}: no column of predicted months was found among {', '.join(table.table.columns)} for the "
-            f"{len(cells)} rows, of which {len(cells.keys() & rows.keys())} have a label. Name it with "
+            f"{name}: no column of predicted months was found among {', '.join(cells)} for the "
+            f"{len(cells)} rows, of which {cells.index.isin(true.index).sum()} have a label. Name it with "
             "--prediction-column, and the identifier with --id-column."
         )
     return found
 
 
 def _join(
-    table: LabelTable,
-    column: str,
-    cells: Mapping[str, Mapping[str, str]],
-    rows: Mapping[str, LabelRow],
-) -> tuple[Judged, dict[str, int]]:
+    name: str, column: str, cells: pd.DataFrame, rows: Mapping[str, LabelRow]
+) -> tuple[LabelledPredictions, dict[str, int]]:
     """Predictions and labels of one column in the order of the labels, and what was left out."""
-    if column not in table.table.columns:
+    if column not in cells:
         raise UsageError(
-            f"--prediction-column {column}: {table.name} has the columns {', '.join(table.table.columns)}."
+            f"--prediction-column {column}: {name} has the columns {', '.join(cells)}."
         )
-    joined = []
-    for identifier, row in rows.items():
-        text = cells[identifier][column] if identifier in cells else ""
-        number = number_in(text)
-        if text and number is None:
-            raise InputDataError(
-                f"{table.name}, id {identifier}: the prediction {text!r} in column {column!r} is not a number; "
-                "expected months, or an empty cell where there is none."
-            )
-        if number is not None:
-            joined.append((identifier, int(row.sex), row.bone_age_months, number))
-    if not joined:
+    ids = pd.Index(rows)
+    text = cells[column].reindex(ids, fill_value="")
+    numbers = text.map(number_in).astype(float)
+    bad = text[(text != "") & numbers.isna()]
+    if len(bad):
         raise InputDataError(
-            f"{table.name}: no prediction in column {column!r} has a label. Expected the same identifiers, as in "
-            f"{next(iter(rows), '')!r}; received {next(iter(cells), '')!r}."
+            f"{name}, id {bad.index[0]}: the prediction {bad.iloc[0]!r} in column {column!r} is not a number; "
+            "expected months, or an empty cell where there is none."
         )
-    ids, *numbers = zip(*joined, strict=True)
+    numbers = numbers.dropna()
+    if numbers.empty:
+        raise InputDataError(
+            f"{name}: no prediction in column {column!r} has a label. Expected the same identifiers, as in "
+            f"{next(iter(rows), '')!r}; received {next(iter(cells.index), '')!r}."
+        )
+    joined = [rows[identifier] for identifier in numbers.index]
+    predictions = LabelledPredictions.of(
+        numbers.index.tolist(),
+        np.array([row.sex for row in joined]),
+        np.array([row.bone_age_months for row in joined]),
+        numbers.to_numpy(),
+    )
     left_out = {
         "labels_without_prediction": len(rows) - len(joined),
-        "predictions_without_label": len(cells.keys() - rows.keys()),
+        "predictions_without_label": int((~cells.index.isin(ids)).sum()),
     }
-    return Judged(ids, *(np.array(values) for values in numbers)), left_out
+    return predictions, left_out
 
 
 def _write(
     folder: Path,
-    judged: Mapping[str, Judged],
+    evaluated: Mapping[str, LabelledPredictions],
     results: Mapping[str, dict[str, Any]],
     comparisons: Sequence[dict[str, Any]],
 ) -> None:
@@ -217,7 +218,7 @@ def _write(
         result = results[column]
         place = folder if len(results) == 1 else folder / name
         place.mkdir(exist_ok=True)
-        write_predictions(place, judged[column], "bone_age")
+        write_predictions(place, evaluated[column])
         write_json(place / "evaluation.json", result)
     for comparison in comparisons:
         name = "-".join(_folder_names(results)[comparison[place]] for place in ("first", "second"))

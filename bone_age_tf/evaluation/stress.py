@@ -27,13 +27,13 @@ from bone_age_tf.files.images import SourceFile, grey_values, is_safe, radiograp
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.metrics import bone_age as metrics
-from bone_age_tf.metrics.predictions import INTERVAL
+from bone_age_tf.metrics import bootstrap
 from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.record import Sex
 
 log = logging.getLogger(__name__)
 
-STRESS_SCHEMA = "bone-age-tf/stress/1"
+STRESS_SCHEMA = "bone-age-tf/stress/2"
 AS_IT_IS = "as it is"
 COMMON_SIDE = 720
 """Longer side in pixels to which the widths of a blur refer."""
@@ -166,7 +166,7 @@ def stress(
             "manifest_sha256": sha256_of(exported.folder / MANIFEST),
             "fingerprint": exported.fingerprint,
         },
-        "interval": f"{INTERVAL}, paired",
+        "confidence_interval": f"{bootstrap.CONFIDENCE_INTERVAL}, paired",
         **_tables(judged),
     }
     write_json(folder / "stress.json", result)
@@ -287,10 +287,10 @@ def _table(
     kept = [r for r, there in zip(read, both, strict=True) if there]
     turned = [t for t in map(_turned, kept, first.tolist(), after.tolist()) if t is not None]
     return summary | {
-        "mae_shift_months": metrics.mean_with_interval(shift),
-        "mean_change_months": metrics.mean_with_interval(moved),
+        "mae_shift_months": bootstrap.mean(shift),
+        "mean_change_months": bootstrap.mean(moved),
         "largest_change_months": float(moved.max()),
-        "significant_changes": metrics.share(np.array(turned)) | {"n": len(turned)}
+        "significant_changes": bootstrap.proportion(np.array(turned)) | {"n": len(turned)}
         if turned
         else None,
     }

@@ -9,8 +9,6 @@ Around the answers, intervals of the coverage asked for are fitted on the same r
 the model's variables `correction` and `intervals`, so that every signature answers with them.
 """
 
-import csv
-import dataclasses
 import json
 import logging
 import shutil
@@ -25,9 +23,8 @@ from tensorflow.core.protobuf import fingerprint_pb2
 from bone_age_tf import record
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
-from bone_age_tf.data.leakage import known_files
+from bone_age_tf.data.leakage import find_leakage
 from bone_age_tf.data.manifest import MANIFEST, sha256_of, versions, write_json
-from bone_age_tf.data.splits import has_learnt_from, raw_files_of, was_fitted_to
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden, new_version
 from bone_age_tf.export.exported_model import CORRECTION, INTERVALS, ExportedModel
@@ -35,7 +32,8 @@ from bone_age_tf.export.model_card import CARD, card
 from bone_age_tf.export.warmup import protos_version, write_warm_up
 from bone_age_tf.files.provenance import PROVENANCE, read_provenance
 from bone_age_tf.metrics import bone_age as metrics
-from bone_age_tf.metrics.predictions import INTERVAL
+from bone_age_tf.metrics import bootstrap
+from bone_age_tf.metrics.predictions import LabelledPredictions, read_predictions
 from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
     PRIOR_RADIOGRAPHS,
@@ -48,30 +46,18 @@ from bone_age_tf.postprocessing.conformal import (
     cross_validated_coverage,
     fit_intervals,
 )
-from bone_age_tf.record import SEX_NAMES, sex_from_label
+from bone_age_tf.record import SEX_NAMES
 
 log = logging.getLogger(__name__)
 
-FEWEST_RADIOGRAPHS = 20
-ENOUGH_RADIOGRAPHS = 100
+MIN_RADIOGRAPHS = 20
+RECOMMENDED_RADIOGRAPHS = 100
 """Fewer are said to be few."""
 LIKELY_SLOPES = (0.75, 1.33)
 """Of what another place, device or reader does to a model's answers; other slopes are said to be strange."""
 BATCH_SIZE = 16
 
 Notify = Callable[[str, int, int], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Labelled:
-    """Radiographs with label and answer, [n] each."""
-
-    sex: np.ndarray
-    """Codes of `record.Sex`."""
-    true_months: np.ndarray
-    predicted_months: np.ndarray
-    source: dict[str, str]
-    """Where they come from."""
 
 
 def calibrate(  # noqa: PLR0913 - one for each option
@@ -89,9 +75,10 @@ def calibrate(  # noqa: PLR0913 - one for each option
     """Write the next version of an exported model; returns the section `calibration` of its manifest.
 
     The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
-    this model and true bone ages; nothing tells whether the model has learnt from these files. `warm_up` is as in `export_saved_model`.
-    Raises `InputDataError` where there are fewer than `FEWEST_RADIOGRAPHS`, or too few for the coverage,
-    `ModelRefusedError` where the model has learnt from the split or was fitted to it.
+    this model and true bone ages; nothing tells whether the model was trained on these files. `warm_up` is as
+    in `export_saved_model`.
+    Raises `InputDataError` where there are fewer than `MIN_RADIOGRAPHS`, or too few for the coverage,
+    `ModelRefusedError` where the model was trained on the split or fitted to it.
     """
     if (data is None) == (predictions is None) or (data is None) != (split is None):
         raise UsageError("calibrate needs either --data with --split, or --predictions.")
@@ -99,16 +86,16 @@ def calibrate(  # noqa: PLR0913 - one for each option
         protos_version()  # before the work
     exported = ExportedModel.open(model)
     if data is not None and split is not None:
-        labelled = _predict_split(exported, data, split, on_progress)
+        labelled, source = _predict_split(exported, data, split, on_progress)
     else:
-        labelled = _read_predictions(exported, Path(str(predictions)))
-    if len(labelled.sex) < FEWEST_RADIOGRAPHS:
+        labelled, source = _read_predictions(exported, Path(str(predictions)))
+    if len(labelled) < MIN_RADIOGRAPHS:
         raise InputDataError(
-            f"A calibration needs at least {FEWEST_RADIOGRAPHS} radiographs with a bone age, better {ENOUGH_RADIOGRAPHS}. "
-            f"Received {len(labelled.sex)}."
+            f"A calibration needs at least {MIN_RADIOGRAPHS} radiographs with a bone age, better {RECOMMENDED_RADIOGRAPHS}. "
+            f"Received {len(labelled)}."
         )
-    section, lines, intervals = _fit(exported, labelled, config)
-    for doubt in doubts(section["correction"], len(labelled.sex)):
+    section, lines, intervals = _fit(exported, labelled, source, config)
+    for doubt in doubts(section["correction"], len(labelled)):
         log.warning(doubt)
     with new_version(output, version) as (aside, target):
         shutil.copytree(exported.folder, aside)
@@ -120,7 +107,7 @@ def calibrate(  # noqa: PLR0913 - one for each option
             write_warm_up(aside, GOLDEN_HAND.read_bytes())
         manifest |= {"files": files_of(aside), "golden": golden(aside)}
         if data is not None:
-            fitted = {"plan": labelled.source["plan"], "split": split}
+            fitted = {"plan": source["plan"], "split": split}
             manifest["fitted_to"] = [*manifest.get("fitted_to", []), fitted]
         write_json(aside / MANIFEST, manifest)
     return section | {"folder": str(target)}
@@ -139,9 +126,9 @@ def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> n
 def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
     """What somebody should know who uses the section `correction`, made from so many radiographs; a sentence each."""
     found = []
-    if count < ENOUGH_RADIOGRAPHS:
+    if count < RECOMMENDED_RADIOGRAPHS:
         found.append(
-            f"{count} radiographs are few: the lines and intervals are rough. {ENOUGH_RADIOGRAPHS} or more are better."
+            f"{count} radiographs are few: the lines and intervals are rough. {RECOMMENDED_RADIOGRAPHS} or more are better."
         )
     low, high = LIKELY_SLOPES
     for name in SEX_NAMES:
@@ -155,10 +142,13 @@ def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
 
 
 def _fit(
-    exported: ExportedModel, labelled: Labelled, config: CalibrationConfig
+    exported: ExportedModel,
+    labelled: LabelledPredictions,
+    source: dict[str, str],
+    config: CalibrationConfig,
 ) -> tuple[dict[str, Any], LinesBySex, Intervals]:
     """The section of the manifest, and what it describes: lines for F, M and unknown, and intervals."""
-    sex, true, before = labelled.sex, labelled.true_months, labelled.predicted_months
+    sex, true, before = labelled.sex, labelled.true_months, labelled.predicted
     lines = fit_lines(sex, before, true)
     after = leave_one_out(sex, before, true)
     gains = np.abs(before - true) - np.abs(after - true)
@@ -178,15 +168,15 @@ def _fit(
             "version": exported.folder.name,
             "manifest_sha256": sha256_of(exported.folder / MANIFEST),
         },
-        "radiographs": labelled.source
+        "radiographs": source
         | {"n": {name: int(np.sum(sex == code)) for code, name in enumerate(SEX_NAMES)}},
         "correction": correction,
         "intervals": intervals.describe(),
         "result": {
-            "interval": INTERVAL,
+            "confidence_interval": bootstrap.CONFIDENCE_INTERVAL,
             "before": metrics.summarize_by_sex(before - true, sex),
             "after_leave_one_out": metrics.summarize_by_sex(after - true, sex),
-            "gain_months": metrics.mean_with_interval(gains),
+            "gain_months": bootstrap.mean(gains),
             "coverage_cross_validated": cross_validated_coverage(
                 sex, answers, true, config.coverage
             ),
@@ -198,7 +188,8 @@ def _fit(
 
 def _predict_split(
     exported: ExportedModel, data: str, split: str, on_progress: Notify | None
-) -> Labelled:
+) -> tuple[LabelledPredictions, dict[str, str]]:
+    """Predictions for a split that the model was not trained on, and where they come from."""
     notify = on_progress or (lambda stage, done, total: None)
     radiographs = PreparedRadiographs.open(data)
     radiographs.require_labels(split)
@@ -206,68 +197,35 @@ def _predict_split(
     radiographs.require_prepared_for(
         exported.folder, exported.fingerprint, exported.manifest["preprocessing"]
     )
-    if was_fitted_to(exported.manifest, manifest.plan, split):
+    records = radiographs.records(split)
+    leakage = find_leakage(exported.folder, exported.training_data, radiographs, records, split)
+    if leakage is not None:
         raise ModelRefusedError(
-            f"The correction or the intervals of {exported.folder} come from the split {split!r} of {data} already: on "
-            "these radiographs its errors are too small. Calibrate the model that it was made from."
+            f"{leakage} Expected radiographs of {data} that the model does not know, or the model that it was "
+            "made from."
         )
-    if has_learnt_from(exported.manifest["data"], manifest.plan, split):
-        raise ModelRefusedError(
-            f"{exported.folder} has learnt from the split {split!r} of {data}: on these radiographs its errors "
-            "are too small. Expected radiographs that it does not know."
-        )
-    files = raw_files_of(radiographs, radiographs.records(split))
-    known = known_files(files, exported.learnt)
-    if known:
-        raise ModelRefusedError(
-            f"{exported.folder} has learnt from {len(known)} of the {len(files)} radiographs of the split {split!r} "
-            f"of {data}, as part of another data set: on these its errors are too small. Expected radiographs that it "
-            "does not know."
-        )
+    ids: list[str] = []
     columns: list[tuple[np.ndarray, ...]] = []
-    done, total = 0, radiographs.count(split)
+    total = len(records)
     notify("calibrate", 0, total)
     for batch in radiographs.examples(split).batch(BATCH_SIZE).as_numpy_iterator():
         names = [SEX_NAMES[code] for code in batch[record.SEX]]
         predicted = exported.months_of_prepared(batch[record.IMAGE], names)
         columns.append((batch[record.SEX], batch[record.BONE_AGE_MONTHS], predicted))
-        done += len(names)
-        notify("calibrate", done, total)
-    sex, true, predicted = (np.concatenate(column) for column in zip(*columns, strict=True))
-    source = {"plan": manifest.plan, "split": split}
-    return Labelled(sex, true.astype(np.float64), predicted.astype(np.float64), source)
+        ids += [identifier.decode() for identifier in batch[record.ID]]
+        notify("calibrate", len(ids), total)
+    labelled = LabelledPredictions.of(
+        ids, *(np.concatenate(column) for column in zip(*columns, strict=True))
+    )
+    return labelled, {"plan": manifest.plan, "split": split}
 
 
-def _read_predictions(exported: ExportedModel, path: Path) -> Labelled:
+def _read_predictions(
+    exported: ExportedModel, path: Path
+) -> tuple[LabelledPredictions, dict[str, str]]:
     """The rows that `predict` gave a bone age and that have a true one."""
     _require_predictions_of(exported, path)
-    rows = []
-    with path.open(encoding="utf-8", newline="") as stream:
-        for number, row in enumerate(csv.DictReader(stream), start=2):
-            try:
-                if row["status"] != "ok" or not row["bone_age_months_true"]:
-                    continue
-                true, predicted = row["bone_age_months_true"], row["bone_age_months"]
-                rows.append((sex_from_label(row["sex"]), _true_months(true), float(predicted)))
-            except (KeyError, ValueError, TypeError) as error:
-                raise InputDataError(
-                    f"{path}, row {number}: expected a row of `bone-age-tf predict` with sex, "
-                    f"bone_age_months and bone_age_months_true in months ({error})."
-                ) from error
-    if not rows:
-        raise InputDataError(
-            f"{path}: no row has a bone_age_months_true. Predict with a table that has the bone ages: "
-            "--labels, --age-column."
-        )
-    sex, true, predicted = map(np.array, zip(*rows, strict=True))
-    return Labelled(sex, true, predicted, {"predictions_sha256": sha256_of(path)})
-
-
-def _true_months(text: str) -> float:
-    months = float(text)
-    if not 0 <= months <= record.MAX_BONE_AGE_MONTHS:
-        raise ValueError(f"bone_age_months_true {text} is not between 0 and 240 months")
-    return months
+    return read_predictions(path), {"predictions_sha256": sha256_of(path)}
 
 
 def _require_predictions_of(exported: ExportedModel, path: Path) -> None:

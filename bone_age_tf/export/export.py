@@ -16,7 +16,7 @@ import tensorflow as tf
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import RESEARCH_ONLY, WEIGHTS_DTYPES
-from bone_age_tf.data.leakage import DIGITS, write_learnt
+from bone_age_tf.data.leakage import DIGITS, TRAINED_ON_SPLIT, write_training_files
 from bone_age_tf.data.manifest import MANIFEST, describe_file, versions, write_json
 from bone_age_tf.data.splits import FOLD_SPLIT, VALIDATION_SPLIT
 from bone_age_tf.ensembling.build import families_of
@@ -32,8 +32,8 @@ from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION
 from bone_age_tf.postprocessing.conformal import (
     DEFAULT_COVERAGE,
     Intervals,
-    fewest_for,
     fit_intervals,
+    min_radiographs_for,
 )
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.rejections import OK
@@ -107,8 +107,8 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
         fitted_to = [] if intervals is None else _fitted_to(folds or trained, evaluation)
         manifest["fitted_to"] = fitted_to
         (aside / CARD).write_text(card(manifest), encoding="utf-8")
-        if trained.learnt is not None:
-            write_learnt(aside, trained.learnt, DIGITS)
+        if trained.training_files is not None:
+            write_training_files(aside, trained.training_files, DIGITS)
         if warm_up:
             write_warm_up(aside, GOLDEN_HAND.read_bytes())
         manifest["files"] = files_of(aside)
@@ -282,7 +282,9 @@ def _metrics(run: Run | Ensemble, evaluation: str | None) -> dict[str, Any]:
             f"{evaluation} judges other weights than those of {run.folder} that are exported. "
             "Evaluate this run with the same --checkpoint, and give its evaluation.json."
         )
-    return metrics | {"evaluation": {key: judged[key] for key in ("data", "interval", "overall")}}
+    return metrics | {
+        "evaluation": {key: judged[key] for key in ("data", "confidence_interval", "overall")}
+    }
 
 
 def _intervals(trained: Run | Ensemble, evaluation: str | None) -> Intervals | None:
@@ -294,16 +296,16 @@ def _intervals(trained: Run | Ensemble, evaluation: str | None) -> Intervals | N
     else:
         judged = json.loads(Path(evaluation).read_text(encoding="utf-8"))
         split = judged["data"]["split"]
-        if judged["has_learnt_from_split"]:
-            return _without_intervals(f"the model has learnt from the split {split!r}")
+        if judged[TRAINED_ON_SPLIT]:
+            return _without_intervals(f"the model was trained on the split {split!r}")
         if trained.checkpoint == "best" and split in (VALIDATION_SPLIT, FOLD_SPLIT):
             return _without_intervals(
                 f"the best epoch was chosen on the split {split!r} (say --checkpoint last to evaluate and export)"
             )
         held_out = read_predictions(Path(evaluation).parent)
-    if len(held_out) < fewest_for(DEFAULT_COVERAGE):
+    if len(held_out) < min_radiographs_for(DEFAULT_COVERAGE):
         return _without_intervals(f"{len(held_out)} radiographs are too few")
-    return fit_intervals(held_out.sex, held_out.answers, held_out.true_months)
+    return fit_intervals(held_out.sex, held_out.predicted, held_out.true_months)
 
 
 def _fitted_to(trained: Run | Ensemble, evaluation: str | None) -> list[dict[str, str]]:

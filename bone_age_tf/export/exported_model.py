@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf import record
-from bone_age_tf.data.leakage import read_learnt
+from bone_age_tf.data.leakage import TrainingData, read_training_files
 from bone_age_tf.data.manifest import MANIFEST, FileEntry, find_faults
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.preprocessing.decoding import Refusal, refusal_from
@@ -201,9 +201,15 @@ class ExportedModel:
         return self.manifest["fingerprint"]
 
     @property
-    def learnt(self) -> frozenset[str] | None:
-        """First digits of the sha256 of the raw files that it has learnt from; None: it does not say."""
-        return read_learnt(self.folder)
+    def training_files(self) -> frozenset[str] | None:
+        """First digits of the sha256 of the raw files that it was trained on; None: it does not say."""
+        return read_training_files(self.folder)
+
+    @property
+    def training_data(self) -> TrainingData:
+        """What it was trained on, and its recalibration and prediction intervals fitted to."""
+        fitted_to = self.manifest.get("fitted_to", [])
+        return TrainingData.of(self.manifest["data"], self.training_files, fitted_to)
 
     @property
     def coverage(self) -> float | None:

@@ -1,14 +1,19 @@
-"""CSV and Excel files as text: every cell a string, every row with the number a spreadsheet shows."""
+"""CSV and Excel files as text: every cell a string, every row with the number a spreadsheet shows.
 
-import csv
+pandas reads them, and is told to guess nothing: no numbers, no dates, no "NA" that means "missing".
+"""
+
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+
+import pandas as pd
 
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
+EXCEL_ERROR = "#ERROR"
+"""The text of an Excel cell such as `#N/A`, which pandas gives as NaN."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,67 +21,81 @@ class Table:
     """A table whose first row names its columns."""
 
     name: str
-    columns: tuple[str, ...]
-    rows: Mapping[int, Mapping[str, str]]
-    """Row number as a spreadsheet counts, the header being row 1 -> column -> text."""
+    rows: pd.DataFrame
+    """Text of each row without blanks around it, in the columns that have a name. The index is the row
+    number as a spreadsheet counts, the header being row 1; empty rows count, but are left out."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns, each once."""
+        return tuple(self.rows.columns)
 
 
 def read_text_table(file: SourceFile) -> Table:
     """Read a CSV (comma, semicolon or tab; any line ends; with or without BOM) or Excel table.
 
-    Raises `InputDataError` where it is neither, is empty, or names a column twice.
+    Cells beyond the named columns are ignored; missing ones are empty. Raises `InputDataError` where it is
+    neither, is empty, or names a column twice.
     """
-    read = _excel_rows if file.suffix == ".xlsx" else _csv_rows
-    rows = read(file.read(), file.name)
-    if not rows or not any(rows[0]):
+    read = _read_excel if file.suffix == ".xlsx" else _read_csv
+    cells = read(file.read(), file.name)
+    header = [] if cells.empty else cells.iloc[0].tolist()
+    if not any(header):
         raise InputDataError(
             f"{file.name}: expected the names of the columns in the first row. It is empty."
         )
-    header = rows[0]
     repeated = sorted({column for column in header if column and header.count(column) > 1})
     if repeated:
         raise InputDataError(
             f"{file.name}: two columns are named {', '.join(repeated)}; rename one."
         )
-    return Table(file.name, tuple(header), _numbered(header, rows[1:]))
+    rows = cells.iloc[1:].set_axis(header, axis="columns")
+    rows.index = pd.RangeIndex(2, len(cells) + 1)
+    return Table(file.name, rows.loc[(rows != "").any(axis=1), [name for name in header if name]])
 
 
-def _numbered(header: Sequence[str], rows: Sequence[Sequence[str]]) -> dict[int, dict[str, str]]:
-    """Rows by number, short ones filled up with empty cells, empty ones left out."""
-    return {
-        number: dict(zip(header, [*row, *[""] * len(header)], strict=False))
-        for number, row in enumerate(rows, start=2)
-        if any(row)
-    }
-
-
-def _csv_rows(content: bytes, name: str) -> list[list[str]]:
+def _read_csv(content: bytes, name: str) -> pd.DataFrame:
+    """Text of all cells below each other, as wide as the first row."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", errors="replace")
-    header = text.split("\n", 1)[0]
-    separator = max(",;\t", key=header.count)
+    separator = max(",;\t", key=text.split("\n", 1)[0].count)
+
+    def read(**options: object) -> pd.DataFrame:
+        return pd.read_csv(
+            io.StringIO(text),
+            sep=separator,
+            header=None,
+            index_col=False,
+            dtype=str,
+            na_filter=False,
+            skip_blank_lines=False,
+            **options,
+        )
+
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-        return [[cell.strip() for cell in row] for row in reader]
-    except csv.Error as error:
+        width = read(nrows=1).shape[1]
+        cells = read(names=range(width), usecols=range(width))  # longer rows are cut, not an error
+    except pd.errors.EmptyDataError:
+        return pd.DataFrame()
+    except pd.errors.ParserError as error:
         raise InputDataError(f"{name}: not a CSV table ({error}).") from error
+    return cells.apply(lambda column: column.str.strip())
 
 
-def _excel_rows(content: bytes, name: str) -> list[list[str]]:
-    from openpyxl import load_workbook  # slow to import, rarely needed
-
+def _read_excel(content: bytes, name: str) -> pd.DataFrame:
+    """Text of all cells of the first sheet."""
     try:
-        workbook = load_workbook(io.BytesIO(content), read_only=True, data_only=True)
-        sheet = workbook.worksheets[0]
-        return [[_excel_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+        cells = pd.read_excel(
+            io.BytesIO(content), engine="openpyxl", header=None, dtype=object, na_filter=False
+        )
     except Exception as error:  # openpyxl raises many kinds for damaged files
         kind = type(error).__name__
         raise InputDataError(f"{name}: not an Excel table ({kind}: {error}).") from error
+    return cells.map(_excel_text)
 
 
 def _excel_text(cell: object) -> str:
-    if isinstance(cell, float) and cell.is_integer():
-        cell = int(cell)
-    return "" if cell is None else str(cell).strip()
+    """Numbers without a fraction are whole numbers by now (pandas), and empty cells empty text."""
+    return EXCEL_ERROR if pd.isna(cell) else str(cell).strip()

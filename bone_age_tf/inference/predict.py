@@ -1,6 +1,5 @@
 """Radiographs -> months, by an exported model whose files are what its manifest says."""
 
-import csv
 import dataclasses
 import json
 import math
@@ -11,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.labels import LabelRow, Problem, rows_by_id
@@ -24,6 +24,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
+from bone_age_tf.metrics.predictions import OK, PREDICTIONS, csv_text, table_of
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
 from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.record import (
@@ -37,37 +38,22 @@ from bone_age_tf.record import (
 BATCH_SIZE = 16
 """Radiographs in one call of the network, and files prepared side by side."""
 
-COLUMNS = (
-    "file",
-    "id",
-    "sex",
-    "bone_age_months",
-    "bone_age_low_months",
-    "bone_age_high_months",
-    "bone_age_months_true",
-    "chronological_age_months",
-    "difference_months",
-    "sd_score",
-    "verdict",
-    "verdict_probability",
-    "status",
-    "reason",
-    "warning",
-)
 SEX_LOOKS_WRONG = "sex_looks_wrong"
 SURE_OF_SEX = 0.95
 """Probability of the other sex above which the given one looks wrong; of models with a sex classifier."""
 INFANT = "infant"
-OK = "ok"
 REFUSED = "refused"
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """One row of `predictions.csv`."""
+    """The answer for one radiograph: a row of `predictions.csv`, and of a DataFrame of many.
 
-    file: str
+    Unlike `LabelledPredictions` it may be refused, and needs no label.
+    """
+
     id: str
+    file: str
     sex: str
     bone_age_months: float | None
     bone_age_low_months: float | None
@@ -98,6 +84,8 @@ class PredictReport:
     refused: int
     first: tuple[Prediction, ...]
     """The first rows, for a look."""
+    table: pd.DataFrame
+    """All rows, in the columns of `Prediction`: text, or float64 with NaN where there is no number."""
     warnings: int = 0
     """How many of the predicted have a warning."""
     version: str = ""
@@ -119,7 +107,7 @@ def predict(
 
     Sex and chronological age come from the label table, and from `sex` and `chronological_age_months`
     where the table has no row or no age.
-    Memory does not grow with the number of files.
+    Memory grows with the number of files by their rows alone.
     """
     start = time.monotonic()
     exported = ExportedModel.open(model)
@@ -133,21 +121,19 @@ def predict(
     notify("predict", 0, len(files))
     counts = {OK: 0, REFUSED: 0}
     warnings = 0
-    first: list[Prediction] = []
+    rows: list[Prediction] = []
     with (
-        written_whole(folder / "predictions.csv") as table,
+        written_whole(folder / PREDICTIONS) as table,
         written_whole(folder / "predictions.jsonl") as lines,
     ):
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(COLUMNS)
         given = _Given(sex, chronological_age_months)
         for row in _predict_rows(exported, files, known, given):
-            writer.writerow(_cells(row))
-            lines.write(json.dumps(dataclasses.asdict(row), allow_nan=False) + "\n")
+            values = dataclasses.asdict(row)
+            table.write(csv_text(table_of([values]), header=not rows))
+            lines.write(json.dumps(values, allow_nan=False) + "\n")
             counts[row.status] += 1
             warnings += bool(row.warning)
-            if len(first) < 20:
-                first.append(row)
+            rows.append(row)
             notify("predict", sum(counts.values()), len(files))
     write_provenance(
         folder,
@@ -163,7 +149,14 @@ def predict(
         warnings=warnings,
         seconds=round(time.monotonic() - start, 3),
     )
-    return PredictReport(counts[OK], counts[REFUSED], tuple(first), warnings, exported.folder.name)
+    return PredictReport(
+        predicted=counts[OK],
+        refused=counts[REFUSED],
+        first=tuple(rows[:20]),
+        table=table_of([dataclasses.asdict(row) for row in rows]),
+        warnings=warnings,
+        version=exported.folder.name,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -325,15 +318,3 @@ def _prepare(model: ExportedModel, file: SourceFile) -> np.ndarray | Refusal:
         return model.prepare(file.read())
     except InputDataError as error:
         return Refusal("unreadable", str(error))
-
-
-def _cells(row: Prediction) -> list[str]:
-    """The row in the order of `COLUMNS`."""
-    values = (getattr(row, name) for name in COLUMNS)
-    return [_text(value) for value in values]
-
-
-def _text(value: str | float | None) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else f"{value:.2f}"

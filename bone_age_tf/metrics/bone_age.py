@@ -1,24 +1,14 @@
-"""How far predicted bone ages are from the labels, in months, each number with its interval."""
-
-import math
-from collections.abc import Callable
-from statistics import NormalDist
+"""How far predicted bone ages are from the labels, in months."""
 
 import numpy as np
 
+from bone_age_tf.metrics.bootstrap import MIN_SAMPLE, Metric, estimates
 from bone_age_tf.record import Sex
-
-RESAMPLES = 2000
-COVERAGE = 0.95
-SMALLEST_SAMPLE = 2
 
 LIMITS_OF_AGREEMENT_SD = 1.96
 """Half the width of the limits of agreement, in standard deviations of the errors (Bland and Altman 1986)."""
 
-Statistic = Callable[[np.ndarray], np.ndarray]
-"""Errors [..., n] (predicted - true, months) -> [...]."""
-
-STATISTICS: dict[str, Statistic] = {
+METRICS: dict[str, Metric] = {
     "mae_months": lambda errors: np.abs(errors).mean(-1),
     "rmse_months": lambda errors: np.sqrt(np.square(errors).mean(-1)),
     "bias_months": lambda errors: errors.mean(-1),
@@ -32,6 +22,7 @@ STATISTICS: dict[str, Statistic] = {
     "within_12_months": lambda errors: (np.abs(errors) <= 12).mean(-1),
     "within_24_months": lambda errors: (np.abs(errors) <= 24).mean(-1),
 }
+"""Of errors [..., n], predicted - true in months, -> [...]."""
 
 AGE_BANDS = {
     "0-4 years": (0.0, 48.0),
@@ -54,55 +45,10 @@ STAGES = {
 
 
 def summarize(errors: np.ndarray, seed: int = 0) -> dict[str, object]:
-    """`n`, and every statistic with its bootstrap interval (percentiles, over the radiographs).
-
-    An interval is None where there are fewer than two radiographs.
-    """
-    summary: dict[str, object] = {"n": len(errors)}
+    """`n`, and every metric of errors [n] with its confidence interval; of none, `n` alone."""
     if not len(errors):
-        return summary
-    drawn = errors[resamples(len(errors), seed)]
-    for name, statistic in STATISTICS.items():
-        low, high = interval(statistic(drawn))
-        has_interval = len(errors) >= SMALLEST_SAMPLE
-        summary[name] = {
-            "value": float(statistic(errors)),
-            "low": float(low) if has_interval else None,
-            "high": float(high) if has_interval else None,
-        }
-    return summary
-
-
-def resamples(n: int, seed: int = 0) -> np.ndarray:
-    """Rows of the bootstrap's resamples of `n` radiographs, int [RESAMPLES, n]."""
-    return np.random.default_rng(seed).integers(0, max(n, 1), (RESAMPLES, n))
-
-
-def interval(drawn: np.ndarray) -> tuple[float, float]:
-    """The ends of the interval from a statistic of each resample, [RESAMPLES]; NaN does not count."""
-    tail = 100 * (1 - COVERAGE) / 2
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
-    return float(low), float(high)
-
-
-def mean_with_interval(values: np.ndarray, seed: int = 0) -> dict[str, float | None]:
-    """Mean of numbers over radiographs, [n], n at least 1, with its interval."""
-    low = high = None
-    if len(values) >= SMALLEST_SAMPLE:
-        low, high = interval(values[resamples(len(values), seed)].mean(-1))
-    return {"value": float(values.mean()), "low": low, "high": high}
-
-
-def share(holds: np.ndarray) -> dict[str, float | None]:
-    """Share of True among radiographs, bool [n], n at least 1, with Wilson's interval (1927).
-
-    Unlike a bootstrap, it tells that 20 of 20 are no proof of all.
-    """
-    n, value = len(holds), float(np.mean(holds))
-    z = NormalDist().inv_cdf((1 + COVERAGE) / 2)
-    centre = (value + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(value * (1 - value) / n + z * z / (4 * n * n))
-    return {"value": value, "low": max(0.0, centre - half), "high": min(1.0, centre + half)}
+        return {"n": 0}
+    return {"n": len(errors), **estimates(METRICS, errors, seed=seed)}
 
 
 def summarize_by_sex(errors: np.ndarray, sex: np.ndarray) -> dict[str, dict]:
@@ -133,77 +79,24 @@ def stage(bone_age_months: float, sex: int) -> str | None:
     return next(name for name, ends in STAGES.items() if bone_age_months < ends[column])
 
 
-def agreement(predicted: np.ndarray, true: np.ndarray, seed: int = 0) -> dict[str, object]:
-    """The straight line true = intercept + slope * predicted, [n] months each, with intervals.
+def agreement(predicted: np.ndarray, true: np.ndarray) -> dict[str, object]:
+    """The straight line true = intercept + slope * predicted, [n] months each, with confidence intervals.
 
     Calibrated answers have the slope 1 and the intercept 0; a slope above 1: they lie too near to the
     mean. None where all predictions are the same.
     """
-    lines = _lines(predicted[None], true[None])[0]
-    summary: dict[str, object] = {"n": len(true)}
-    rows = resamples(len(true), seed)
-    drawn = _lines(predicted[rows], true[rows])
-    for column, name in enumerate(("calibration_slope", "calibration_intercept_months")):
-        low = high = None
-        if len(true) > SMALLEST_SAMPLE and np.isfinite(lines[column]):
-            low, high = interval(drawn[:, column])
-        value = float(lines[column]) if np.isfinite(lines[column]) else None
-        summary[name] = {"value": value, "low": low, "high": high}
-    return summary
+    line = {
+        "calibration_slope": lambda x, y: _line(x, y)[0],
+        "calibration_intercept_months": lambda x, y: _line(x, y)[1],
+    }
+    found = estimates(line, predicted, true, min_sample=MIN_SAMPLE + 1)
+    return {"n": len(true), **found}
 
 
-def _lines(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Slope and intercept of each row, [rows, n] -> [rows, 2]; NaN where predictions are the same."""
+def _line(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Slope and intercept, [..., n] -> [...] each; NaN where all predictions are the same."""
     centre, target = predicted.mean(-1, keepdims=True), true.mean(-1, keepdims=True)
     spread = np.square(predicted - centre).sum(-1)
     together = ((predicted - centre) * (true - target)).sum(-1)
-    slope = np.divide(together, spread, out=np.full(len(spread), np.nan), where=spread > 1e-6)
-    return np.stack([slope, target[:, 0] - slope * centre[:, 0]], axis=1)
-
-
-# === The sex ===
-
-
-def accuracy(boy_probability: np.ndarray, is_boy: np.ndarray) -> float:
-    """Share of hands, [n], whose more probable sex is the right one."""
-    return float(((boy_probability >= 0.5) == is_boy).mean())
-
-
-def cross_entropy(boy_probability: np.ndarray, is_boy: np.ndarray) -> float:
-    """Mean over hands, [n], of -log(probability of the right sex), in nats."""
-    right = np.where(is_boy, boy_probability, 1 - boy_probability)
-    return float(-np.log(np.clip(right, 1e-7, 1)).mean())
-
-
-def auroc(boy_probability: np.ndarray, is_boy: np.ndarray) -> float:
-    """Share of pairs of a boy's and a girl's hand, [n], in which the boy's has the higher probability.
-
-    Ties count half; NaN where there are only boys or only girls. Hanley and McNeil 1982.
-    """
-    _, place, counts = np.unique(boy_probability, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    boys, girls = int(is_boy.sum()), int((~is_boy).sum())
-    if not boys or not girls:
-        return float("nan")
-    return float((ranks[is_boy].sum() - boys * (boys + 1) / 2) / (boys * girls))
-
-
-def summarize_sex(
-    boy_probability: np.ndarray, is_boy: np.ndarray, seed: int = 0
-) -> dict[str, object]:
-    """`n`, accuracy and AUROC, each with its bootstrap interval, as `summarize`.
-
-    None where a number does not exist; resamples of one sex alone do not count for the AUROC.
-    """
-    n = len(is_boy)
-    draws = resamples(n, seed)
-    summary: dict[str, object] = {"n": n}
-    for statistic in (accuracy, auroc) if n else ():
-        value = statistic(boy_probability, is_boy)
-        low = high = None
-        if n >= SMALLEST_SAMPLE and np.isfinite(value):
-            drawn = [statistic(boy_probability[rows], is_boy[rows]) for rows in draws]
-            low, high = interval(np.array(drawn))
-        found = {"value": value if np.isfinite(value) else None, "low": low, "high": high}
-        summary[statistic.__name__] = found
-    return summary
+    slope = np.divide(together, spread, out=np.full(spread.shape, np.nan), where=spread > 1e-6)
+    return slope, target[..., 0] - slope * centre[..., 0]

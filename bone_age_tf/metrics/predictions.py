@@ -1,87 +1,290 @@
-"""Predictions beside labels, whoever made them, and the tables of their errors.
+"""Predictions beside labels, whoever made them: one container, and one layout of `predictions.csv`.
 
-`predictions.csv` has the columns `id`, `sex`, `bone_age_months_true` and `bone_age_months` (of a sex
-classifier: `boy_probability`); of a model with intervals `bone_age_low_months` and
-`bone_age_high_months` as well.
+`predict`, `evaluate` and `ensemble` write these columns in this order, and leave out those that they have
+nothing for. Cells without a value are empty.
+
+| column                           | what                                                                     |
+|----------------------------------|--------------------------------------------------------------------------|
+| `id`                             | identifier of the radiograph, unique                                     |
+| `file`                           | its file, by `predict`                                                   |
+| `sex`                            | `F`, `M` or `unknown`, as the model was told                             |
+| `bone_age_months`                | the prediction, 0 to 240 months                                          |
+| `bone_age_low_months`, `bone_age_high_months` | ends of the prediction interval, of a model that has these  |
+| `boy_probability`                | instead of the bone age, by a sex classifier                             |
+| `bone_age_months_true`           | the label, 0 to 240 months                                               |
+| `chronological_age_months`       | this and the next four by `predict`, where it is told the age            |
+| `difference_months`, `sd_score`, `verdict`, `verdict_probability` | as in `growth/reference_standards.py`   |
+| `status`, `reason`, `warning`    | by `predict`: `ok`, or why there is no bone age; what to look at         |
+| any other                        | of an ensemble: months of a family, by its name                          |
 """
 
-import csv
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from bone_age_tf import record
 from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.images import SourceFile
+from bone_age_tf.files.tables import read_text_table
 from bone_age_tf.metrics import bone_age as metrics
-from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY, Sex, sex_from_label
+from bone_age_tf.metrics import bootstrap
+from bone_age_tf.metrics.sex import summarize_sex
+from bone_age_tf.record import (
+    BONE_AGE_HIGH,
+    BONE_AGE_LOW,
+    BONE_AGE_MONTHS,
+    BOY_PROBABILITY,
+    ID,
+    MAX_BONE_AGE_MONTHS,
+    SEX,
+    SEX_NAMES,
+    Sex,
+    sex_from_label,
+)
 
 PREDICTIONS = "predictions.csv"
 TRUE_MONTHS = "bone_age_months_true"
+STATUS, OK = "status", "ok"
+COLUMNS = (
+    ID,
+    "file",
+    SEX,
+    BONE_AGE_MONTHS,
+    BONE_AGE_LOW,
+    BONE_AGE_HIGH,
+    BOY_PROBABILITY,
+    TRUE_MONTHS,
+    "chronological_age_months",
+    "difference_months",
+    "sd_score",
+    "verdict",
+    "verdict_probability",
+    STATUS,
+    "reason",
+    "warning",
+)
+"""Of `predictions.csv`, in this order."""
+_TEXT = frozenset((ID, "file", SEX, "verdict", STATUS, "reason", "warning"))
+_FORMATS = {TRUE_MONTHS: "g", BOY_PROBABILITY: ".6f"}
+"""Of numbers; all others have two digits after the point."""
 
 AGE_LIMIT_MONTHS = 120
 """Below this bone age, the sexes are harder to tell apart."""
-INTERVAL = f"{metrics.COVERAGE:.0%} bootstrap, {metrics.RESAMPLES} resamples of radiographs"
 
 
-@dataclasses.dataclass(frozen=True)
-class Judged:
-    """Answers beside labels, n at least 1 of each."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class LabelledPredictions:
+    """Predictions of radiographs with a label."""
 
-    ids: Sequence[str]
-    sex: np.ndarray
-    """int [n], codes of `record.Sex`."""
-    true_months: np.ndarray
-    answers: np.ndarray
-    """Months, or the probability of a boy."""
-    low_months: np.ndarray | None = None
-    """Ends of the intervals; None: there are none."""
-    high_months: np.ndarray | None = None
+    table: pd.DataFrame
+    """A row for each radiograph, numbered from 0, in the columns of `predictions.csv`. `id`, `sex`,
+    `bone_age_months_true` and one of `bone_age_months` and `boy_probability` are there (of the families of
+    an ensemble, before they are put together, neither); numbers are float64, months."""
+
+    @classmethod
+    def of(
+        cls,
+        ids: Sequence[str],
+        sex: np.ndarray,
+        true_months: np.ndarray,
+        predicted: np.ndarray | None = None,
+        low_months: np.ndarray | None = None,
+        high_months: np.ndarray | None = None,
+        *,
+        target: str = "bone_age",
+        families: Mapping[str, np.ndarray] | None = None,
+    ) -> "LabelledPredictions":
+        """From columns [n]; `sex` is codes of `record.Sex`; `predicted` is months, or the probability of a
+        boy for the `target` sex; `families`: months by the name of each family."""
+        name = BOY_PROBABILITY if target == "sex" else BONE_AGE_MONTHS
+        numbers = {
+            name: predicted,
+            BONE_AGE_LOW: low_months,
+            BONE_AGE_HIGH: high_months,
+            TRUE_MONTHS: true_months,
+            **(families or {}),
+        }
+        columns: dict[str, Any] = {
+            ID: list(ids),
+            SEX: [SEX_NAMES[code] for code in sex],
+            **{n: np.asarray(c, np.float64) for n, c in numbers.items() if c is not None},
+        }
+        return cls(pd.DataFrame(columns))
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.table)
+
+    @property
+    def ids(self) -> list[str]:
+        """Identifiers, [n]."""
+        return self.table[ID].tolist()
+
+    @property
+    def sex(self) -> np.ndarray:
+        """int [n], codes of `record.Sex`."""
+        return np.array([int(sex_from_label(name)) for name in self.table[SEX]], int)
+
+    @property
+    def true_months(self) -> np.ndarray:
+        """float64 [n], the labels."""
+        return self.table[TRUE_MONTHS].to_numpy()
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """float64 [n]: months, or the probability of a boy."""
+        name = BOY_PROBABILITY if BOY_PROBABILITY in self.table else BONE_AGE_MONTHS
+        return self.table[name].to_numpy()
+
+    @property
+    def family_names(self) -> list[str]:
+        """Of an ensemble: the columns with the families' months."""
+        return [name for name in self.table if name not in COLUMNS]
+
+    @property
+    def family_months(self) -> np.ndarray:
+        """float64 [n, families]; NaN where a family holds no prediction for a radiograph."""
+        return np.ascontiguousarray(self.table[self.family_names].to_numpy(np.float64))
 
     @property
     def errors(self) -> np.ndarray:
-        """Predicted minus true, months."""
-        return self.answers - self.true_months
+        """Predicted minus true, months [n]."""
+        return self.predicted - self.true_months
 
     @property
     def is_boy(self) -> np.ndarray:
         """bool [n], where every sex is known."""
         return self.sex == Sex.M
 
-    def chosen(self, rows: np.ndarray) -> "Judged":
-        """Those of these rows (a mask, or numbers)."""
-        rows = np.arange(len(self))[rows]
-        ids = [self.ids[int(row)] for row in rows]
-        ends = (None if end is None else end[rows] for end in (self.low_months, self.high_months))
-        return Judged(ids, self.sex[rows], self.true_months[rows], self.answers[rows], *ends)
-
     @property
-    def is_held(self) -> np.ndarray | None:
-        """Whether the interval holds the label, bool [n]."""
-        if self.low_months is None or self.high_months is None:
+    def interval_months(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Ends of the prediction intervals, [n] each; None: the model has none."""
+        if BONE_AGE_LOW not in self.table:
             return None
-        return (self.low_months <= self.true_months) & (self.true_months <= self.high_months)
+        return self.table[BONE_AGE_LOW].to_numpy(), self.table[BONE_AGE_HIGH].to_numpy()
+
+    def select(self, rows: np.ndarray) -> "LabelledPredictions":
+        """Those of these rows: a mask, or numbers, in their order."""
+        return LabelledPredictions(self.table.iloc[rows].reset_index(drop=True))
+
+    def with_months(self, months: np.ndarray) -> "LabelledPredictions":
+        """The same radiographs with these predicted months, [n]."""
+        return LabelledPredictions(self.table.assign(**{BONE_AGE_MONTHS: months}))
 
 
-def tables(judged: Judged) -> dict[str, Any]:
-    """Every statistic overall, by sex, age band, both and stage; agreement; the worst.
+# === predictions.csv ===
 
-    Each number has its bootstrap interval.
+
+def table_of(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
+    """Rows of predictions, by column, as a table: text or float64, NaN where there is no number."""
+    table = pd.DataFrame(rows)
+    return table.astype({name: float for name in table if name not in _TEXT})
+
+
+def csv_text(table: pd.DataFrame, *, header: bool = True) -> str:
+    """Rows of predictions as CSV, those columns that are there, in the order of `COLUMNS`, then any others."""
+    names = [name for name in COLUMNS if name in table]
+    names += [name for name in table if name not in COLUMNS]
+    cells = {
+        name: [_cell(value, _FORMATS.get(name, ".2f")) for value in table[name]] for name in names
+    }
+    return pd.DataFrame(cells, columns=names).to_csv(
+        index=False, header=header, lineterminator="\n"
+    )
+
+
+def _cell(value: object, number: str) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if pd.isna(value) else format(value, number)
+
+
+def write_predictions(folder: Path, predictions: LabelledPredictions) -> None:
+    """`predictions.csv`."""
+    with written_whole(folder / PREDICTIONS) as stream:
+        stream.write(csv_text(predictions.table))
+
+
+def read_predictions(path: str | Path) -> LabelledPredictions:
+    """Bone ages with a label from a `predictions.csv`, or the one in a folder.
+
+    Rows without a bone age (`status`) or without a label are left out. Raises `InputDataError` where it is
+    something else, or nothing is left.
     """
-    order = np.argsort(judged.true_months, kind="stable")
-    sorted_by_age = judged.chosen(order)
-    errors, true = sorted_by_age.errors, sorted_by_age.true_months
-    sexes = np.array([Sex(code).label for code in sorted_by_age.sex])
+    path = Path(path)
+    path = path / PREDICTIONS if path.is_dir() else path
+    expected = "expected the predictions.csv of `bone-age-tf predict`, `evaluate` or `ensemble`"
+    try:
+        table = read_text_table(SourceFile(path.name, str(path))).rows
+    except OSError as error:
+        raise InputDataError(f"{path}: {expected} ({error}).") from error
+    missing = [name for name in (ID, SEX, BONE_AGE_MONTHS, TRUE_MONTHS) if name not in table]
+    if missing:
+        raise InputDataError(
+            f"{path}: {expected} for bone ages with labels; there is no column {', '.join(missing)}."
+        )
+    if STATUS in table:
+        table = table[table[STATUS] == OK]
+    table = table[table[TRUE_MONTHS] != ""].copy()
+    if table.empty:
+        raise InputDataError(
+            f"{path}: no row has a {TRUE_MONTHS}. Predict with a table that has the bone ages: --labels, "
+            "--age-column."
+        )
+    for name in (BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH, TRUE_MONTHS):
+        if name in table:
+            table[name] = _numbers(table[name], path)
+    _require_valid(table, path)
+    return LabelledPredictions(table.reset_index(drop=True))
+
+
+def _numbers(column: pd.Series, path: Path) -> pd.Series:
+    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
+    bad = column[~np.isfinite(numbers)]
+    if len(bad):
+        raise InputDataError(
+            f"{path}, row {bad.index[0]}: expected a number of months in {column.name}. Received: "
+            f"{bad.iloc[0]!r}."
+        )
+    return numbers
+
+
+def _require_valid(table: pd.DataFrame, path: Path) -> None:
+    """Labels within the range and known sexes; the index is the row number."""
+    for name, is_valid, expected in (
+        (
+            TRUE_MONTHS,
+            table[TRUE_MONTHS].between(0, MAX_BONE_AGE_MONTHS),
+            f"a number between 0 and {MAX_BONE_AGE_MONTHS:g} months",
+        ),
+        (SEX, table[SEX].isin(SEX_NAMES), f"one of {', '.join(SEX_NAMES)}"),
+    ):
+        if not is_valid.all():
+            bad = table[name][~is_valid]
+            raise InputDataError(
+                f"{path}, row {bad.index[0]}: expected {expected} in {name}. Received: {bad.iloc[0]!r}."
+            )
+
+
+# === Tables of errors ===
+
+
+def tables(predictions: LabelledPredictions) -> dict[str, Any]:
+    """Every metric overall, by sex, age band, both and stage; agreement; the worst and the best.
+
+    Each number has its confidence interval.
+    """
+    order = np.argsort(predictions.true_months, kind="stable")
+    by_age = predictions.select(order)
+    errors, true = by_age.errors, by_age.true_months
+    sexes = by_age.table[SEX].to_numpy(str)
     bands = np.array([metrics.age_band(age) for age in true])
     both = np.array([f"{sex}, {band}" for sex, band in zip(sexes, bands, strict=True)])
     stages = np.array(
-        [metrics.stage(age, sex) or "" for age, sex in zip(true, sorted_by_age.sex, strict=True)]
+        [metrics.stage(age, sex) or "" for age, sex in zip(true, by_age.sex, strict=True)]
     )
     known = stages != ""
     return {
@@ -90,28 +293,31 @@ def tables(judged: Judged) -> dict[str, Any]:
         "by_age_band": metrics.by_group(errors, bands),
         "by_sex_and_age_band": metrics.by_group(errors, both),
         "by_stage": metrics.by_group(errors[known], stages[known]),
-        "agreement": metrics.agreement(judged.answers, judged.true_months),
-        "intervals": _coverage(sorted_by_age, sexes, bands),
-        "worst": [_listed(judged, row) for row in worst(judged)],
-        "best": [_listed(judged, row) for row in best(judged)],
+        "agreement": metrics.agreement(predictions.predicted, predictions.true_months),
+        "prediction_intervals": _coverage(by_age, sexes, bands),
+        "worst": [_listed(predictions, row) for row in worst(predictions)],
+        "best": [_listed(predictions, row) for row in best(predictions)],
     }
 
 
-def _coverage(judged: Judged, sexes: np.ndarray, bands: np.ndarray) -> dict[str, Any] | None:
-    """How often the intervals hold the label, overall, by sex and by age band; None: there are none."""
-    if judged.is_held is None or judged.low_months is None or judged.high_months is None:
+def _coverage(
+    predictions: LabelledPredictions, sexes: np.ndarray, bands: np.ndarray
+) -> dict[str, Any] | None:
+    """How often prediction intervals cover the label, overall, by sex and by age band; None: there are none."""
+    if predictions.interval_months is None:
         return None
-    held, width = judged.is_held, judged.high_months - judged.low_months
+    low, high = predictions.interval_months
+    covered = (low <= predictions.true_months) & (predictions.true_months <= high)
 
     def summary(rows: np.ndarray) -> dict[str, Any]:
         return {
             "n": int(rows.sum()),
-            "held": metrics.share(held[rows]),
-            "mean_width_months": float(width[rows].mean()),
+            "coverage": bootstrap.proportion(covered[rows]),
+            "mean_width_months": float((high - low)[rows].mean()),
         }
 
     return {
-        "overall": summary(np.full(len(judged), True)),
+        "overall": summary(np.full(len(predictions), True)),
         "by_sex": {str(name): summary(sexes == name) for name in dict.fromkeys(sexes.tolist())},
         "by_age_band": {
             str(name): summary(bands == name) for name in dict.fromkeys(bands.tolist())
@@ -119,34 +325,30 @@ def _coverage(judged: Judged, sexes: np.ndarray, bands: np.ndarray) -> dict[str,
     }
 
 
-def _listed(judged: Judged, row: int) -> dict[str, Any]:
-    return {
-        "id": judged.ids[row],
-        "sex": Sex(judged.sex[row]).label,
-        TRUE_MONTHS: float(judged.true_months[row]),
-        record.BONE_AGE_MONTHS: float(judged.answers[row]),
-    }
+def _listed(predictions: LabelledPredictions, row: int) -> dict[str, Any]:
+    return predictions.table.loc[row, [ID, SEX, TRUE_MONTHS, BONE_AGE_MONTHS]].to_dict()
 
 
-def worst(judged: Judged, count: int = 20) -> list[int]:
+def worst(predictions: LabelledPredictions, count: int = 20) -> list[int]:
     """Rows with the largest errors, the largest first."""
-    return np.argsort(-np.abs(judged.errors), kind="stable")[:count].tolist()
+    return np.argsort(-np.abs(predictions.errors), kind="stable")[:count].tolist()
 
 
-def best(judged: Judged, count: int = 8) -> list[int]:
+def best(predictions: LabelledPredictions, count: int = 8) -> list[int]:
     """Rows with the smallest errors, the smallest first; none that is among the worst."""
-    others = np.argsort(np.abs(judged.errors), kind="stable")[: max(0, len(judged) - 20)]
+    others = np.argsort(np.abs(predictions.errors), kind="stable")[: max(0, len(predictions) - 20)]
     return others[:count].tolist()
 
 
-def sex_tables(judged: Judged) -> dict[str, Any]:
+def sex_tables(predictions: LabelledPredictions) -> dict[str, Any]:
     """Accuracy and AUROC overall, below and from ten years, and by age band."""
-    bands = np.array([metrics.age_band(age) for age in judged.true_months])
-    is_young = judged.true_months < AGE_LIMIT_MONTHS
+    bands = np.array([metrics.age_band(age) for age in predictions.true_months])
+    is_young = predictions.true_months < AGE_LIMIT_MONTHS
+    probability, is_boy = predictions.predicted, predictions.is_boy
 
     def summaries(groups: dict[str, np.ndarray]) -> dict[str, Any]:
         return {
-            name: metrics.summarize_sex(judged.answers[rows], judged.is_boy[rows])
+            name: summarize_sex(probability[rows], is_boy[rows])
             for name, rows in groups.items()
             if rows.any()
         }
@@ -156,49 +358,3 @@ def sex_tables(judged: Judged) -> dict[str, Any]:
         "by_age": summaries({"below 10 years": is_young, "10 years and above": ~is_young}),
         "by_age_band": summaries({name: bands == name for name in metrics.AGE_BANDS}),
     }
-
-
-def write_predictions(folder: Path, judged: Judged, target: str) -> None:
-    """`predictions.csv`."""
-    answer, digits = (BOY_PROBABILITY, 6) if target == "sex" else (record.BONE_AGE_MONTHS, 2)
-    with written_whole(folder / PREDICTIONS) as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        has_ends = judged.low_months is not None and judged.high_months is not None
-        ends = [judged.low_months, judged.high_months] if has_ends else []
-        names = [BONE_AGE_LOW, BONE_AGE_HIGH] if has_ends else []
-        writer.writerow([record.ID, record.SEX, TRUE_MONTHS, answer, *names])
-        for identifier, sex, true, *values in zip(
-            judged.ids, judged.sex, judged.true_months, judged.answers, *ends, strict=True
-        ):
-            numbers = [f"{value:.{digits}f}" for value in values]
-            writer.writerow([identifier, Sex(sex).label, f"{true:g}", *numbers])
-
-
-def read_predictions(folder: str | Path) -> Judged:
-    """What `write_predictions` wrote of bone ages, from the folder or the file itself.
-
-    Raises `InputDataError` where it is something else.
-    """
-    path = Path(folder)
-    path = path / PREDICTIONS if path.is_dir() else path
-    columns = []
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                names = [TRUE_MONTHS, record.BONE_AGE_MONTHS]
-                names += [name for name in (BONE_AGE_LOW, BONE_AGE_HIGH) if name in row]
-                numbers = [float(row[name]) for name in names]
-                if not all(0 <= number <= record.MAX_BONE_AGE_MONTHS for number in numbers[:1]):
-                    raise ValueError(f"a label of {numbers[0]} months")
-                if not np.isfinite(numbers).all():
-                    raise ValueError("a number that is not finite")
-                columns.append((row[record.ID], sex_from_label(row[record.SEX]), *numbers))
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputDataError(
-            f"{path}: expected the predictions.csv of `bone-age-tf evaluate` for bone ages "
-            f"({type(error).__name__}: {error})."
-        ) from error
-    if not columns:
-        raise InputDataError(f"{path}: there is no prediction in it.")
-    ids, *numbers = zip(*columns, strict=True)
-    return Judged(ids, *(np.array(column) for column in numbers))

@@ -1,11 +1,11 @@
-"""Intervals of stated coverage around a bone age: split-conformal, by sex and age band.
+"""Prediction intervals of stated coverage around a bone age: split-conformal, by sex and age band.
 
 The half-width for a group is the k-th smallest absolute error of the n radiographs of that group on
 which the intervals are fitted, with k = ceil((n + 1) * coverage): the interval of a new radiograph of
 the same kind holds its label with at least that probability, whatever the errors look like (Vovk et
 al. 2005, Mondrian; Lei et al. 2018). Where the answers come from a leave-one-out or from folds, that is
 an approximation, close in practice. The group is that of the sex and of the band of the *predicted*
-bone age, since the true one is not known. A group with fewer than `FEWEST_IN_GROUP` radiographs takes
+bone age, since the true one is not known. A group with fewer than `MIN_IN_GROUP` radiographs takes
 the half-width of the band for both sexes, then that of all radiographs. Unknown sex takes the band's.
 """
 
@@ -17,12 +17,12 @@ import numpy as np
 
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics import bootstrap
 from bone_age_tf.metrics.bone_age import AGE_BANDS
 from bone_age_tf.postprocessing.bias_correction import parts_of
 from bone_age_tf.record import SEX_NAMES, Sex
 
-FEWEST_IN_GROUP = 30
+MIN_IN_GROUP = 30
 """Radiographs that a group has a half-width of its own from."""
 DEFAULT_COVERAGE = CalibrationConfig.coverage
 LIMITS_MONTHS = np.array([low for low, _ in AGE_BANDS.values()][1:])
@@ -35,7 +35,7 @@ class Intervals:
 
     coverage: float
     half_widths: np.ndarray
-    """float [3, bands]: by the codes of `record.Sex` and the bands of `metrics.AGE_BANDS`."""
+    """float [3, bands]: by the codes of `record.Sex` and the bands of `AGE_BANDS`."""
     groups: tuple[tuple[str, ...], ...]
     """Whose errors each was taken from: `sex and band`, `band` or `all`; [3][bands]."""
     counts: np.ndarray
@@ -66,7 +66,7 @@ def bands_of(predicted: np.ndarray) -> np.ndarray:
     return np.searchsorted(LIMITS_MONTHS, predicted, side="right")
 
 
-def fewest_for(coverage: float) -> int:
+def min_radiographs_for(coverage: float) -> int:
     """Radiographs that an interval of this coverage needs at least."""
     return math.ceil(round(coverage / (1 - coverage), 9))
 
@@ -78,13 +78,13 @@ def fit_intervals(
 
     Raises `InputDataError` where they are too few for the coverage.
     """
-    if len(true) < fewest_for(coverage):
+    if len(true) < min_radiographs_for(coverage):
         raise InputDataError(
-            f"An interval of {coverage:.0%} coverage needs at least {fewest_for(coverage)} radiographs. Received "
+            f"An interval of {coverage:.0%} coverage needs at least {min_radiographs_for(coverage)} radiographs. Received "
             f"{len(true)}."
         )
     errors, bands = np.abs(predicted - true), bands_of(predicted)
-    fewest = max(FEWEST_IN_GROUP, fewest_for(coverage))
+    minimum = max(MIN_IN_GROUP, min_radiographs_for(coverage))
     widths, counts = np.zeros((2, 3, len(AGE_BANDS)))
     groups = []
     for code in Sex:
@@ -94,7 +94,7 @@ def fit_intervals(
             choices = [("band", of_band), ("all", np.full(len(true), True))]
             if code != Sex.UNKNOWN:
                 choices.insert(0, ("sex and band", of_band & (sex == code)))
-            name, rows = next(c for c in choices if c[0] == "all" or c[1].sum() >= fewest)
+            name, rows = next(c for c in choices if c[0] == "all" or c[1].sum() >= minimum)
             widths[code, band], counts[code, band] = quantile(errors[rows], coverage), rows.sum()
             names.append(name)
         groups.append(tuple(names))
@@ -104,22 +104,22 @@ def fit_intervals(
 def cross_validated_coverage(
     sex: np.ndarray, predicted: np.ndarray, true: np.ndarray, coverage: float
 ) -> dict[str, Any]:
-    """How often intervals hold the labels of radiographs [n] that they were not fitted on.
+    """How often prediction intervals cover the labels of radiographs [n] that they were not fitted on.
 
-    In ten parts; `n`, the share held with its bootstrap interval, and the mean half-width in months.
+    In ten parts; `n`, the share covered with its confidence interval, and the mean half-width in months.
     None where nine tenths of the radiographs are too few for the coverage.
     """
     parts = parts_of(len(true))
     widths = np.full(len(true), np.nan)
     for part in range(parts.max() + 1):
         out, rest = parts == part, parts != part
-        if rest.sum() < fewest_for(coverage):
-            return {"n": len(true), "held": None, "half_width_months": None}
+        if rest.sum() < min_radiographs_for(coverage):
+            return {"n": len(true), "coverage": None, "half_width_months": None}
         fitted = fit_intervals(sex[rest], predicted[rest], true[rest], coverage)
         widths[out] = fitted.half_width(sex[out], predicted[out])
     return {
         "n": len(true),
-        "held": metrics.share(np.abs(predicted - true) <= widths),
+        "coverage": bootstrap.proportion(np.abs(predicted - true) <= widths),
         "half_width_months": float(widths.mean()),
     }
 

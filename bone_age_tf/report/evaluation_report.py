@@ -27,9 +27,9 @@ def write_evaluation_report(evaluation: str, output: str, *, stress: str | None 
     result = _read(folder / "evaluation.json", EVALUATION_SCHEMA)
     if result["target"] != "bone_age":
         raise InputDataError(
-            f"{folder} judges the {result['target']}. Expected an evaluation of a model of the bone age."
+            f"{folder} evaluates the {result['target']}. Expected an evaluation of a model of the bone age."
         )
-    judged = read_predictions(folder)
+    predictions = read_predictions(folder)
     stressed = None if stress is None else _read(Path(stress) / "stress.json", STRESS_SCHEMA)
     for entry in (*result["worst"], *result["best"]):
         picture = folder / entry.get("picture", "")
@@ -54,10 +54,10 @@ def write_evaluation_report(evaluation: str, output: str, *, stress: str | None 
         stress=stressed,
         changes=[] if stressed is None else [(name, stressed["changes"][name]) for name in CHANGES],
         figures={
-            "scatter": Markup(figures.true_and_predicted(judged)),
-            "bland_altman": Markup(figures.bland_altman(judged)),
+            "scatter": Markup(figures.true_and_predicted(predictions)),
+            "bland_altman": Markup(figures.bland_altman(predictions)),
             "error_by_age": Markup(figures.error_by_age(result)),
-            "within": Markup(figures.within(judged)),
+            "within": Markup(figures.within(predictions)),
         },
     )
     return path
@@ -94,7 +94,7 @@ def _interval(summary: dict[str, Any], factor: float = 1.0, digits: int = 2) -> 
 
 
 def _coverage_rows(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    intervals = result.get("intervals")
+    intervals = result["prediction_intervals"]
     if not intervals:
         return []
     names = {**SEXES, **{band: band for band in metrics.AGE_BANDS}}

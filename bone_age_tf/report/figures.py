@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bone_age_tf.metrics import bone_age as metrics
-from bone_age_tf.metrics.predictions import Judged
+from bone_age_tf.metrics.predictions import LabelledPredictions
 from bone_age_tf.record import Sex
 
 INK, QUIET, GRID = "#1f2933", "#66737f", "#e3e8ec"
@@ -40,40 +40,40 @@ STYLE = {
 }
 
 
-def true_and_predicted(judged: Judged) -> str:
+def true_and_predicted(predictions: LabelledPredictions) -> str:
     """Predicted against true bone age, in years, with the least-squares line."""
 
     def draw(axes: Axes) -> None:
         edge = np.array([0.0, 20.0])
         axes.fill_between(edge, edge - 1, edge + 1, color="#f0f3f5", lw=0, zorder=0)
         axes.plot(edge, edge, color=QUIET, lw=0.9, zorder=1)
-        _points(axes, judged, judged.true_months / 12, judged.answers / 12)
-        if np.ptp(judged.true_months) > 1:
-            slope, intercept = np.polyfit(judged.true_months, judged.answers, 1)
+        _points(axes, predictions, predictions.true_months / 12, predictions.predicted / 12)
+        if np.ptp(predictions.true_months) > 1:
+            slope, intercept = np.polyfit(predictions.true_months, predictions.predicted, 1)
             axes.plot(edge, slope * edge + intercept / 12, color=INK, lw=1, ls=(0, (4, 3)))
         axes.set(xlim=(0, 20), ylim=(0, 20), aspect="equal")
         axes.set_xticks(range(0, 21, 4))
         axes.set_yticks(range(0, 21, 4))
         axes.set(xlabel="true bone age, years", ylabel="predicted, years")
-        _legend(axes, judged)
+        _legend(axes, predictions)
 
     return _svg(draw, TALL)
 
 
-def bland_altman(judged: Judged) -> str:
+def bland_altman(predictions: LabelledPredictions) -> str:
     """Error against the mean of true and predicted bone age, with bias and limits of agreement."""
 
     def draw(axes: Axes) -> None:
-        middle = (judged.true_months + judged.answers) / 24
-        _points(axes, judged, middle, judged.errors)
-        summary = metrics.summarize(judged.errors)
+        middle = (predictions.true_months + predictions.predicted) / 24
+        _points(axes, predictions, middle, predictions.errors)
+        summary = metrics.summarize(predictions.errors)
         lines = {
             "agreement_high_months": "+1.96 SD",
             "bias_months": "bias",
             "agreement_low_months": "\N{MINUS SIGN}1.96 SD",
         }
         for name, word in lines.items():
-            if name != "bias_months" and len(judged) < FEWEST_FOR_LIMITS:
+            if name != "bias_months" and len(predictions) < FEWEST_FOR_LIMITS:
                 continue
             value = _value(summary, name)
             axes.axhline(value, color=INK, lw=0.9, ls="-" if name == "bias_months" else (0, (4, 3)))
@@ -84,7 +84,7 @@ def bland_altman(judged: Judged) -> str:
                 va="center",
                 fontsize=8,
             )
-        limit = max(30.0, float(np.abs(judged.errors).max()) * 1.08)
+        limit = max(30.0, float(np.abs(predictions.errors).max()) * 1.08)
         axes.set(xlim=(0, 20), ylim=(-limit, limit))
         axes.set_xticks(range(0, 21, 4))
         axes.set(
@@ -132,11 +132,11 @@ def error_by_age(result: dict[str, Any]) -> str:
     return _svg(draw, FLAT)
 
 
-def within(judged: Judged) -> str:
+def within(predictions: LabelledPredictions) -> str:
     """Share of radiographs whose error is at most so many months."""
 
     def draw(axes: Axes) -> None:
-        errors = np.sort(np.abs(judged.errors))
+        errors = np.sort(np.abs(predictions.errors))
         share = np.arange(1, len(errors) + 1) / len(errors) * 100
         end = max(36.0, float(errors[-1]))
         axes.step([0, *errors, end], [0, *share, 100], where="post", color=INK, lw=1.3)
@@ -171,10 +171,10 @@ def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
     return text[text.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
 
 
-def _points(axes: Axes, judged: Judged, x: np.ndarray, y: np.ndarray) -> None:
-    many = len(judged) > MANY_POINTS
+def _points(axes: Axes, predictions: LabelledPredictions, x: np.ndarray, y: np.ndarray) -> None:
+    many = len(predictions) > MANY_POINTS
     for sex in Sex:
-        rows = judged.sex == sex
+        rows = predictions.sex == sex
         if rows.any():
             axes.scatter(
                 x[rows],
@@ -189,8 +189,8 @@ def _points(axes: Axes, judged: Judged, x: np.ndarray, y: np.ndarray) -> None:
             )
 
 
-def _legend(axes: Axes, judged: Judged) -> None:
-    if len(judged):
+def _legend(axes: Axes, predictions: LabelledPredictions) -> None:
+    if len(predictions):
         axes.legend(loc="upper left", frameon=False, handletextpad=0.1, fontsize=8)
 
 

@@ -34,7 +34,11 @@ WAITING_THRESHOLD = 0.02
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ValidationResult:
-    """One validation: a row for each radiograph, in the order of the split."""
+    """One validation: a row for each radiograph, in the order of the split.
+
+    Not `LabelledPredictions`: it is made in every epoch inside the loop, where there are no identifiers,
+    and a network that begins may answer with any number of months.
+    """
 
     bone_age_months: np.ndarray
     """float [n], the labels."""

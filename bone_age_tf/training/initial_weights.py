@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from bone_age_tf.config import ModelConfig
+from bone_age_tf.data.leakage import known_files
 from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import UsageError
 from bone_age_tf.models.backbones import load_backbone_weights
@@ -86,17 +87,18 @@ class InitialWeights:
         validate the new one."""
         if self.run is None or not files:
             return
-        learnt = self.run.learnt
-        if learnt is None:
+        trained_on = self.run.training_files
+        if trained_on is None:
             raise UsageError(
-                f"--initial-weights {self.text}: nothing says what that run has learnt from, so it may know the "
-                "radiographs that should validate this one. Train it again with this version."
+                f"--initial-weights {self.text}: nothing says what that run was trained on, so it may know the "
+                "radiographs that are to validate this one. Train it again with this version."
             )
-        if files & learnt:
+        known = known_files(files, trained_on)
+        if known:
             raise UsageError(
-                f"--initial-weights {self.text}: that run has learnt from {len(files & learnt)} of the {len(files)} "
-                "radiographs that should validate this one. Expected none: start from a run of the same data.fold, "
-                "or of other data."
+                f"--initial-weights {self.text}: that run was trained on {len(known)} of the {len(files)} radiographs "
+                "that are to validate this one (data leakage). Expected none: start from a run of the same "
+                "data.fold, or of other data."
             )
 
     def load(self, model: keras.Model, backbone: keras.Model) -> None:

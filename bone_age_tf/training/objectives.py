@@ -17,7 +17,7 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig, ModelConfig
 from bone_age_tf.errors import UsageError
-from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics import sex as sex_metrics
 from bone_age_tf.models.heads import LOGITS, MONTHS, SCORE
 from bone_age_tf.record import Sex
 
@@ -183,8 +183,8 @@ class SexObjective:
         del months
         boys = sex == Sex.M
         found = {
-            CROSS_ENTROPY.name: metrics.cross_entropy(answers, boys),
-            "accuracy": metrics.accuracy(answers, boys),
+            CROSS_ENTROPY.name: float(sex_metrics.cross_entropy(answers, boys)),
+            "accuracy": float(sex_metrics.accuracy(answers, boys)),
         }
         both = boys.any() and not boys.all()
-        return found | ({"auroc": metrics.auroc(answers, boys)} if both else {})
+        return found | ({"auroc": float(sex_metrics.auroc(answers, boys))} if both else {})

@@ -12,7 +12,7 @@ import keras
 from bone_age_tf import config as configuration
 from bone_age_tf.config import CHECKPOINTS, ExperimentConfig, PreprocessingConfig
 from bone_age_tf.config.checks import require
-from bone_age_tf.data.leakage import read_learnt
+from bone_age_tf.data.leakage import read_training_files
 from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.models.bone_age_model import build_bone_age_model
@@ -75,9 +75,9 @@ class Run:
         return configuration.to_dict(self.config)
 
     @property
-    def learnt(self) -> frozenset[str] | None:
-        """sha256 of the raw files that it was trained on; None: it was not noted."""
-        return read_learnt(self.folder)
+    def training_files(self) -> frozenset[str] | None:
+        """sha256 of the raw files that it was trained on; None: it does not say."""
+        return read_training_files(self.folder)
 
     @property
     def weights(self) -> Path:

@@ -3,7 +3,7 @@
 | file                | what                                                                    |
 |---------------------|-------------------------------------------------------------------------|
 | `run.json`          | resolved configuration, data set and preprocessing, versions, result    |
-| `learnt.txt`        | sha256 of the raw files that it learns from, those of initial weights too |
+| `training_files.txt`| sha256 of the raw files that it is trained on, with those of its weights |
 | `history.csv`       | one row for each epoch, the same in every repetition of the run         |
 | `speed.csv`         | images/s, share of time spent waiting for data, seconds of each epoch   |
 | `best.weights.h5`   | averaged weights of the epoch with the lowest validation MAE (sex:      |
@@ -33,7 +33,7 @@ from bone_age_tf.data.input_pipeline import (
     TrainingBatches,
     ordered_slices,
 )
-from bone_age_tf.data.leakage import write_learnt
+from bone_age_tf.data.leakage import write_training_files
 from bone_age_tf.data.splits import VALIDATION_SPLIT, Selected, raw_files_of, select
 from bone_age_tf.data.tfrecords import RecordFiles
 from bone_age_tf.files import locks
@@ -230,9 +230,9 @@ def _begin(
     if not (folder / RUN_FILE).exists():
         write_json(folder / RUN_FILE, description)  # first: by it the folder is known as a run
     files = raw_files_of(selected.radiographs, selected.training)
-    if files and (initial.run is None or initial.run.learnt is not None):
-        learnt = files | ((initial.run and initial.run.learnt) or frozenset())
-        write_learnt(folder, learnt)
+    if files and (initial.run is None or initial.run.training_files is not None):
+        earlier = (initial.run and initial.run.training_files) or frozenset()
+        write_training_files(folder, files | earlier)
     localizer.keep_beside(selected.radiographs.manifest.preprocessing, folder)
 
 

@@ -4,16 +4,22 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bone_age_tf.data.stratification import AGE_BAND_MONTHS, Item, deal, shuffle_key, stratum
+from bone_age_tf.data.stratification import (
+    AGE_BAND_MONTHS,
+    Sample,
+    shuffle_key,
+    stratified_group_split,
+    stratum,
+)
 from bone_age_tf.record import Sex
 
 FOLDS = {str(number): 1.0 for number in range(1, 6)}
 
 
-def items(count: int, *, of_patient: int = 0, seed: int = 0) -> list[Item]:
+def items(count: int, *, of_patient: int = 0, seed: int = 0) -> list[Sample]:
     random = np.random.default_rng(seed)
     return [
-        Item(
+        Sample(
             str(number),
             f"p{number // of_patient}" if of_patient else "",
             int(random.integers(0, 3)),
@@ -23,12 +29,12 @@ def items(count: int, *, of_patient: int = 0, seed: int = 0) -> list[Item]:
     ]
 
 
-def test_the_deal_is_that_of_the_first_data_sets() -> None:
-    """Data sets that were prepared earlier are dealt the same again."""
-    few = [Item(str(number), "", number % 2, 20.0 * number) for number in range(12)]
+def test_the_split_is_that_of_the_first_data_sets() -> None:
+    """Data sets that were prepared earlier are split the same again."""
+    few = [Sample(str(number), "", number % 2, 20.0 * number) for number in range(12)]
     shares = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    dealt = deal(few, shares, seed=0)
-    members = {part: [int(item.id) for item in few if dealt[item.id] == part] for part in shares}
+    splits = stratified_group_split(few, shares, seed=0)
+    members = {part: [int(item.id) for item in few if splits[item.id] == part] for part in shares}
     assert members == {
         "train": [0, 3, 4, 7, 8, 9, 10],
         "validation": [1, 2, 11],
@@ -38,14 +44,14 @@ def test_the_deal_is_that_of_the_first_data_sets() -> None:
 
 @pytest.mark.parametrize("count", [5, 12, 57, 301])
 def test_folds_are_equal_to_one_radiograph(count: int) -> None:
-    sizes = Counter(deal(items(count), FOLDS, seed=0).values())
+    sizes = Counter(stratified_group_split(items(count), FOLDS, seed=0).values())
     assert sorted(sizes) == sorted(FOLDS)
     assert max(sizes.values()) - min(sizes.values()) <= 1
 
 
 def test_every_stratum_is_spread_evenly_over_the_folds() -> None:
     found = items(1500)
-    folds = deal(found, FOLDS, seed=0)
+    folds = stratified_group_split(found, FOLDS, seed=0)
     strata: dict[tuple[int, int], Counter[str]] = {}
     for item in found:
         key = stratum(item.sex, item.bone_age_months)
@@ -57,7 +63,7 @@ def test_every_stratum_is_spread_evenly_over_the_folds() -> None:
 
 def test_a_patient_is_in_one_fold() -> None:
     found = items(300, of_patient=4)
-    folds = deal(found, FOLDS, seed=0)
+    folds = stratified_group_split(found, FOLDS, seed=0)
     patients: dict[str, set[str]] = {}
     for item in found:
         patients.setdefault(item.group, set()).add(folds[item.id])
@@ -69,12 +75,16 @@ def test_a_patient_is_in_one_fold() -> None:
 
 def test_the_order_of_the_items_does_not_matter_but_the_seed_does() -> None:
     found = items(200, of_patient=2)
-    assert deal(found, FOLDS, seed=1) == deal(found[::-1], FOLDS, seed=1)
-    assert deal(found, FOLDS, seed=1) != deal(found, FOLDS, seed=2)
+    assert stratified_group_split(found, FOLDS, seed=1) == stratified_group_split(
+        found[::-1], FOLDS, seed=1
+    )
+    assert stratified_group_split(found, FOLDS, seed=1) != stratified_group_split(
+        found, FOLDS, seed=2
+    )
 
 
-def test_nothing_is_dealt_to_nobody() -> None:
-    assert deal([], FOLDS, seed=0) == {}
+def test_no_sample_is_no_split() -> None:
+    assert stratified_group_split([], FOLDS, seed=0) == {}
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@ import numpy as np
 import pytest
 
 from bone_age_tf.ensembling.cross_validation import (
-    HeldOut,
+    complete,
     cross_validate,
     family_predictions,
     fit_correction,
     fit_weights,
 )
 from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.metrics.predictions import LabelledPredictions
 from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
     Line,
@@ -20,7 +21,16 @@ from bone_age_tf.postprocessing.bias_correction import (
 NONE = np.nan
 
 
-def drawn(count: int = 400, *, slope: float = 0.8, seed: int = 0) -> HeldOut:
+def of_families(
+    sex: np.ndarray, true_months: np.ndarray, months: np.ndarray
+) -> LabelledPredictions:
+    """Held-out months of families, [n, families]."""
+    families = {f"family {number}": column for number, column in enumerate(months.T)}
+    ids = [str(number) for number in range(len(sex))]
+    return LabelledPredictions.of(ids, sex, true_months, families=families)
+
+
+def drawn(count: int = 400, *, slope: float = 0.8, seed: int = 0) -> LabelledPredictions:
     """Three families: shrunken with little noise, shrunken with more, and a useless one."""
     random = np.random.default_rng(seed)
     true = random.uniform(12, 228, count)
@@ -33,10 +43,10 @@ def drawn(count: int = 400, *, slope: float = 0.8, seed: int = 0) -> HeldOut:
         ],
         axis=1,
     )
-    return HeldOut([str(n) for n in range(count)], np.arange(count) % 2, true, predicted)
+    return of_families(np.arange(count) % 2, true, predicted)
 
 
-def mae(months: np.ndarray, held_out: HeldOut) -> float:
+def mae(months: np.ndarray, held_out: LabelledPredictions) -> float:
     return float(np.abs(months - held_out.true_months).mean())
 
 
@@ -48,8 +58,8 @@ def test_a_line_is_found_again() -> None:
 
 def test_least_squares_is_numpys() -> None:
     held_out = drawn()
-    slope, intercept = np.polyfit(held_out.predicted_months[:, 1], held_out.true_months, 1)
-    line = fit_line(held_out.predicted_months[:, 1], held_out.true_months)
+    slope, intercept = np.polyfit(held_out.family_months[:, 1], held_out.true_months, 1)
+    line = fit_line(held_out.family_months[:, 1], held_out.true_months)
     assert (line.intercept_months, line.slope) == pytest.approx((intercept, slope))
 
 
@@ -87,7 +97,7 @@ def test_fitted_weights_prefer_the_better_family() -> None:
 
 def test_predictions_that_go_against_the_labels_are_refused() -> None:
     held_out = drawn()
-    turned = HeldOut(held_out.ids, held_out.sex, held_out.true_months, -held_out.predicted_months)
+    turned = of_families(held_out.sex, held_out.true_months, -held_out.family_months)
     with pytest.raises(ModelRefusedError, match="against the labels"):
         fit_weights(turned, "fitted")
 
@@ -105,8 +115,8 @@ def test_the_correction_undoes_the_shrinking() -> None:
 def test_the_correction_knows_the_sexes_apart() -> None:
     """Girls are read 6 months too old, boys too young; a common line would leave that."""
     held_out = drawn(slope=1)
-    shifted = held_out.predicted_months + np.where(held_out.sex == 0, 6, -6)[:, np.newaxis]
-    apart = HeldOut(held_out.ids, held_out.sex, held_out.true_months, shifted)
+    shifted = held_out.family_months + np.where(held_out.sex == 0, 6, -6)[:, np.newaxis]
+    apart = of_families(held_out.sex, held_out.true_months, shifted)
     girls, boys, unknown = fit_correction(apart, np.array([1.0, 0, 0]), "linear").lines
     for line, months in ((girls, -6), (boys, 6), (unknown, 0)):
         assert line(np.array([120.0])) - 120 == pytest.approx(months, abs=1.5)
@@ -132,7 +142,7 @@ def test_nobody_is_judged_by_what_was_fitted_to_them() -> None:
     held_out = drawn(60)
     changed = held_out.true_months.copy()
     changed[17] += 100
-    again = HeldOut(held_out.ids, held_out.sex, changed, held_out.predicted_months)
+    again = of_families(held_out.sex, changed, held_out.family_months)
     before, after = (cross_validate(each, "fitted", "linear")[1] for each in (held_out, again))
     same_part = parts_of(60) == parts_of(60)[17]
     assert after[same_part].tolist() == before[same_part].tolist()
@@ -142,7 +152,7 @@ def test_nobody_is_judged_by_what_was_fitted_to_them() -> None:
 def test_equal_weights_without_correction_are_the_plain_mean() -> None:
     held_out = drawn(5)
     before, after = cross_validate(held_out, "mean", "none")
-    np.testing.assert_allclose(before, held_out.predicted_months.mean(axis=1))
+    np.testing.assert_allclose(before, held_out.family_months.mean(axis=1))
     assert after.tolist() == before.tolist()
 
 
@@ -161,8 +171,7 @@ def test_members_of_one_sex_answer_for_it() -> None:
 
 def test_only_complete_radiographs_are_fitted() -> None:
     predicted = np.array([[1.0, 2], [NONE, 2], [3, 4]])
-    held_out = HeldOut(["a", "b", "c"], np.array([0, 1, 2]), np.array([5.0, 6, 7]), predicted)
-    complete = held_out.complete()
-    assert complete.ids == ["a", "c"]
-    assert complete.sex.tolist() == [0, 2]
-    assert complete.true_months.tolist() == [5, 7]
+    found = complete(of_families(np.array([0, 1, 2]), np.array([5.0, 6, 7]), predicted))
+    assert found.ids == ["0", "2"]
+    assert found.sex.tolist() == [0, 2]
+    assert found.true_months.tolist() == [5, 7]

@@ -5,22 +5,24 @@ import numpy as np
 import pytest
 
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.evaluation.compare import compare, compare_judged
-from bone_age_tf.metrics.predictions import Judged, write_predictions
+from bone_age_tf.evaluation.compare import compare, compare_predictions
+from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
 
 
-def predicted(noise: float, *, count: int = 100, seed: int = 0, skip: int = 0) -> Judged:
+def predicted(
+    noise: float, *, count: int = 100, seed: int = 0, skip: int = 0
+) -> LabelledPredictions:
     """The same hands, judged with this much noise."""
     hands = np.random.default_rng(9)
     true, sex = hands.uniform(2, 228, count), hands.integers(0, 2, count)
     answers = true + np.random.default_rng(seed).normal(0, noise, count)
-    whole = Judged([f"hand{n}" for n in range(count)], sex, true, answers)
-    return whole.chosen(np.arange(skip, count))
+    whole = LabelledPredictions.of([f"hand{n}" for n in range(count)], sex, true, answers)
+    return whole.select(np.arange(skip, count))
 
 
 def test_the_difference_is_that_of_the_errors() -> None:
     first, second = predicted(10), predicted(4, seed=1)
-    result = compare_judged(first, second)
+    result = compare_predictions(first, second)
     change = np.abs(second.errors) - np.abs(first.errors)
     assert result["n"] == 100
     assert result["difference_months"]["value"] == pytest.approx(change.mean())
@@ -35,7 +37,7 @@ def test_the_difference_is_that_of_the_errors() -> None:
 
 def test_the_other_way_round_is_the_opposite() -> None:
     first, second = predicted(10), predicted(4, seed=1)
-    there, back = compare_judged(first, second), compare_judged(second, first)
+    there, back = compare_predictions(first, second), compare_predictions(second, first)
     assert back["verdict"] == "first"
     mine, other = there["difference_months"], back["difference_months"]
     assert [mine["value"], mine["low"], mine["high"]] == pytest.approx(
@@ -47,14 +49,14 @@ def test_pairs_tell_what_two_intervals_do_not() -> None:
     """Errors that go together: the MAEs' intervals overlap, the difference is sure all the same."""
     first = predicted(10)
     worse = first.true_months + first.errors + np.sign(first.errors)
-    result = compare_judged(first, Judged(first.ids, first.sex, first.true_months, worse))
+    result = compare_predictions(first, first.with_months(worse))
     assert result["difference_months"]["value"] == pytest.approx(1)
     assert result["verdict"] == "first"
     assert result["mae_months"]["first"]["high"] > result["mae_months"]["second"]["low"]
 
 
 def test_the_same_predictions_are_undecided() -> None:
-    result = compare_judged(predicted(5), predicted(5))
+    result = compare_predictions(predicted(5), predicted(5))
     assert result["verdict"] == "undecided"
     assert result["difference_months"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert result["most_improved"] == result["most_worsened"] == []
@@ -62,11 +64,11 @@ def test_the_same_predictions_are_undecided() -> None:
 
 def test_few_radiographs_decide_nothing() -> None:
     first, second = predicted(10, count=5), predicted(0.1, count=5)
-    assert compare_judged(first, second)["verdict"] == "undecided"
+    assert compare_predictions(first, second)["verdict"] == "undecided"
 
 
 def test_only_what_both_have_is_compared() -> None:
-    result = compare_judged(predicted(5, skip=30), predicted(5, seed=2))
+    result = compare_predictions(predicted(5, skip=30), predicted(5, seed=2))
     assert result["n"] == 70
     assert result["left_out"] == {"first": 0, "second": 30}
 
@@ -74,7 +76,7 @@ def test_only_what_both_have_is_compared() -> None:
 def test_folders_are_compared(tmp_path: Path) -> None:
     for name, noise in (("a", 10.0), ("b", 4.0)):
         (tmp_path / name).mkdir()
-        write_predictions(tmp_path / name, predicted(noise), "bone_age")
+        write_predictions(tmp_path / name, predicted(noise))
     result = compare(str(tmp_path / "a"), str(tmp_path / "b"), output=str(tmp_path / "c"))
     assert json.loads((tmp_path / "c/comparison.json").read_text()) == result
     assert (result["first"], result["second"], result["verdict"]) == ("a", "b", "second")
@@ -92,9 +94,9 @@ def test_models_are_evaluated_first(
 
 def test_other_radiographs_or_labels_are_refused() -> None:
     first, other = predicted(5), predicted(5)
-    renamed = Judged([f"x{i}" for i in other.ids], other.sex, other.true_months, other.answers)
+    renamed = LabelledPredictions(other.table.assign(id="x" + other.table["id"]))
     with pytest.raises(InputDataError, match="no radiograph in common"):
-        compare_judged(first, renamed)
-    relabelled = Judged(other.ids, other.sex, other.true_months + 1, other.answers)
+        compare_predictions(first, renamed)
+    relabelled = LabelledPredictions(other.table.assign(bone_age_months_true=other.true_months + 1))
     with pytest.raises(InputDataError, match="100 radiographs have different labels"):
-        compare_judged(first, relabelled)
+        compare_predictions(first, relabelled)

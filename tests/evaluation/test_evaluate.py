@@ -153,7 +153,7 @@ def test_the_fold_of_a_run_is_what_it_was_validated_on(
     assert result["data"]["split"] == "fold"
 
 
-def test_a_split_that_a_run_with_a_fold_has_learnt_from_is_judged_with_a_warning(
+def test_a_split_that_a_run_with_a_fold_was_trained_on_is_evaluated_with_a_warning(
     fold_run: Path, run: Path, prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("WARNING", "bone_age_tf.evaluation.evaluate")

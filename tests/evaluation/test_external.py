@@ -7,7 +7,7 @@ import pytest
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.evaluation.external import evaluate_tables
-from bone_age_tf.inference.predict import COLUMNS
+from bone_age_tf.metrics.predictions import COLUMNS
 
 LABELS = """Case ID,Sex,Ground truth bone age (months)
 1,M,100
@@ -75,8 +75,8 @@ def test_our_own_predictions_are_a_table(tmp_path: Path) -> None:
     """What `predict` writes, refused rows included."""
     own = (
         ",".join(COLUMNS) + "\n"
-        "1.png,1,M,103.0,90.0,110.0,100,90,13.0,1.30,average,0.80,ok,,\n"
-        "2.png,2,F,,,,120.5,90,,,,,refused,no_hand: x,\n"
+        "1,1.png,M,103.0,90.0,110.0,,100,90,13.0,1.30,average,0.80,ok,,\n"
+        "2,2.png,F,,,,,120.5,90,,,,,refused,no_hand: x,\n"
     )
     tables = write(tmp_path, predictions=own)
     judged = evaluate_tables(**tables, output=str(tmp_path / "out"))

@@ -19,7 +19,7 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.export.export import export_saved_model
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics import sex as metrics
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.record import Sex
 from bone_age_tf.training.train import train
@@ -54,7 +54,7 @@ def predictions(folder: Path) -> list[dict[str, str]]:
 
 def test_statistics_are_those_of_the_predictions(judged: Path) -> None:
     rows, result = predictions(judged), read(judged)
-    assert list(rows[0]) == ["id", "sex", "bone_age_months_true", "boy_probability"]
+    assert list(rows[0]) == ["id", "sex", "boy_probability", "bone_age_months_true"]
     assert result["target"] == "sex"
     probability = np.array([float(row["boy_probability"]) for row in rows])
     boys = np.array([row["sex"] == "M" for row in rows])

@@ -22,7 +22,8 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.inference import predict as prediction
-from bone_age_tf.inference.predict import COLUMNS, PredictReport, predict
+from bone_age_tf.inference.predict import Prediction, PredictReport, predict
+from bone_age_tf.metrics.predictions import COLUMNS
 from bone_age_tf.record import Sex
 
 Rows = dict[str, dict[str, str]]
@@ -333,15 +334,21 @@ def test_json_lines_say_the_same_as_the_csv(
     hands: Path, predicted: Predicted, tmp_path: Path
 ) -> None:
     (hands / "page.png").write_text("<html></html>")
-    _, rows = predicted(hands)
+    report, rows = predicted(hands)
     lines = (tmp_path / "output/predictions.jsonl").read_text().splitlines()
-    assert len(lines) == len(rows) == 4
+    assert len(lines) == len(rows) == len(report.table) == 4
+    columns = tuple(field.name for field in dataclasses.fields(Prediction))
+    assert columns == tuple(name for name in COLUMNS if name in report.table)
     for line, row in zip(map(json.loads, lines), rows.values(), strict=True):
-        assert tuple(line) == tuple(row) == COLUMNS
+        assert tuple(line) == tuple(row) == tuple(report.table) == columns
         assert line["file"] == row["file"]
         assert line["reason"] == row["reason"]
         months = line["bone_age_months"]
         assert row["bone_age_months"] == ("" if months is None else f"{months:.2f}")
+    months = report.table["bone_age_months"]
+    assert months.dtype == np.float64
+    assert months.isna().tolist() == [row["status"] == "refused" for row in rows.values()]
+    assert months.max() == max(line["bone_age_months"] or 0 for line in map(json.loads, lines))
 
 
 def test_provenance_names_model_and_counts(

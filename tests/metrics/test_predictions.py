@@ -6,30 +6,73 @@ import pytest
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import (
-    Judged,
+    COLUMNS,
+    LabelledPredictions,
+    csv_text,
     read_predictions,
+    table_of,
     tables,
     worst,
     write_predictions,
 )
 
 
-def judged_hands(count: int = 60, seed: int = 0) -> Judged:
+def some_predictions(count: int = 60, seed: int = 0) -> LabelledPredictions:
     random = np.random.default_rng(seed)
     true = random.uniform(2, 228, count).round()
     answers = 20 + 0.85 * true + random.normal(0, 5, count)
-    return Judged([str(n) for n in range(count)], random.integers(0, 3, count), true, answers)
+    sex = random.integers(0, 3, count)
+    return LabelledPredictions.of([str(n) for n in range(count)], sex, true, answers)
 
 
 def test_predictions_are_read_as_written(tmp_path: Path) -> None:
-    judged = judged_hands()
-    write_predictions(tmp_path, judged, "bone_age")
+    predictions = some_predictions()
+    write_predictions(tmp_path, predictions)
     for path in (tmp_path, tmp_path / "predictions.csv"):
         again = read_predictions(path)
-        assert list(again.ids) == list(judged.ids)
-        assert again.sex.tolist() == judged.sex.tolist()
-        assert again.true_months.tolist() == judged.true_months.tolist()
-        np.testing.assert_allclose(again.answers, judged.answers, atol=0.0051)
+        assert list(again.ids) == list(predictions.ids)
+        assert again.sex.tolist() == predictions.sex.tolist()
+        assert again.true_months.tolist() == predictions.true_months.tolist()
+        np.testing.assert_allclose(again.predicted, predictions.predicted, atol=0.0051)
+
+
+def test_columns_stand_in_one_order_and_only_those_that_there_are(tmp_path: Path) -> None:
+    months = np.array([100.0, 30.456])
+    of_ensemble = LabelledPredictions.of(
+        ["a", "b"], np.array([0, 2]), np.array([94.5, 31.0]), families={"frame": months}
+    )
+    text = csv_text(of_ensemble.with_months(months + 1).table)
+    assert text == (
+        "id,sex,bone_age_months,bone_age_months_true,frame\n"
+        "a,F,101.00,94.5,100.00\nb,unknown,31.46,31,30.46\n"
+    )
+    (tmp_path / "predictions.csv").write_text(text)
+    again = read_predictions(tmp_path)
+    assert again.family_names == ["frame"]
+    np.testing.assert_allclose(again.family_months[:, 0], months, atol=0.0051)
+    of_sex = LabelledPredictions.of(
+        ["a"], np.array([1]), np.array([30.0]), np.array([0.25]), target="sex"
+    )
+    assert (
+        csv_text(of_sex.table) == "id,sex,boy_probability,bone_age_months_true\na,M,0.250000,30\n"
+    )
+    order = [name for name in COLUMNS if name in of_ensemble.table]
+    assert csv_text(of_ensemble.table).startswith(",".join(order))
+
+
+def test_rows_without_bone_age_or_label_are_left_out(tmp_path: Path) -> None:
+    common = {"sex": "F", "bone_age_months_true": 90.0, "status": "ok", "reason": ""}
+    rows = [
+        {"id": "read", "bone_age_months": 95.5, **common},
+        {"id": "refused", "bone_age_months": None, **common, "status": "refused", "reason": "x: y"},
+        {"id": "unlabelled", "bone_age_months": 20.0, **common, "bone_age_months_true": None},
+    ]
+    table = table_of(rows)
+    assert table["bone_age_months"].isna().tolist() == [False, True, False]
+    (tmp_path / "predictions.csv").write_text(csv_text(table))
+    found = read_predictions(tmp_path)
+    assert found.ids == ["read"]
+    assert found.errors.tolist() == [5.5]
 
 
 @pytest.mark.parametrize(
@@ -40,6 +83,9 @@ def test_predictions_are_read_as_written(tmp_path: Path) -> None:
         "id,sex,bone_age_months_true,bone_age_months\n1,F,12,much\n",
         "id,sex,bone_age_months_true,bone_age_months\n1,girl,12,13\n",
         "id,sex,bone_age_months_true,boy_probability\n1,F,12,0.5\n",
+        "id,sex,bone_age_months_true,bone_age_months\n1,F,12,\n",
+        "id,sex,bone_age_months_true,bone_age_months\n1,F,12,inf\n",
+        "id,sex,bone_age_months_true,bone_age_months\n1,F,241,13\n",
     ],
 )
 def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
@@ -49,27 +95,29 @@ def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_the_worst_come_first() -> None:
-    judged = judged_hands()
-    rows = worst(judged, 5)
-    errors = np.abs(judged.errors)
+    predictions = some_predictions()
+    rows = worst(predictions, 5)
+    errors = np.abs(predictions.errors)
     assert errors[rows].tolist() == sorted(errors, reverse=True)[:5]
-    listed = tables(judged)["worst"]
-    assert [row["id"] for row in listed[:5]] == [judged.ids[row] for row in rows]
+    listed = tables(predictions)["worst"]
+    assert [row["id"] for row in listed[:5]] == [predictions.ids[row] for row in rows]
 
 
 def test_stages_count_hands_of_known_sex() -> None:
-    judged = judged_hands(300)
-    by_stage = tables(judged)["by_stage"]
+    predictions = some_predictions(300)
+    by_stage = tables(predictions)["by_stage"]
     assert list(by_stage) == [name for name in metrics.STAGES if name in by_stage]
-    assert sum(group["n"] for group in by_stage.values()) == int((judged.sex < 2).sum())
-    infants = np.where(judged.sex == 0, judged.true_months < 10, judged.true_months < 14)
-    assert by_stage["infancy"]["n"] == int((infants & (judged.sex < 2)).sum())
+    assert sum(group["n"] for group in by_stage.values()) == int((predictions.sex < 2).sum())
+    infants = np.where(
+        predictions.sex == 0, predictions.true_months < 10, predictions.true_months < 14
+    )
+    assert by_stage["infancy"]["n"] == int((infants & (predictions.sex < 2)).sum())
 
 
 def test_agreement_is_least_squares() -> None:
-    judged = judged_hands(200)
-    agreement = tables(judged)["agreement"]
-    slope, intercept = np.polyfit(judged.answers, judged.true_months, 1)
+    predictions = some_predictions(200)
+    agreement = tables(predictions)["agreement"]
+    slope, intercept = np.polyfit(predictions.predicted, predictions.true_months, 1)
     found = agreement["calibration_slope"]
     assert found["value"] == pytest.approx(slope)
     assert agreement["calibration_intercept_months"]["value"] == pytest.approx(intercept)
@@ -78,8 +126,8 @@ def test_agreement_is_least_squares() -> None:
 
 
 def test_equal_answers_have_no_slope() -> None:
-    judged = judged_hands(10)
-    flat = Judged(judged.ids, judged.sex, judged.true_months, np.full(10, 100.0))
+    predictions = some_predictions(10)
+    flat = predictions.with_months(np.full(10, 100.0))
     assert tables(flat)["agreement"]["calibration_slope"] == {
         "value": None,
         "low": None,

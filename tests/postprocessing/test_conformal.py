@@ -8,12 +8,12 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.graph import NO_INTERVALS, interval
 from bone_age_tf.metrics.bone_age import AGE_BANDS, age_band
 from bone_age_tf.postprocessing.conformal import (
-    FEWEST_IN_GROUP,
+    MIN_IN_GROUP,
     Intervals,
     bands_of,
     cross_validated_coverage,
-    fewest_for,
     fit_intervals,
+    min_radiographs_for,
     quantile,
 )
 
@@ -37,7 +37,7 @@ def test_bands_are_those_of_the_tables() -> None:
     ("coverage", "fewest"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.95, 19), (0.99, 99)]
 )
 def test_a_coverage_needs_so_many_radiographs(coverage: float, fewest: int) -> None:
-    assert fewest_for(coverage) == fewest
+    assert min_radiographs_for(coverage) == fewest
     sex, predicted, true = read_hands(fewest)
     fit_intervals(sex, predicted, true, coverage)
     with pytest.raises(InputDataError, match=f"at least {fewest} radiographs"):
@@ -84,12 +84,12 @@ def test_a_group_with_few_takes_that_above_it() -> None:
     is_infant = bands_of(predicted) == 0
     few_girls = is_infant & (sex == 0)
     keep = np.full(len(sex), True)
-    keep[np.flatnonzero(few_girls)[FEWEST_IN_GROUP - 1 :]] = False
+    keep[np.flatnonzero(few_girls)[MIN_IN_GROUP - 1 :]] = False
     few = fit_intervals(sex[keep], predicted[keep], true[keep])
     assert few.groups[0][0] == "band"
     assert few.groups[1][0] == "sex and band"
     assert few.half_widths[0, 0] == quantile(np.abs(predicted - true)[keep & is_infant], 0.9)
-    keep = ~is_infant | (np.cumsum(is_infant) < FEWEST_IN_GROUP)
+    keep = ~is_infant | (np.cumsum(is_infant) < MIN_IN_GROUP)
     none = fit_intervals(sex[keep], predicted[keep], true[keep])
     assert [row[0] for row in none.groups] == ["all"] * 3
     assert none.counts[1, 0] == keep.sum()
@@ -118,9 +118,9 @@ def test_a_description_holds_everything() -> None:
 def test_cross_validation_tells_the_coverage() -> None:
     held = cross_validated_coverage(*read_hands(1500), 0.9)
     assert held["n"] == 1500
-    assert held["held"]["low"] < 0.9 < held["held"]["high"]
+    assert held["coverage"]["low"] < 0.9 < held["coverage"]["high"]
     assert 8 < held["half_width_months"] < 20
-    assert cross_validated_coverage(*read_hands(20), 0.95)["held"] is None
+    assert cross_validated_coverage(*read_hands(20), 0.95)["coverage"] is None
 
 
 def test_the_graph_has_the_same_ends() -> None:

@@ -12,7 +12,7 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
 from bone_age_tf.files.provenance import write_provenance
-from bone_age_tf.metrics.predictions import Judged, tables, write_predictions
+from bone_age_tf.metrics.predictions import LabelledPredictions, tables, write_predictions
 from bone_age_tf.report.evaluation_report import write_evaluation_report
 from bone_age_tf.report.page import estimate, signed, years
 
@@ -22,7 +22,7 @@ def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> P
     random = np.random.default_rng(count)
     true = random.uniform(3, 225, count).round()
     answers = np.clip(true + random.normal(0, 9, count), 0, 240)
-    judged = Judged(
+    predictions = LabelledPredictions.of(
         [f"{identifier}{n}" for n in range(count)],
         random.integers(0, 3, count),
         true,
@@ -37,15 +37,15 @@ def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> P
         "target": "bone_age",
         "data": {"plan": "1" * 64, "split": "test"},
         "fingerprint": "2" * 64,
-        "has_learnt_from_split": False,
-        "interval": "95% bootstrap",
-        **tables(judged),
+        "trained_on_split": False,
+        "confidence_interval": "95% bootstrap",
+        **tables(predictions),
     }
     for kind in ("worst", "best"):
         for number, entry in enumerate(result[kind]):
             entry["picture"] = f"pictures/{kind}-{number}.png"
             cv2.imwrite(str(folder / entry["picture"]), np.full((13, 10), 90, np.uint8))
-    write_predictions(folder, judged, "bone_age")
+    write_predictions(folder, predictions)
     write_json(folder / "evaluation.json", result)
     write_provenance(folder, "evaluate", model="1")
     return folder
@@ -83,8 +83,8 @@ def test_the_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
     for name in ("by_sex", "by_age_band", "by_stage"):
         for summary in result[name].values():
             assert estimate(summary["rmse_months"]) in page.text
-    held = result["intervals"]["by_age_band"]["8-12 years"]
-    assert estimate(held["held"], 0, 100) in page.text
+    covered = result["prediction_intervals"]["by_age_band"]["8-12 years"]
+    assert estimate(covered["coverage"], 0, 100) in page.text
     bands = [
         page.text.index(band) for band in ("0-4 years", "4-8 years", "8-12 years", "12-16 years")
     ]
@@ -105,7 +105,7 @@ def test_an_evaluation_of_a_run_becomes_a_page(run: Path, prepared: Path, tmp_pa
     evaluate(model=str(run), data=str(prepared), split="train", output=str(tmp_path / "judged"))
     page = read(write_evaluation_report(str(tmp_path / "judged"), str(tmp_path / "r.html")))
     assert len(page.named("img")) >= 20
-    assert "has learnt from most or all of these radiographs" in page.text
+    assert "was trained on or fitted to some or all of these radiographs" in page.text
 
 
 def test_stress_is_shown_from_the_weakest_on(tmp_path: Path) -> None:
@@ -141,10 +141,10 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         write_evaluation_report(str(folder), str(tmp_path / "r.html"), stress=str(folder))
     values = json.loads((folder / "evaluation.json").read_text())
     write_json(folder / "evaluation.json", values | {"target": "sex"})
-    with pytest.raises(InputDataError, match="judges the sex"):
+    with pytest.raises(InputDataError, match="evaluates the sex"):
         write_evaluation_report(str(folder), str(tmp_path / "r.html"))
     write_json(folder / "evaluation.json", values | {"schema": "bone-age-tf/evaluation/1"})
-    with pytest.raises(InputDataError, match="expected 'bone-age-tf/evaluation/2'"):
+    with pytest.raises(InputDataError, match="expected 'bone-age-tf/evaluation/3'"):
         write_evaluation_report(str(folder), str(tmp_path / "r.html"))
     assert not (tmp_path / "r.html").exists()
 

@@ -170,19 +170,17 @@ def test_a_run_that_knows_the_radiographs_for_judging_is_refused(
     train(tiny("data.fold=1/2"), data=str(prepared), run=str(first), initial_weights="none")
     start(prepared, same, first, "data.fold=1/2")
     with pytest.raises(
-        UsageError, match=r"has learnt from (\d+) of the \1 radiographs that should validate"
+        UsageError, match=r"was trained on (\d+) of the \1 radiographs that are to validate"
     ):
         start(prepared, other, same, "data.fold=2/2")
     assert not other.exists()
-    (same / "learnt.txt").unlink()
-    with pytest.raises(UsageError, match="nothing says what that run has learnt from"):
+    (same / "training_files.txt").unlink()
+    with pytest.raises(UsageError, match="nothing says what that run was trained on"):
         start(prepared, other, same, "data.fold=2/2")
 
 
-def test_what_the_first_weights_have_learnt_from_counts_as_learnt(
-    prepared: Path, tmp_path: Path
-) -> None:
+def test_training_files_of_the_initial_weights_count(prepared: Path, tmp_path: Path) -> None:
     both, girls = tmp_path / "both", tmp_path / "girls"
     train(tiny("data.fold=1/2"), data=str(prepared), run=str(both), initial_weights="none")
     start(prepared, girls, both, "data.fold=1/2", "data.sex=F")
-    assert Run.open(girls).learnt == Run.open(both).learnt
+    assert Run.open(girls).training_files == Run.open(both).training_files

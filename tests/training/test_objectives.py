@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bone_age_tf.config import ExperimentConfig, ModelConfig, override
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.errors import InterruptedBySignalError, UsageError
-from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics import sex as metrics
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.objectives import (
@@ -115,8 +115,8 @@ def test_sex_is_minimized_and_judged_by_the_cross_entropy_of_the_probability() -
     inputs = {"image": images, "sex": np.array([0, 1, 1, 0, 1, 0], np.int32)}
     tensors = {name: tf.constant(value) for name, value in inputs.items()}
     outputs = learner(inputs, training=False)
-    losses, figures = SexObjective().losses(outputs, tensors, tf.zeros(6))
-    np.testing.assert_array_equal(losses, figures)
+    losses, errors = SexObjective().losses(outputs, tensors, tf.zeros(6))
+    np.testing.assert_array_equal(losses, errors)
     probability = keras.ops.convert_to_numpy(model(inputs, training=False))
     right = np.where(inputs["sex"] == 1, probability, 1 - probability)
     np.testing.assert_allclose(losses, -np.log(right), rtol=1e-4)

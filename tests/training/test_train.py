@@ -110,7 +110,7 @@ def test_a_run_folder_holds_what_the_docstring_lists(run: Path) -> None:
     names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
     assert names == {
         "run.json",
-        "learnt.txt",
+        "training_files.txt",
         "history.csv",
         "speed.csv",
         "best.weights.h5",

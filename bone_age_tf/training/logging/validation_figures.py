@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.metrics.bone_age import STATISTICS
+from bone_age_tf.metrics.bone_age import METRICS
 from bone_age_tf.preprocessing import overlay
 from bone_age_tf.training.callbacks import ValidationResult
 
@@ -110,8 +110,7 @@ def _points(axes: "Axes", true: np.ndarray, predicted: np.ndarray, sex: record.S
 def _in_words(result: ValidationResult) -> str:
     errors = result.errors_months
     mae, bias, near = (
-        float(STATISTICS[name](errors))
-        for name in ("mae_months", "bias_months", "within_12_months")
+        float(METRICS[name](errors)) for name in ("mae_months", "bias_months", "within_12_months")
     )
     return (
         f"{len(errors)} radiographs   MAE {mae:.1f} months   bias {bias:+.1f} months   "
