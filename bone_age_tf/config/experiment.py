@@ -106,7 +106,7 @@ class AugmentationConfig(Settings, typed_as="augmentation.{}"):
     noise: Share = 0.0
     """Add normal noise to every second radiograph, its SD up to this share of the range of grey."""
     sex_dropout: Share = 0.1
-    """Share of the examples whose sex is shown as unknown, so that this state is learnt; 0 for a network
+    """Share of the examples whose sex is shown as unknown, so that the network learns this state; 0 for a network
     that is not told the sex."""
 
 
@@ -209,12 +209,12 @@ class ExperimentConfig(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class LocalizerConfig(Settings):
-    """Training of the hand localizer: first on drawn hands, then on real ones, too, by mining."""
+    """Training of the hand localizer: first on synthetic radiographs (phantoms), then on real ones, too, by mining."""
 
     recipe: str = "hand_localizer"
     """Name of the recipe that this started from."""
     steps: Count = 3000
-    """Steps of the first round, which learns from radiographs with mask and key points, the drawn."""
+    """Steps of the first round, on radiographs with mask and key points, the synthetic ones."""
     mining_rounds: CountOrZero = 3
     """Further rounds, each with the annotated radiographs and what the round before finds in others."""
     mining_steps: Count = 600

@@ -32,7 +32,7 @@ class PreprocessingConfig(Settings, typed_as="preprocessing.{}"):
 
     method: PreprocessingMethod = "registered"
     """`registered`: the hand is found, turned upright into the frame, its background removed and
-    its contrast taken from the hand alone; a picture that is not one whole hand is refused.
+    its contrast taken from the hand alone; a picture that is not one whole hand is rejected.
     `letterbox`: polarity check, intensity stretch, whole radiograph fitted into the frame."""
     scale: Annotated[float, Bounds(ge=0.05, le=1), TypedAs("--scale")] = 0.25
     """The prepared frame is 2080 x 1600 (rows x columns) times this: 520 x 400 by default."""

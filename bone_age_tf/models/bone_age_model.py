@@ -10,7 +10,7 @@ from bone_age_tf.models.backbones import build_backbone, find_backbone
 from bone_age_tf.preprocessing.regions import crop_of
 
 SEXES = 3
-"""F, M, unknown: the third is a state of its own, learnt from examples whose sex is masked."""
+"""F, M, unknown: the third is a state of its own, learned from examples whose sex is dropped."""
 
 
 def build_bone_age_model(

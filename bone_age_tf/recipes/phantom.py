@@ -1,4 +1,6 @@
-"""A small residual backbone from random weights, for drawn hands: no download, minutes on two cores.
+"""A small residual backbone from random weights, for synthetic radiographs (phantoms).
+
+No download, minutes on two cores.
 
 Command: `bone-age-tf train --data prepared --run runs/phantom --recipe phantom --initial-weights none`
 It shows that the path works. It is no estimate of what the default recipe reaches on real radiographs.

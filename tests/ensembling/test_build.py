@@ -209,7 +209,7 @@ def test_the_epoch_is_the_last_or_the_best_of_each_member(
     for epoch in ("best", "last"):
         ensemble(folders, data=str(prepared), output=str(tmp_path / epoch), checkpoint=epoch)
     best, last = (Ensemble.open(tmp_path / epoch).members for epoch in ("best", "last"))
-    assert [run.epoch for run in best] == ["best", "best"]
+    assert [run.checkpoint for run in best] == ["best", "best"]
     assert best[0].weights_sha256() == last[1].weights_sha256()
     with pytest.raises(UsageError, match="--checkpoint last: .* is an ensemble"):
         open_trained(tmp_path / "last", "last")

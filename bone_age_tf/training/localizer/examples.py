@@ -126,7 +126,7 @@ def _decode(encoded: bytes, name: str) -> np.ndarray:
 
 
 def digest(examples: Iterable[Example]) -> str:
-    """sha256 of everything that is learnt from."""
+    """sha256 of everything that is trained on."""
     found = hashlib.sha256()
     for example in sorted(examples, key=lambda e: (e.id, e.mask is None)):
         found.update(example.id.encode() + example.image.tobytes())

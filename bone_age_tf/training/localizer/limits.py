@@ -1,4 +1,4 @@
-"""Limits for `preprocessing/quality.py`, learnt from good radiographs and from negatives.
+"""Limits for `preprocessing/quality.py`, set from good radiographs and from negatives.
 
 Every limit but that of the image class lies where `FALSE_REJECTION_RATE` of the good radiographs would be
 beyond it. That of the image class is where good radiographs and negatives are separated best, or lower, so
@@ -26,7 +26,7 @@ NEGATIVES = 2000
 OUTLIER_SHARE = 0.02
 """Share of the good radiographs that is left out of mean and covariance, the farthest ones."""
 MIN_HANDS = 30
-"""Good radiographs in which the network must find a hand, for limits to be learnt."""
+"""Good radiographs in which the network must find a hand, for limits to be set."""
 COARSER = 2.0
 """How much coarser than the coarsest good radiograph one may be."""
 

@@ -27,7 +27,7 @@ class Sample:
     mask_weight: float
     """0 where no mask is known."""
     points: np.ndarray
-    """float32 [points, 2] in pixels of the view; NaN where none is to be learnt."""
+    """float32 [points, 2] in pixels of the view; NaN where none is to be learned."""
     image_class: int
     inverted: bool
 

@@ -51,9 +51,9 @@ log = logging.getLogger(__name__)
 
 WARMUP_STEPS = 100
 MIN_REAL = 100
-"""Real radiographs from which the limits are learnt from them alone ..."""
+"""Real radiographs from which on the limits are set from them alone ..."""
 DRAWN_INSTEAD = 1000
-"""... and drawn ones that are added where there are fewer."""
+"""... and synthetic ones that are added where there are fewer."""
 
 Notify = Callable[[str, int, int, str], None]
 

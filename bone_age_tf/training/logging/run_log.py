@@ -41,7 +41,7 @@ class RunLog:
 
     @property
     def metric(self) -> Metric:
-        """What the run is judged by."""
+        """What the run is evaluated by."""
         return metric_of(self.config.model)
 
     @property

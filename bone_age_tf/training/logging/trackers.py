@@ -213,7 +213,7 @@ def _explained(
     try:
         yield
     except kind as error:
-        raise UsageError(f"The tracker refused the run: {error}. {help_text}") from error
+        raise UsageError(f"The tracker rejected the run: {error}. {help_text}") from error
 
 
 def _package(name: str, *, extra: str) -> ModuleType:

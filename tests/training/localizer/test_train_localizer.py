@@ -24,7 +24,7 @@ from bone_age_tf.preprocessing.localizer.network import (
 from bone_age_tf.training.localizer import limits as localizer_limits
 from bone_age_tf.training.localizer import train as training
 from bone_age_tf.training.localizer.examples import SIDE, Example, read_examples
-from bone_age_tf.training.localizer.limits import _parting, learn_limits, scorer
+from bone_age_tf.training.localizer.limits import _threshold, learn_limits, scorer
 from bone_age_tf.training.localizer.loss import heat_loss, mask_loss
 from bone_age_tf.training.localizer.mining import mine
 from bone_age_tf.training.localizer.sampler import HAND, Sampler
@@ -152,7 +152,7 @@ def test_heat_loss_is_least_at_the_point_and_leaves_unknown_ones_out() -> None:
 
 
 def test_limits_separate_good_from_negatives() -> None:
-    assert _parting(np.array([0.9, 0.95, 1.0]), np.array([0.0, 0.2])) == pytest.approx(
+    assert _threshold(np.array([0.9, 0.95, 1.0]), np.array([0.0, 0.2])) == pytest.approx(
         0.55, abs=0.03
     )
 
