@@ -18,7 +18,7 @@ class Running:
         self.config = ServeConfig(model=str(model), **(ports | settings))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert self._ready.wait(120)
+        assert self._ready.wait(300)
         if self.error is not None:
             raise self.error
 
