@@ -22,7 +22,7 @@ from bone_age_tf import record
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.data.splits import select
 from bone_age_tf.ensembling.ensemble import told_sex
-from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics import bootstrap
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS, is_mirrored
 from bone_age_tf.postprocessing.bias_correction import fit_line, fit_lines, parts_of
@@ -189,7 +189,7 @@ def cached(path: Path, make) -> dict:
 def interval(errors: np.ndarray, sign: str = "") -> str:
     """Mean [95 % bootstrap interval]."""
     rng = np.random.default_rng(0)
-    means = errors[rng.integers(0, len(errors), (metrics.RESAMPLES, len(errors)))].mean(axis=1)
+    means = errors[rng.integers(0, len(errors), (bootstrap.RESAMPLES, len(errors)))].mean(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
     return f"{errors.mean():{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
 

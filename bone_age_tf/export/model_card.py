@@ -72,7 +72,7 @@ def _error(manifest: Mapping[str, Any]) -> str:
         return "Not evaluated: nothing is known of its errors."
     name, summary = found
     value, low, high = (summary["mae_months"][end] for end in ("value", "low", "high"))
-    ends = "" if low is None else f" (95 % confidence interval {low:.1f} to {high:.1f})"
+    ends = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
     others = (
         ""
         if name != HELD_OUT

@@ -119,22 +119,21 @@ def predict(
     folder.mkdir(parents=True, exist_ok=True)
     notify = on_progress or (lambda stage, done, total: None)
     notify("predict", 0, len(files))
-    counts = {OK: 0, REFUSED: 0}
-    warnings = 0
+    given = _Given(sex, chronological_age_months)
     rows: list[Prediction] = []
-    with (
-        written_whole(folder / PREDICTIONS) as table,
+    with (  # opened first: a folder that cannot be written to is an error before the work
+        written_whole(folder / PREDICTIONS) as csv_file,
         written_whole(folder / "predictions.jsonl") as lines,
     ):
-        given = _Given(sex, chronological_age_months)
         for row in _predict_rows(exported, files, known, given):
-            values = dataclasses.asdict(row)
-            table.write(csv_text(table_of([values]), header=not rows))
-            lines.write(json.dumps(values, allow_nan=False) + "\n")
-            counts[row.status] += 1
-            warnings += bool(row.warning)
             rows.append(row)
-            notify("predict", sum(counts.values()), len(files))
+            notify("predict", len(rows), len(files))
+        values = [dataclasses.asdict(row) for row in rows]
+        table = table_of(values)
+        csv_file.write(csv_text(table))
+        lines.writelines(json.dumps(row, allow_nan=False) + "\n" for row in values)
+    counts = {status: sum(row.status == status for row in rows) for status in (OK, REFUSED)}
+    warnings = sum(bool(row.warning) for row in rows)
     write_provenance(
         folder,
         "predict",
@@ -153,7 +152,7 @@ def predict(
         predicted=counts[OK],
         refused=counts[REFUSED],
         first=tuple(rows[:20]),
-        table=table_of([dataclasses.asdict(row) for row in rows]),
+        table=table,
         warnings=warnings,
         version=exported.folder.name,
     )

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bone_age_tf.data.manifest import written_whole
+from bone_age_tf.data.manifest import write_text
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.tables import read_text_table
@@ -184,16 +184,14 @@ def table_of(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
     return table.astype({name: float for name in table if name not in _TEXT})
 
 
-def csv_text(table: pd.DataFrame, *, header: bool = True) -> str:
+def csv_text(table: pd.DataFrame) -> str:
     """Rows of predictions as CSV, those columns that are there, in the order of `COLUMNS`, then any others."""
     names = [name for name in COLUMNS if name in table]
     names += [name for name in table if name not in COLUMNS]
     cells = {
         name: [_cell(value, _FORMATS.get(name, ".2f")) for value in table[name]] for name in names
     }
-    return pd.DataFrame(cells, columns=names).to_csv(
-        index=False, header=header, lineterminator="\n"
-    )
+    return pd.DataFrame(cells, columns=names).to_csv(index=False, lineterminator="\n")
 
 
 def _cell(value: object, number: str) -> str:
@@ -204,8 +202,7 @@ def _cell(value: object, number: str) -> str:
 
 def write_predictions(folder: Path, predictions: LabelledPredictions) -> None:
     """`predictions.csv`."""
-    with written_whole(folder / PREDICTIONS) as stream:
-        stream.write(csv_text(predictions.table))
+    write_text(folder / PREDICTIONS, csv_text(predictions.table))
 
 
 def read_predictions(path: str | Path) -> LabelledPredictions:

@@ -269,6 +269,15 @@ def test_named_columns_are_used_instead_of_known_ones(tmp_path: Path) -> None:
     assert (rows[0].id, rows[0].bone_age_months, rows[0].sex) == ("7", 90.0, Sex.M)
 
 
+def test_a_column_without_a_name_is_neither_sex_nor_age(tmp_path: Path) -> None:
+    """Such as the index that pandas writes."""
+    rows, problems = _parse(tmp_path, ",id,sex\n0,a,F\n1,b,M\n", unlabelled=True)
+    assert problems == []
+    assert all(math.isnan(row.chronological_age_months) for row in rows)
+    _, problems = _parse(tmp_path, "id,boneage,\n1,90,M\n2,91,F\n")
+    assert _found(problems) == [(1, "missing_column")]
+
+
 def test_repeated_row_with_the_same_content_spares_the_first(tmp_path: Path) -> None:
     rows, problems = _parse(tmp_path, "id,boneage,male\n1,90,True\n2,91,True\n1,90,True\n")
     assert _found(problems) == [(4, "duplicate_id")]
