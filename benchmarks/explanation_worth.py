@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.inference.explain import blurred, explain_prepared
-from bone_age_tf.preprocessing.decoding import Refusal
+from bone_age_tf.inference.saliency import blurred, explain_prepared
+from bone_age_tf.preprocessing.rejections import Rejection
 
 MARGIN = 3
 """Pixels around a bone that are blurred with it."""
@@ -92,7 +92,7 @@ def main() -> None:
         sex = "M" if one["male"] == "True" else "F"
         encoded = (chosen.phantoms / f"boneage-training-dataset/{one['id']}.png").read_bytes()
         made = model.prepare_with_matrix(encoded)
-        if isinstance(made, Refusal):
+        if isinstance(made, Rejection):
             continue
         explanation = explain_prepared(model, *made, sex)
         frame = made[0].shape[:2]

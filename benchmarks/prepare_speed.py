@@ -25,8 +25,7 @@ from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import PNG_COMPRESSION, ShardTask, write_shard
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing import decoding as radiograph
-from bone_age_tf.preprocessing import geometry, pipeline
-from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
 from bone_age_tf.record import Sex
 
 THREADS = 2
@@ -72,22 +71,20 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
 
 def parts(paths: list[Path]) -> None:
     """Print the milliseconds of each part of `registered`, one thread."""
-    config = PreprocessingConfig()
-    network = localizer.load(config.localizer)
+    preprocessor = Preprocessor(PreprocessingConfig())
 
-    def examined(encoded: tf.Tensor, config: PreprocessingConfig) -> tuple[tf.Tensor, ...]:
-        found = pipeline.examine(geometry.pyramid(radiograph.decode(encoded)), network)
+    def examined(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        found, _ = preprocessor.examine(radiograph.decode(encoded))
         return found.status, found.hand.points, found.hand.found.mask
 
-    def encoded_again(encoded: tf.Tensor, config: PreprocessingConfig) -> tf.Tensor:
-        image = pipeline.prepare_radiograph(encoded, config).image
-        return tf.io.encode_png(image, compression=PNG_COMPRESSION)
+    def encoded_again(encoded: tf.Tensor) -> tf.Tensor:
+        return tf.io.encode_png(preprocessor(encoded).image, compression=PNG_COMPRESSION)
 
     graphs = {
         "decode": _decode,
-        "pyramid, two looks, quality": pipeline.graph(examined, config),
-        "warp, contrast, mask": pipeline.compiled(config),
-        "encode": pipeline.graph(encoded_again, config),
+        "pyramid, two looks, quality": graph_of(examined),
+        "warp, contrast, mask": preprocessor.graph,
+        "encode": graph_of(encoded_again),
     }
     files = [path.read_bytes() for path in paths[:48]]
     times: dict[str, list[float]] = {name: [] for name in graphs}

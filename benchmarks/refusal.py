@@ -13,9 +13,9 @@ from pathlib import Path
 import tensorflow as tf
 
 from bone_age_tf.config import SHIPPED_LOCALIZER, PreprocessingConfig
-from bone_age_tf.preprocessing.decoding import refusal_from
 from bone_age_tf.preprocessing.examination import Examiner
-from bone_age_tf.preprocessing.rejections import OK
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
+from bone_age_tf.preprocessing.rejections import OK, rejection_from
 
 
 def status_of(examine: Examiner, path: Path) -> str:
@@ -23,7 +23,7 @@ def status_of(examine: Examiner, path: Path) -> str:
     try:
         return examine(path.read_bytes()).status
     except tf.errors.InvalidArgumentError as error:
-        return refusal_from(error).reason
+        return rejection_from(error).reason
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--localizer", default=SHIPPED_LOCALIZER)
     chosen = parser.parse_args()
-    examine = Examiner(PreprocessingConfig(localizer=chosen.localizer))
+    examine = Examiner(Preprocessor(PreprocessingConfig(localizer=chosen.localizer)))
     with (chosen.folder / "index.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     found = {row["file"]: status_of(examine, chosen.folder / row["file"]) for row in rows}

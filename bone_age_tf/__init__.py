@@ -10,16 +10,22 @@ __version__ = "0.1.0"
 
 _HOME = {
     "PrepareConfig": "bone_age_tf.config",
+    "PreprocessingConfig": "bone_age_tf.config",
     "ExperimentConfig": "bone_age_tf.config",
     "PreparedRadiographs": "bone_age_tf.data.input_pipeline",
     "prepare": "bone_age_tf.data_prep.prepare",
     "train": "bone_age_tf.training.train",
+    "load_model": "bone_age_tf.ensembling.ensemble",
     "evaluate": "bone_age_tf.evaluation.evaluate",
     "export_saved_model": "bone_age_tf.export.export",
     "ExportedModel": "bone_age_tf.export.exported_model",
     "predict": "bone_age_tf.inference.predict",
 }
 __all__ = ["__version__", *_HOME]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def __getattr__(name: str) -> Any:

@@ -17,6 +17,14 @@ class UsageError(BoneAgeError):
     exit_code = 2
 
 
+class ArgumentTypeError(UsageError, TypeError):
+    """An argument of the Python API of another type or dtype than expected."""
+
+
+class ArgumentValueError(UsageError, ValueError):
+    """An argument of the Python API with a value or shape that cannot be used."""
+
+
 class InputDataError(BoneAgeError):
     """Input data that cannot be used: labels, radiographs, or a prepared data set."""
 

@@ -14,6 +14,7 @@ from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing import decoding as radiograph
+from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import Sex
 
 OnProgress = Callable[[int, int], None]
@@ -49,7 +50,7 @@ def check(
     owners = {row.file: row for row in rows}
     readable = []
     for file, content in contents.items():
-        if isinstance(content, radiograph.Refusal):
+        if isinstance(content, Rejection):
             problems.append(_file_problem(file, owners.get(file), content))
     for row in selected:
         content = contents[row.file]
@@ -128,7 +129,7 @@ def _groups_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
 
 def _read_files(
     files: Sequence[SourceFile], is_registered: bool, jobs: int, on_progress: OnProgress | None
-) -> dict[SourceFile, str | radiograph.Refusal]:
+) -> dict[SourceFile, str | Rejection]:
     """Read every file once: its sha256, or why it cannot be used."""
     notify = on_progress or (lambda done, total: None)
     notify(0, len(files))
@@ -141,25 +142,25 @@ def _read_files(
     return contents
 
 
-def _read_file(file: SourceFile, is_registered: bool) -> str | radiograph.Refusal:
+def _read_file(file: SourceFile, is_registered: bool) -> str | Rejection:
     try:
         encoded = file.read()
     except InputDataError as error:
-        return radiograph.Refusal("unreadable", str(error))
-    refusal = radiograph.find_refusal(encoded)
-    if refusal:
-        return refusal
+        return Rejection("unreadable", str(error))
+    rejection = radiograph.find_rejection(encoded)
+    if rejection:
+        return rejection
     if is_registered and radiograph.image_size(encoded) != (FRAME_HEIGHT, FRAME_WIDTH):
-        return radiograph.Refusal(
+        return Rejection(
             "not_registered",
             f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others",
         )
     return hashlib.sha256(encoded).hexdigest()
 
 
-def _file_problem(file: SourceFile, row: CheckedRow | None, refusal: radiograph.Refusal) -> Problem:
+def _file_problem(file: SourceFile, row: CheckedRow | None, rejection: Rejection) -> Problem:
     table, number = (row.label.table, row.label.row) if row else ("", 0)
-    return Problem(table, number, file.stem, file.name, *refusal)
+    return Problem(table, number, file.stem, file.name, *rejection)
 
 
 def _same_picture(rows: Sequence[CheckedRow]) -> Iterator[Problem]:

@@ -12,8 +12,9 @@ from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.preprocessing import overlay, pipeline
+from bone_age_tf.preprocessing import overlay
 from bone_age_tf.preprocessing.examination import Examiner
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 
 FOLDER = "preview"
@@ -54,8 +55,9 @@ class _Pairs:
 
     def __init__(self, config: PreprocessingConfig) -> None:
         is_registered = config.method == "registered"
-        self._examine = Examiner(config) if is_registered else None
-        self._prepare = pipeline.compiled(config)
+        preprocessor = Preprocessor(config)
+        self._examine = Examiner(preprocessor) if is_registered else None
+        self._prepare = preprocessor.graph
 
     def __call__(self, rows: Sequence[CheckedRow]) -> Iterator[np.ndarray]:
         for row in rows:
@@ -63,7 +65,7 @@ class _Pairs:
                 yield self._registered(row) if self._examine else self._letterboxed(row)
             except (tf.errors.InvalidArgumentError, InputDataError):
                 empty = np.zeros((SIDE, SIDE, 3), np.uint8)
-                yield overlay.label(empty, f"{row.id}: cannot be decoded", overlay.REFUSED)
+                yield overlay.label(empty, f"{row.id}: cannot be decoded", overlay.REJECTED)
 
     def _registered(self, row: CheckedRow) -> np.ndarray:
         assert self._examine is not None
@@ -98,7 +100,7 @@ def _pair(
         small = cv2.resize(prepared, (width, SIDE), interpolation=cv2.INTER_AREA)
         parts.append(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
     text = f"{identifier}: {reason}" if reason else identifier
-    return overlay.label(np.hstack(parts), text, overlay.REFUSED if reason else overlay.TEXT)
+    return overlay.label(np.hstack(parts), text, overlay.REJECTED if reason else overlay.TEXT)
 
 
 def _padded(picture: np.ndarray) -> np.ndarray:

@@ -20,8 +20,7 @@ from bone_age_tf.data.manifest import SPLITS, DataSetManifest, Shard
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source
-from bone_age_tf.preprocessing import pipeline
-from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 
 WORK_ONLY = ("output", "source", "labels", "image_dir", "jobs", "preprocessing", "skip_bad")
 """Settings that are paths of this machine, do not change the content, or stand elsewhere."""
@@ -47,10 +46,11 @@ def publish(
     _place(shards, work, output)
     _write_splits(output / SPLITS, rows, splits)
     _write_tfds_metadata(output, config, shards)
-    localizer.keep_beside(config.preprocessing, output)
+    preprocessor = Preprocessor(config.preprocessing)
+    preprocessor.save_beside(output)
     values = configuration.to_dict(config)
     made = DataSetManifest(
-        fingerprint=pipeline.fingerprint(config.preprocessing),
+        fingerprint=preprocessor.fingerprint,
         preprocessing=config.preprocessing.portable(),
         shards=tuple(shards),
         labels=_label_statistics(rows, splits),

@@ -20,9 +20,8 @@ from bone_age_tf.data.labels import Problem
 from bone_age_tf.data.manifest import FileEntry, Shard, describe_file, find_faults, write_json
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.preprocessing import pipeline
-from bone_age_tf.preprocessing.decoding import refusal_from
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
+from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, rejection_from
 
 DATA_SET_NAME = "bone_age"
 
@@ -45,7 +44,7 @@ class ShardTask:
 
 @dataclasses.dataclass(frozen=True)
 class ShardResult:
-    """A finished shard and the rows that preprocessing refused."""
+    """A finished shard and the rows that preprocessing rejected."""
 
     shard: Shard
     rejects: tuple[Problem, ...]
@@ -110,7 +109,7 @@ def _prepare_record(row: CheckedRow, config: PreprocessingConfig, encoding: str)
     except InputDataError as error:
         return _reject(row, "unreadable", str(error))
     except tf.errors.InvalidArgumentError as error:
-        return _reject(row, *refusal_from(error))
+        return _reject(row, *rejection_from(error))
     reason = status.decode()
     if reason != OK:
         return _reject(row, reason, EXPLANATIONS[reason])
@@ -122,20 +121,21 @@ def _prepare_record(row: CheckedRow, config: PreprocessingConfig, encoding: str)
     )
 
 
-@functools.cache
+@functools.cache  # a task names its configuration alone, and a worker process makes many shards
 def _encoder(config: PreprocessingConfig, encoding: str) -> tf.types.experimental.GenericFunction:
     """Bytes of a raw radiograph -> the prepared one and its status.
 
     The prepared one is a string, its PNG, or with `raw` the pixels, uint8 [height, width, 1].
     """
+    preprocessor = Preprocessor(config)
 
-    def encode(encoded: tf.Tensor, config: PreprocessingConfig) -> tuple[tf.Tensor, tf.Tensor]:
-        prepared = pipeline.prepare_radiograph(encoded, config)
+    def encode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        prepared = preprocessor(encoded)
         if encoding == "raw":
             return prepared.image, prepared.status
         return tf.io.encode_png(prepared.image, compression=PNG_COMPRESSION), prepared.status
 
-    return pipeline.graph(encode, config)
+    return graph_of(encode)
 
 
 def _reject(row: CheckedRow, code: str, message: str) -> Problem:

@@ -55,7 +55,7 @@ from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictio
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS, is_mirrored
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, PARTS
-from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.training.run import RUN_FILE, Run
 
 log = logging.getLogger(__name__)
@@ -368,7 +368,7 @@ def _write(
             write_json(folder / RUN_FILE, member.description)
             if (member.folder / TRAINING_FILES).is_file():
                 shutil.copyfile(member.folder / TRAINING_FILES, folder / TRAINING_FILES)
-        localizer.keep_beside(members[0].preprocessing, aside)
+        Preprocessor(members[0].preprocessing).save_beside(aside)
         write_predictions(aside, predictions)
         write_json(aside / ENSEMBLE_FILE, description)
         os.sync()

@@ -139,6 +139,22 @@ def open_trained(folder: str | Path, checkpoint: str | None = None) -> Run | Ens
     return Ensemble.open(folder)
 
 
+def load_model(folder: str | Path, *, checkpoint: str | None = None) -> keras.Model:
+    """The trained Keras model of a run or an ensemble, in float32.
+
+    Inputs, a dictionary: `image` uint8 [N, *frame, 1], prepared radiographs as `ExportedModel.prepare` and
+    `PreparedRadiographs` give them, and `sex` int32 [N], codes of `record.Sex` (0 F, 1 M, 2 unknown).
+    Output: float32 [N], the bone age in months; of a run with the target `sex` the probability of a boy. The
+    model of an ensemble averages members and views, and corrects the months, as its evaluation did; that of a
+    run is the network alone, whose correction and intervals, if any, are added by the export.
+
+    `checkpoint` names the weights of a run: those of its `best` epoch in validation (None) or of its `last`.
+    Raises `ModelRefusedError` where the folder is no run or ensemble of this version, or has no weights yet,
+    `UsageError` for another checkpoint, or for one of an ensemble.
+    """
+    return open_trained(folder, checkpoint).load_model()
+
+
 def told_sex(sex: str) -> int | None:
     """The sex that a network is always told which was trained with `data.sex`."""
     return None if sex == "both" else int(sex_from_label(sex))

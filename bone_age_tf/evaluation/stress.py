@@ -23,12 +23,13 @@ from bone_age_tf.data.labels import LabelRow, rows_by_id
 from bone_age_tf.data.manifest import MANIFEST, sha256_of, write_json, written_whole
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.files.images import SourceFile, grey_values, is_safe, radiographs_in
+from bone_age_tf.files.images import SourceFile, grey_values
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics import bootstrap
-from bone_age_tf.preprocessing.decoding import Refusal
+from bone_age_tf.preprocessing.radiographs import find_radiographs, read_radiograph
+from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import Sex
 
 log = logging.getLogger(__name__)
@@ -123,7 +124,7 @@ class _Radiograph:
     file: SourceFile
     label: LabelRow
     answers: Mapping[str, float | str]
-    """Months, or the reason of a refusal."""
+    """Months, or the reason why it was rejected."""
 
 
 def stress(
@@ -179,7 +180,7 @@ def _labelled_files(
     paths: Sequence[str], labels: str, options: LabelOptions, limit: int | None, seed: int
 ) -> list[tuple[SourceFile, LabelRow]]:
     rows, _ = rows_by_id(SourceFile(Path(labels).name, labels), options)
-    files = [file for path in paths for file in radiographs_in(path) if is_safe(file)]
+    files = find_radiographs(paths)
     chosen = [(file, rows[file.stem]) for file in files if file.stem in rows]
     if not chosen:
         raise InputDataError(
@@ -200,16 +201,13 @@ def _answers(
     pool: ThreadPoolExecutor,
 ) -> dict[str, float | str]:
     """Months or reason of the radiograph as it is, and of every variant."""
-    try:
-        encoded = file.read()
-    except InputDataError:
-        encoded = b""
-    picture = grey_values(encoded)
-    if picture is None:
+    encoded = read_radiograph(file)
+    picture = None if isinstance(encoded, Rejection) else grey_values(encoded)
+    if isinstance(encoded, Rejection) or picture is None:
         return dict.fromkeys((AS_IT_IS, *CHANGES), "unreadable")
     seeds = dict(zip(CHANGES, seed.spawn(len(CHANGES)), strict=True))
 
-    def prepared(name: str) -> np.ndarray | Refusal:
+    def prepared(name: str) -> np.ndarray | Rejection:
         if name == AS_IT_IS:
             return model.prepare(encoded)
         changed = CHANGES[name](picture, np.random.default_rng(seeds[name]))
@@ -217,9 +215,9 @@ def _answers(
 
     names = (AS_IT_IS, *CHANGES)
     outcomes = dict(zip(names, pool.map(prepared, names), strict=True))
-    usable = [name for name in names if not isinstance(outcomes[name], Refusal)]
+    usable = [name for name in names if not isinstance(outcomes[name], Rejection)]
     answers: dict[str, float | str] = {
-        name: outcome.reason for name, outcome in outcomes.items() if isinstance(outcome, Refusal)
+        name: outcome.reason for name, outcome in outcomes.items() if isinstance(outcome, Rejection)
     }
     if usable:
         images = np.stack([outcomes[name] for name in usable])

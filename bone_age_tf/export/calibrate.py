@@ -26,9 +26,11 @@ from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.data.leakage import find_leakage
 from bone_age_tf.data.manifest import MANIFEST, sha256_of, versions, write_json
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
-from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden, new_version
-from bone_age_tf.export.exported_model import CORRECTION, INTERVALS, ExportedModel
+from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden
+from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.model_card import CARD, card
+from bone_age_tf.export.signatures import CORRECTION, INTERVALS
+from bone_age_tf.export.versions import new_version
 from bone_age_tf.export.warmup import protos_version, write_warm_up
 from bone_age_tf.files.provenance import PROVENANCE, read_provenance
 from bone_age_tf.metrics import bone_age as metrics

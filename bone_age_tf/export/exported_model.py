@@ -2,178 +2,37 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.data.leakage import TrainingData, read_training_files
 from bone_age_tf.data.manifest import MANIFEST, FileEntry, find_faults
 from bone_age_tf.errors import ModelRefusedError
-from bone_age_tf.preprocessing.decoding import Refusal, refusal_from
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
+from bone_age_tf.export.allowed_operations import require_harmless
+from bone_age_tf.export.answers import answer_table
+from bone_age_tf.export.inputs import Source
+from bone_age_tf.export.signatures import (
+    EXPLAIN,
+    PREDICT_PREPARED,
+    PREPARE,
+    PREPARED_TO_ORIGINAL,
+    STATUS,
+)
+from bone_age_tf.export.versions import latest_version
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection, rejection_from
 
 MODEL_SCHEMA = "bone-age-tf/model/1"
-SERVING = "serving_default"
-PREDICT_PREPARED = "predict_prepared"
-PREPARE = "prepare"
-EXPLAIN = "explain"
-NETWORK = "network"
-IMAGE_BYTES = "image_bytes"
-HEAT = "heat"
-FEATURES = "features"
-SEX_CODE = "sex_code"
-MONTHS = "months"
-STATUS = "status"
-PREPARED_TO_ORIGINAL = "prepared_to_original"
-CORRECTION = "correction"
-"""Variable of the SavedModel, float32 [3, 2]: intercept in months and slope for F, M and unknown."""
-INTERVALS = "intervals"
-"""Variable of the SavedModel, float32 [3, bands]: half-widths of the intervals in months, by sex and age
-band (`postprocessing/conformal.py`); -1 where there are none."""
-REFUSED_MONTHS = -1.0
-"""Bone age, interval and probability where there are none: no number that could be taken for one."""
-
-ALLOWED_OPERATIONS = frozenset(
-    [
-        "Abs",
-        "Add",
-        "AddV2",
-        "All",
-        "Any",
-        "ArgMax",
-        "Assert",
-        "AssignVariableOp",
-        "AvgPool",
-        "AvgPoolGrad",
-        "BiasAdd",
-        "BiasAddGrad",
-        "BroadcastTo",
-        "Cast",
-        "Ceil",
-        "ConcatOffset",
-        "ConcatV2",
-        "Const",
-        "Conv2D",
-        "Cumsum",
-        "DecodeJpeg",
-        "DecodePng",
-        "DecodeRaw",
-        "DenseBincount",
-        "DepthwiseConv2dNative",
-        "DisableCopyOnRead",
-        "DynamicStitch",
-        "Elu",
-        "EluGrad",
-        "EnsureShape",
-        "Equal",
-        "Erfc",
-        "ExpandDims",
-        "ExtractJpegShape",
-        "Fill",
-        "Floor",
-        "FloorDiv",
-        "FloorMod",
-        "FusedBatchNormV3",
-        "GatherV2",
-        "Greater",
-        "GreaterEqual",
-        "Identity",
-        "IdentityN",
-        "If",
-        "ImageProjectiveTransformV3",
-        "IsNan",
-        "LeftShift",
-        "Less",
-        "LessEqual",
-        "Log",
-        "LogicalAnd",
-        "LogicalNot",
-        "LogicalOr",
-        "LowerBound",
-        "MatMul",
-        "Max",
-        "MaxPool",
-        "Maximum",
-        "Mean",
-        "MergeV2Checkpoints",
-        "Min",
-        "Minimum",
-        "MirrorPad",
-        "Mul",
-        "Neg",
-        "NoOp",
-        "NotEqual",
-        "Pack",
-        "Pad",
-        "PadV2",
-        "Placeholder",
-        "Pow",
-        "Prod",
-        "Range",
-        "ReadVariableOp",
-        "RealDiv",
-        "Relu",
-        "Relu6",
-        "ReluGrad",
-        "Reshape",
-        "RestoreV2",
-        "Round",
-        "Rsqrt",
-        "SaveV2",
-        "ScaleAndTranslate",
-        "ScatterNd",
-        "Select",
-        "SelectV2",
-        "Shape",
-        "ShapeN",
-        "ShardedFilename",
-        "Sigmoid",
-        "Size",
-        "Slice",
-        "Softmax",
-        "Sqrt",
-        "Square",
-        "SquaredDifference",
-        "Squeeze",
-        "StatefulPartitionedCall",
-        "StatelessCase",
-        "StatelessIf",
-        "StatelessWhile",
-        "StaticRegexFullMatch",
-        "StopGradient",
-        "StridedSlice",
-        "StringJoin",
-        "StringLength",
-        "Sub",
-        "Substr",
-        "Sum",
-        "TensorListFromTensor",
-        "TensorListGetItem",
-        "TensorListReserve",
-        "TensorListSetItem",
-        "TensorListStack",
-        "Tile",
-        "Transpose",
-        "Unpack",
-        "UnsortedSegmentMax",
-        "VarHandleOp",
-        "VarIsInitializedOp",
-        "Where",
-        "While",
-        "ZerosLike",
-    ]
-)
-"""All that the models of this program are made of, with every trunk of the table. None of them
-reaches a file (but for the variables of the model itself), the network, or Python."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportedModel:
-    """A SavedModel that `export` wrote, loaded without Keras."""
+    """A SavedModel that `export` wrote, loaded without Keras. Open one with `ExportedModel.open`."""
 
     folder: Path
     manifest: Mapping[str, Any]
@@ -188,12 +47,33 @@ class ExportedModel:
         Raises `ModelRefusedError`, with nothing of it executed, where a file is missing, changed,
         not vouched for, or where the graph holds an operation outside `ALLOWED_OPERATIONS`.
         """
-        folder = _version_folder(Path(path))
+        folder = latest_version(Path(path))
         manifest = _read_manifest(folder)
         _require_vouched(folder, manifest)
-        _require_harmless(folder)
+        require_harmless(folder)
         loaded = tf.saved_model.load(str(folder))
         return cls(folder, manifest, loaded.signatures, loaded)
+
+    def predict(
+        self, radiographs: Source | Iterable[Source], *, sex: str | Iterable[str]
+    ) -> pd.DataFrame:
+        """The bone age of one or many radiographs, a row each; a rejected one has its reason and no number.
+
+        `radiographs` is a path (`str` or `Path`: a file, a folder or a zip), the bytes of a PNG or JPEG file, an
+        array of grey values [height, width], uint8 (0 to 255) or uint16 (0 to 65535), at least 64 pixels on
+        its shorter side, or several of these. An array is answered as a PNG file of the same pixels is.
+        `sex` is `F`, `M` or `unknown`: one for all, or one for each of what is given.
+        The radiographs of folders and zips, and files, are read and predicted 16 at a time.
+
+        Columns: `file` (name of the file; of bytes and arrays their number among what was given), `sex`,
+        `bone_age_months` (0 to 240), `bone_age_low_months` and `bone_age_high_months` (the interval; NaN of
+        a model without), `status` (`ok` or `refused`), `reason`, `warning` (`sex_looks_wrong`, of a model with a
+        sex classifier). Months are NaN where `status` is `refused`.
+
+        Raises `ArgumentTypeError` (a `TypeError`) and `ArgumentValueError` (a `ValueError`) where something else
+        is given, `InputDataError` where a path leads to no PNG or JPEG file.
+        """
+        return answer_table(self, radiographs, sex)
 
     @property
     def fingerprint(self) -> str:
@@ -221,20 +101,20 @@ class ExportedModel:
         """One of the variables that `calibrate` writes: `CORRECTION` or `INTERVALS`, float32."""
         return getattr(self.module, name).numpy()
 
-    def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
+    def prepare(self, encoded: bytes) -> np.ndarray | Rejection:
         """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""
         made = self.prepare_with_matrix(encoded)
-        return made if isinstance(made, Refusal) else made[0]
+        return made if isinstance(made, Rejection) else made[0]
 
-    def prepare_with_matrix(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray] | Refusal:
+    def prepare_with_matrix(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray] | Rejection:
         """The same with the matrix [2, 3] from (x, y, 1) of the prepared radiograph to (x, y) of the file."""
         try:
             answer = self.signatures[PREPARE](image_bytes=tf.constant([encoded]))
         except tf.errors.InvalidArgumentError as error:
-            return refusal_from(error)
+            return rejection_from(error)
         status = answer[STATUS].numpy()[0].decode()
         if status != OK:
-            return Refusal(status, EXPLANATIONS.get(status, "the model gives no further word"))
+            return Rejection(status, EXPLANATIONS.get(status, "the model gives no further word"))
         return answer[record.IMAGE].numpy()[0], answer[PREPARED_TO_ORIGINAL].numpy()[0]
 
     def months_of_prepared(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
@@ -260,13 +140,6 @@ class ExportedModel:
             image=tf.constant(images), sex=tf.constant(list(sexes))
         )
         return {name: value.numpy() for name, value in answer.items()}
-
-
-def _version_folder(path: Path) -> Path:
-    if (path / MANIFEST).is_file() or not path.is_dir():
-        return path
-    numbers = [int(child.name) for child in path.iterdir() if child.name.isdigit()]
-    return path / str(max(numbers)) if numbers else path
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
@@ -296,26 +169,4 @@ def _require_vouched(folder: Path, manifest: Mapping[str, Any]) -> None:
             f"{folder}: the model is not as it was exported, so it was not loaded:\n  "
             + "\n  ".join(faults)
             + "\nExport or copy it again."
-        )
-
-
-def _require_harmless(folder: Path) -> None:
-    """Only operations that our own models are made of: none that reaches files or runs Python."""
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    operations = {
-        node.op
-        for meta_graph in saved.meta_graphs
-        for nodes in (
-            meta_graph.graph_def.node,
-            *(function.node_def for function in meta_graph.graph_def.library.function),
-        )
-        for node in nodes
-    }
-    foreign = sorted(operations - ALLOWED_OPERATIONS)
-    if foreign:
-        raise ModelRefusedError(
-            f"{folder}: the graph holds {', '.join(foreign)}, which no model of this program needs. "
-            "It was not loaded."
         )

@@ -1,52 +1,21 @@
-"""The graph of an exported model: from the bytes of a file to months.
+"""The graph of an exported model: from the bytes of a file to months, as `signatures.py` describes it.
 
-| signature          | inputs                                            | outputs                              |
-|--------------------|---------------------------------------------------|--------------------------------------|
-| `serving_default`  | `image_bytes` string [N], `sex` string [N]        | `bone_age_months` float [N],         |
-|                    |                                                   | `bone_age_low_months`,               |
-|                    |                                                   | `bone_age_high_months`, `status`     |
-| `predict_prepared` | `image` uint8 [N, height, width, 1], `sex`        | the same without `status`            |
-| `prepare`          | `image_bytes` string [N]                          | `image` uint8 [N, ...], `status`,    |
-|                    |                                                   | `prepared_to_original` float [N, 2, 3]|
-| `explain`          | as `predict_prepared`                             | `heat` float [N, h, w], `features`   |
-|                    |                                                   | float [N, c], `bone_age_months`      |
-| `network`          | `image`, `sex_code` int32 [N]: 0 F, 1 M, 2 unknown | `months` float [N]                   |
-
-`image_bytes` are PNG or JPEG files, `sex` is `F`, `M` or `unknown`. `status` is `ok` or the reason
-why a picture is refused (`preprocessing/rejections.py`), and all its months are then -1; so are the ends
-of the interval of a model without intervals. A file
-that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
-`refused (REASON): ...`. Stock TensorFlow operations only.
-
-`explain`, of a run alone, not of an ensemble: `heat` is Grad-CAM for a regression (Selvaraju et al.
-2017), in months: the trunk's feature maps, each times the mean gradient of the months to it, summed;
-a cell is so many of h x w equal parts of the region that the network sees. `features` are the feature
-maps' means, `bone_age_months` those of the radiograph as it stands: where the answer is a mean over
-several views of it, explanations are about the first, which is that radiograph.
-
-`network`, of a run alone as well, is what other engines run: the network on one view, before the views'
-mean, the line and the interval.
-
-With a sex classifier, `serving_default` and `predict_prepared` have one more output,
-`boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where refused.
-
-The variable `correction`, float32 [3, 2], holds an intercept in months and a slope for F, M and
-unknown that every bone age goes through: those of the folds of a run, otherwise 0 and 1, until `calibrate` writes others. No line leads
-out of 0 to 240 months. The variable `intervals` holds the half-widths of the intervals.
+Stock TensorFlow operations only.
 """
 
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.types.experimental import GenericFunction
 
 from bone_age_tf import record
-from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError
-from bone_age_tf.export.exported_model import (
+from bone_age_tf.export.signatures import (
     EXPLAIN,
     FEATURES,
     HEAT,
@@ -56,18 +25,20 @@ from bone_age_tf.export.exported_model import (
     PREDICT_PREPARED,
     PREPARE,
     PREPARED_TO_ORIGINAL,
-    REFUSED_MONTHS,
+    REJECTED_MONTHS,
     SERVING,
     SEX_CODE,
     STATUS,
 )
 from bone_age_tf.models.parts import split
 from bone_age_tf.models.test_time_augmentation import VIEWS, View, mean_over_views, transforms_of
+from bone_age_tf.postprocessing import apply
+from bone_age_tf.postprocessing.apply import LIMITS_MONTHS
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
-from bone_age_tf.postprocessing.conformal import LIMITS_MONTHS, Intervals
-from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.postprocessing.conformal import Intervals
 from bone_age_tf.preprocessing.decoding import require
-from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.pipeline import Prepared
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import OK
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY, SEX_NAMES, Sex
 
@@ -77,7 +48,7 @@ NO_INTERVALS = np.full((len(SEX_NAMES), len(LIMITS_MONTHS) + 1), -1.0)
 def write_saved_model(  # noqa: PLR0913 - what the graph is made of
     model: keras.Model,
     classifier: keras.Model | None,
-    config: PreprocessingConfig,
+    preprocessor: Preprocessor,
     folder: Path,
     *,
     variables: str,
@@ -88,129 +59,167 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
 ) -> None:
     """Write the SavedModel of networks that tell the months and, where there is one, the sex.
 
-    `variables` is `float32` or `float16`, `config` the preprocessing of the radiographs that they
-    were trained on, `views` those of each radiograph over which the months are averaged.
+    `variables` is `float32` or `float16`, `preprocessor` that of the radiographs that they were
+    trained on, `views` those of each radiograph over which the months are averaged.
     With `explained`, `model` is one network, and the signature `explain` is written.
     """
-    files = tf.TensorSpec([None], tf.string, name=IMAGE_BYTES)
-    sexes = tf.TensorSpec([None], tf.string, name=record.SEX)
-    images = tf.TensorSpec([None, *config.frame, 1], tf.uint8, name=record.IMAGE)
-
-    # Not keras.export.ExportArchive: it writes every variable twice, 178 MB instead of 90 for
-    # InceptionV3 (Keras 3.15).
-    module = tf.Module()
-    module.correction = tf.Variable(correction.table, trainable=False, dtype=tf.float32)
-    half_widths = NO_INTERVALS if intervals is None else intervals.half_widths
-    module.intervals = tf.Variable(half_widths, trainable=False, dtype=tf.float32)
+    frame = preprocessor.config.frame
+    module = _Answers(correction, intervals)
     networks = {"model": model}
     if classifier is not None:
         networks["classifier"] = classifier
-    if config.method == "registered":
-        networks["localizer"] = localizer.load(config.localizer).network
+    if preprocessor.localizer is not None:
+        networks["localizer"] = preprocessor.localizer.network
     stored = {name: _Stored(network, variables) for name, network in networks.items()}
     for name, kept in stored.items():
         setattr(module, f"{name}_variables", kept.variables)
+    inputs = _Inputs.of(frame)
+    parts = _Parts(model, stored["model"], inputs.images) if explained else None
+    prepare = _prepare(preprocessor, stored.get("localizer"), inputs)
+    predict = _predict(
+        parts or stored["model"],
+        stored.get("classifier"),
+        module,
+        transforms_of(views, frame),
+        inputs,
+    )
+    signatures = {
+        SERVING: _serve(prepare, predict, inputs),
+        PREDICT_PREPARED: predict,
+        PREPARE: prepare,
+    }
+    if parts is not None:
+        signatures[EXPLAIN] = _explain(parts, module, inputs)
+        signatures[NETWORK] = _look(parts, inputs)
+    tf.saved_model.save(module, str(folder), signatures)
 
-    outputs = pipeline.Prepared(
-        tf.TensorSpec((*config.frame, 1), tf.uint8),
+
+class _Answers(tf.Module):
+    """What is saved: the variables, and the way from the network's months to the answer.
+
+    Not keras.export.ExportArchive: it writes every variable twice, 178 MB instead of 90 for InceptionV3
+    (Keras 3.15).
+    """
+
+    def __init__(self, correction: LinesBySex, intervals: Intervals | None) -> None:
+        super().__init__()
+        self.correction = tf.Variable(correction.table, trainable=False, dtype=tf.float32)
+        half_widths = NO_INTERVALS if intervals is None else intervals.half_widths
+        self.intervals = tf.Variable(half_widths, trainable=False, dtype=tf.float32)
+
+    def corrected(self, months: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
+        """Months [N] of sexes (codes) [N] on their lines."""
+        return apply.corrected(months, tf.gather(tf.convert_to_tensor(self.correction), codes))
+
+    def interval(self, months: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ends of the intervals, [N] each; -1 where there is none."""
+        table = tf.convert_to_tensor(self.intervals)
+        band = apply.band_of(months)
+        width = tf.gather(tf.gather(table, codes), band, batch_dims=1)
+        is_known = width >= 0
+        low, high = (
+            tf.where(is_known, end, REJECTED_MONTHS) for end in apply.interval(months, width)
+        )
+        return low, high
+
+
+class _Inputs(NamedTuple):
+    """Of the signatures."""
+
+    files: tf.TensorSpec
+    sexes: tf.TensorSpec
+    images: tf.TensorSpec
+    codes: tf.TensorSpec
+
+    @classmethod
+    def of(cls, frame: tuple[int, int]) -> "_Inputs":
+        return cls(
+            tf.TensorSpec([None], tf.string, name=IMAGE_BYTES),
+            tf.TensorSpec([None], tf.string, name=record.SEX),
+            tf.TensorSpec([None, *frame, 1], tf.uint8, name=record.IMAGE),
+            tf.TensorSpec([None], tf.int32, name=SEX_CODE),
+        )
+
+
+# === Signatures ===
+# The names of the inner functions stand in the SavedModel.
+
+
+def _prepare(
+    preprocessor: Preprocessor, localizer: "_Stored | None", inputs: _Inputs
+) -> GenericFunction:
+    outputs = Prepared(
+        tf.TensorSpec((*preprocessor.config.frame, 1), tf.uint8),
         tf.TensorSpec((), tf.string),
         tf.TensorSpec((2, 3), tf.float32),
     )
 
     def prepared(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        with stored["localizer"].scope() if "localizer" in stored else contextlib.nullcontext():
-            done = tf.map_fn(
-                lambda encoded: pipeline.prepare_radiograph(encoded, config),
-                image_bytes,
-                fn_output_signature=outputs,
-            )
+        with contextlib.nullcontext() if localizer is None else localizer.scope():
+            done = tf.map_fn(preprocessor, image_bytes, fn_output_signature=outputs)
         return {
             record.IMAGE: done.image,
             STATUS: done.status,
             PREPARED_TO_ORIGINAL: done.prepared_to_original,
         }
 
-    parts = _Parts(model, stored["model"], images) if explained else None
-    network = stored["model"] if parts is None else parts
-    transforms = transforms_of(views, config.frame)
+    return tf.function(prepared, [inputs.files], autograph=False)
 
-    def corrected(months: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-        line = tf.gather(tf.convert_to_tensor(module.correction), codes)
-        return in_range(line[:, 0] + line[:, 1] * months)
+
+def _predict(
+    network: "_Parts | _Stored",
+    classifier: "_Stored | None",
+    module: _Answers,
+    transforms: np.ndarray,
+    inputs: _Inputs,
+) -> GenericFunction:
+    def months_of(view: tf.Tensor, told: tf.Tensor) -> tf.Tensor:
+        return network({record.IMAGE: view, record.SEX: told})
 
     def predicted(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
         codes = sex_codes(sex)
-        seen = mean_over_views(
-            lambda view, told: network({record.IMAGE: view, record.SEX: told}),
-            image,
-            codes,
-            transforms,
-        )
-        months = corrected(seen, codes)
-        low, high = interval(months, codes, tf.convert_to_tensor(module.intervals))
+        months = module.corrected(mean_over_views(months_of, image, codes, transforms), codes)
+        low, high = module.interval(months, codes)
         answer = {record.BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
-        if "classifier" in stored:
+        if classifier is not None:
             untold = tf.fill(tf.shape(sex), int(Sex.UNKNOWN))
-            answer[BOY_PROBABILITY] = stored["classifier"](
-                {record.IMAGE: image, record.SEX: untold}
-            )
+            answer[BOY_PROBABILITY] = classifier({record.IMAGE: image, record.SEX: untold})
         return answer
 
-    prepare = tf.function(prepared, [files], autograph=False)
-    predict = tf.function(predicted, [images, sexes], autograph=False)
+    return tf.function(predicted, [inputs.images, inputs.sexes], autograph=False)
 
+
+def _serve(prepare: GenericFunction, predict: GenericFunction, inputs: _Inputs) -> GenericFunction:
     def serve(image_bytes: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
         made = prepare(image_bytes)
         usable = made[STATUS] == OK
         answer = {
-            name: tf.where(usable, number, REFUSED_MONTHS)
+            name: tf.where(usable, number, REJECTED_MONTHS)
             for name, number in predict(made[record.IMAGE], sex).items()
         }
         return answer | {STATUS: made[STATUS]}
 
-    signatures = {
-        SERVING: tf.function(serve, [files, sexes], autograph=False),
-        PREDICT_PREPARED: predict,
-        PREPARE: prepare,
-    }
-    if parts is not None:
-
-        def explain(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
-            codes = sex_codes(sex)
-            months, heat, features = parts.explain(image, codes)
-            return {
-                record.BONE_AGE_MONTHS: corrected(months, codes),
-                HEAT: heat,
-                FEATURES: features,
-            }
-
-        def look(image: tf.Tensor, sex_code: tf.Tensor) -> dict[str, tf.Tensor]:
-            return {MONTHS: parts({record.IMAGE: image, record.SEX: sex_code})}
-
-        codes = tf.TensorSpec([None], tf.int32, name=SEX_CODE)
-        signatures[EXPLAIN] = tf.function(explain, [images, sexes], autograph=False)
-        signatures[NETWORK] = tf.function(look, [images, codes], autograph=False)
-    tf.saved_model.save(module, str(folder), signatures)
+    return tf.function(serve, [inputs.files, inputs.sexes], autograph=False)
 
 
-def in_range(months: tf.Tensor) -> tf.Tensor:
-    """Months within 0 and 240."""
-    return tf.clip_by_value(months, 0.0, record.MAX_BONE_AGE_MONTHS)
+def _explain(parts: "_Parts", module: _Answers, inputs: _Inputs) -> GenericFunction:
+    def explain(image: tf.Tensor, sex: tf.Tensor) -> dict[str, tf.Tensor]:
+        codes = sex_codes(sex)
+        months, heat, features = parts.explain(image, codes)
+        answer = module.corrected(months, codes)
+        return {record.BONE_AGE_MONTHS: answer, HEAT: heat, FEATURES: features}
+
+    return tf.function(explain, [inputs.images, inputs.sexes], autograph=False)
 
 
-def interval(
-    months: tf.Tensor, codes: tf.Tensor, half_widths: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Ends of the intervals, [N] each, within 0 and 240; -1 where `half_widths` [3, bands] is below 0."""
-    above = months[:, tf.newaxis] >= tf.constant(LIMITS_MONTHS, tf.float32)
-    band = tf.reduce_sum(tf.cast(above, tf.int32), axis=1)
-    width = tf.gather(tf.gather(half_widths, codes), band, batch_dims=1)
-    is_known = width >= 0
-    low, high = (
-        tf.where(is_known, in_range(end), REFUSED_MONTHS)
-        for end in (months - width, months + width)
-    )
-    return low, high
+def _look(parts: "_Parts", inputs: _Inputs) -> GenericFunction:
+    def look(image: tf.Tensor, sex_code: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {MONTHS: parts({record.IMAGE: image, record.SEX: sex_code})}
+
+    return tf.function(look, [inputs.images, inputs.codes], autograph=False)
+
+
+# === Networks ===
 
 
 class _Stored:
@@ -266,11 +275,11 @@ class _Stored:
 
 
 class _Parts:
-    """A network as trunk and head. One graph of the trunk, most of what is written, serves both uses."""
+    """A network as backbone and head. One graph of the backbone, most of what is written, serves both uses."""
 
     def __init__(self, network: keras.Model, stored: _Stored, images: tf.TensorSpec) -> None:
         self._stored = stored
-        self._trunk, self._head = split(network)
+        self._backbone, self._head = split(network)
         codes = tf.TensorSpec([None], tf.int32)
         self._maps = tf.function(self._look, [images, codes], autograph=False)
 
@@ -294,8 +303,8 @@ class _Parts:
         return months, heat, tf.reduce_mean(maps, axis=(1, 2))
 
     def _look(self, image: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-        with self._stored.scope(self._trunk):
-            return self._trunk({record.IMAGE: image, record.SEX: codes}, training=False)
+        with self._stored.scope(self._backbone):
+            return self._backbone({record.IMAGE: image, record.SEX: codes}, training=False)
 
 
 def _half(variable: keras.Variable) -> tf.Variable:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.errors import UsageError
-from bone_age_tf.export.exported_model import IMAGE_BYTES, SERVING
+from bone_age_tf.export.signatures import IMAGE_BYTES, SERVING
 
 WARM_UP = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where TensorFlow Serving looks, in the folder of a version."""

@@ -80,6 +80,15 @@ def grey_values(encoded: bytes) -> np.ndarray | None:
     return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
 
 
+def grey_levels(encoded: bytes) -> np.ndarray:
+    """A file as uint8 [height, width] for the eye: percentiles 0.5 and 99.7 as black and white."""
+    picture = grey_values(encoded)
+    if picture is None:
+        raise InputDataError("OpenCV cannot read the file, though TensorFlow can.")
+    low, high = np.percentile(picture, (0.5, 99.7))
+    return np.clip((picture - low) * (255 / max(high - low, 1e-3)), 0, 255).astype(np.uint8)
+
+
 def list_files(path: str | Path) -> list[SourceFile]:
     """Every file below a folder, or in a zip, zips in the folder looked into; sorted by name.
 
@@ -99,9 +108,9 @@ def radiographs_in(path: str | Path) -> list[SourceFile]:
     return [file for file in files if file.is_image]
 
 
-def is_safe(file: SourceFile) -> bool:
-    """Whether the name stays inside the folder or zip."""
-    return ".." not in PurePosixPath(file.name).parts and not file.name.startswith("/")
+def is_safe(name: str) -> bool:
+    """Whether a file's name stays inside the folder or zip."""
+    return ".." not in PurePosixPath(name).parts and not name.startswith("/")
 
 
 def _walk(path: Path, name: str) -> Iterator[SourceFile]:
@@ -126,3 +135,8 @@ def _open_zip(path: str) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         raise InputDataError(f"{path}: not a zip file, or cut short ({error}).") from error
+
+
+def safe_name(stem: str) -> str:
+    """An identifier as a part of a file's name: letters, digits, `-`, `_`, `.`, at most 80 characters."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in stem)[:80]

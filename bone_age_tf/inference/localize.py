@@ -2,7 +2,7 @@
 
 | file                  | what                                                                       |
 |-----------------------|----------------------------------------------------------------------------|
-| `key_points.csv`      | `file`, `point`, `x`, `y` in pixels of the file, x = column; none of those refused |
+| `key_points.csv`      | `file`, `point`, `x`, `y` in pixels of the file, x = column; none of those rejected |
 | `localization.jsonl`  | a line for each file: status, key points, matrices, scores                 |
 | `masks/NAME.png`      | 255 hand, 0 everything else, at the file's size                            |
 | `pictures/NAME.jpg`   | the radiograph with outline, key points and frame                          |
@@ -22,18 +22,18 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data.manifest import written_whole
-from bone_age_tf.errors import InputDataError, UsageError
-from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
+from bone_age_tf.errors import UsageError
+from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.provenance import read_provenance, write_provenance
-from bone_age_tf.preprocessing import overlay, pipeline
-from bone_age_tf.preprocessing.decoding import Refusal, refusal_from
+from bone_age_tf.preprocessing import overlay
 from bone_age_tf.preprocessing.examination import Examiner, Finding
 from bone_age_tf.preprocessing.localizer.network import POINTS
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
+from bone_age_tf.preprocessing.radiographs import find_radiographs, prepare_file
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection
 
 LINE_SCHEMA = "bone-age-tf/localization/1"
 PICTURE_SIDE = 1000
@@ -58,12 +58,11 @@ def localize(
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> LocalizeReport:
     """Localize the hand in files, folders and zips; every file is a line of `localization.jsonl`."""
-    files = [file for path in paths for file in radiographs_in(path)]
-    if not files:
-        raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
+    files = find_radiographs(paths)
     folder = Path(output)
     _require_own_folder(folder)
-    examine = Examiner(config)
+    preprocessor = Preprocessor(config)
+    examine = Examiner(preprocessor)
     for name in (PICTURES, MASKS):  # of an earlier run with other files
         shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +78,7 @@ def localize(
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["file", "point", "x", "y"])
         for number, file in enumerate(files, start=1):
-            finding = _examine(examine, file)
+            finding = prepare_file(file, examine).made
             line = _line(file, finding, config)
             if isinstance(finding, Finding):
                 name = _unused(PurePosixPath(file.name), used)
@@ -97,7 +96,7 @@ def localize(
     write_provenance(
         folder,
         COMMAND,
-        fingerprint=pipeline.fingerprint(config),
+        fingerprint=preprocessor.fingerprint,
         files=len(files),
         found=found,
         refused=refused,
@@ -120,23 +119,12 @@ def _require_own_folder(folder: Path) -> None:
         )
 
 
-def _examine(examine: Examiner, file: SourceFile) -> Finding | Refusal:
-    if not is_safe(file):
-        return Refusal("unsafe_name", "the name inside the zip points out of it")
-    try:
-        return examine(file.read())
-    except InputDataError as error:
-        return Refusal("unreadable", str(error))
-    except tf.errors.InvalidArgumentError as error:
-        return refusal_from(error)
-
-
 def _line(
-    file: SourceFile, finding: Finding | Refusal, config: PreprocessingConfig
+    file: SourceFile, finding: Finding | Rejection, config: PreprocessingConfig
 ) -> dict[str, Any]:
     """One line of `localization.jsonl`; lengths in pixels of the file."""
     line: dict[str, Any] = {"schema": LINE_SCHEMA, "file": file.name}
-    if isinstance(finding, Refusal):
+    if isinstance(finding, Rejection):
         return line | {"status": finding.reason, "reason": finding.explanation}
     to_original = np.vstack([finding.prepared_to_original, [0, 0, 1]]).astype(float)
     to_prepared = np.linalg.inv(to_original)[:2]
@@ -184,7 +172,7 @@ def _write_pictures(folder: Path, name: PurePosixPath, finding: Finding) -> dict
         longest=PICTURE_SIDE,
     )
     if not is_ok:
-        picture = overlay.label(picture, EXPLANATIONS[finding.status], overlay.REFUSED)
+        picture = overlay.label(picture, EXPLANATIONS[finding.status], overlay.REJECTED)
     written = {"mask": f"{MASKS}/{name}.png", "picture": f"{PICTURES}/{name}.jpg"}
     _write_image(folder / written["mask"], finding.mask)
     _write_image(folder / written["picture"], picture)

@@ -1,6 +1,6 @@
 """Labelled radiographs that a model sees as most like another one.
 
-Two radiographs are alike where the means of the trunk's feature maps point the same way, seen from the
+Two radiographs are alike where the means of the backbone's feature maps point the same way, seen from the
 mean of the reference radiographs (cosine). What the network has learnt to tell apart is what counts
 here: mostly maturity, as it was trained for, not the child or the device. A file that is itself among
 the reference radiographs is not its own neighbour.
@@ -22,7 +22,8 @@ from bone_age_tf.data.manifest import MANIFEST, sha256_of, written_whole
 from bone_age_tf.data.splits import TRAINING_SPLIT, files_by_id
 from bone_age_tf.data.tfrecords import RecordFiles, Records
 from bone_age_tf.errors import UsageError
-from bone_age_tf.export.exported_model import EXPLAIN, FEATURES, ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.signatures import EXPLAIN, FEATURES
 from bone_age_tf.record import IMAGE, SEX, SEX_NAMES
 
 log = logging.getLogger(__name__)

@@ -5,11 +5,8 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
@@ -19,30 +16,20 @@ from bone_age_tf.data.manifest import (
     sha256_of,
     written_whole,
 )
-from bone_age_tf.errors import InputDataError
+from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
+from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.metrics.predictions import OK, PREDICTIONS, csv_text, table_of
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
-from bone_age_tf.preprocessing.decoding import Refusal
+from bone_age_tf.preprocessing.radiographs import find_radiographs, prepare_files
+from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import (
-    BONE_AGE_HIGH,
-    BONE_AGE_LOW,
-    BONE_AGE_MONTHS,
-    BOY_PROBABILITY,
     sex_from_label,
 )
 
-BATCH_SIZE = 16
-"""Radiographs in one call of the network, and files prepared side by side."""
-
-SEX_LOOKS_WRONG = "sex_looks_wrong"
-SURE_OF_SEX = 0.95
-"""Probability of the other sex above which the given one looks wrong; of models with a sex classifier."""
 INFANT = "infant"
-REFUSED = "refused"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +44,7 @@ class Prediction:
     sex: str
     bone_age_months: float | None
     bone_age_low_months: float | None
-    """Lower end of the interval; None for a refused radiograph and of a model without intervals."""
+    """Lower end of the interval; None for a rejected radiograph and of a model without intervals."""
     bone_age_high_months: float | None
     bone_age_months_true: float | None
     chronological_age_months: float | None
@@ -111,9 +98,7 @@ def predict(
     """
     start = time.monotonic()
     exported = ExportedModel.open(model)
-    files = [file for path in paths for file in radiographs_in(path)]
-    if not files:
-        raise InputDataError(f"No PNG or JPEG files found in {', '.join(paths)}.")
+    files = find_radiographs(paths)
     known = read_labels(labels, label_options)
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,7 +117,7 @@ def predict(
         table = table_of(values)
         csv_file.write(csv_text(table))
         lines.writelines(json.dumps(row, allow_nan=False) + "\n" for row in values)
-    counts = {status: sum(row.status == status for row in rows) for status in (OK, REFUSED)}
+    counts = {status: sum(row.status == status for row in rows) for status in (OK, REJECTED)}
     warnings = sum(bool(row.warning) for row in rows)
     write_provenance(
         folder,
@@ -150,7 +135,7 @@ def predict(
     )
     return PredictReport(
         predicted=counts[OK],
-        refused=counts[REFUSED],
+        refused=counts[REJECTED],
         first=tuple(rows[:20]),
         table=table,
         warnings=warnings,
@@ -185,74 +170,41 @@ def read_labels(path: str | None, options: LabelOptions) -> Labels:
 def _predict_rows(
     model: ExportedModel, files: Sequence[SourceFile], labels: Labels, given: _Given
 ) -> Iterator[Prediction]:
-    remaining = iter(files)
-    with ThreadPoolExecutor() as pool:
-        while batch := list(islice(remaining, BATCH_SIZE)):
-            sexes = [sex_of(file, labels, given.sex) for file in batch]
-            prepared = list(
-                pool.map(
-                    lambda file, known: (
-                        known if isinstance(known, Refusal) else _prepare(model, file)
-                    ),
-                    batch,
-                    sexes,
-                )
-            )
-            yield from (
-                compared(row, _age_of(row, labels, given), model.coverage)
-                for row in _rows(model, batch, sexes, prepared, labels)
-            )
+    def rejected(file: SourceFile) -> Rejection | None:
+        sex = sex_of(file, labels, given.sex)
+        return sex if isinstance(sex, Rejection) else None
+
+    for batch in prepare_files(files, model.prepare, rejected=rejected):
+        sexes = [_told(sex_of(one.file, labels, given.sex)) for one in batch]
+        outcomes = outcomes_of(model, [one.made for one in batch], sexes)
+        for one, sex, outcome in zip(batch, sexes, outcomes, strict=True):
+            row = _with_label(prediction_of(one.file.name, one.file.stem, sex, outcome), labels)
+            yield compared(row, _age_of(row, labels, given), model.coverage)
 
 
-def _rows(
-    model: ExportedModel,
-    files: Sequence[SourceFile],
-    sexes: Sequence[str | Refusal],
-    prepared: Sequence[np.ndarray | Refusal],
-    labels: Labels,
-) -> Iterator[Prediction]:
-    """The rows of one batch: months for what could be prepared, the reason for the rest."""
-    outcomes: list[Mapping[str, float] | Refusal] = [
-        made if isinstance(made, Refusal) else {} for made in prepared
-    ]
-    usable = [number for number, made in enumerate(prepared) if not isinstance(made, Refusal)]
-    if usable:
-        images = np.stack([prepared[number] for number in usable])
-        answer = model.answers_of_prepared(images, [str(sexes[number]) for number in usable])
-        for row, number in enumerate(usable):
-            outcomes[number] = {name: float(values[row]) for name, values in answer.items()}
-    for file, sex, outcome in zip(files, sexes, outcomes, strict=True):
-        label = labels.rows.get(file.stem)
-        true = label.bone_age_months if label else math.nan
-        told = "" if isinstance(sex, Refusal) else sex
-        yield dataclasses.replace(
-            prediction_of(file.name, file.stem, told, outcome),
-            bone_age_months_true=None if math.isnan(true) else true,
-        )
+def _told(sex: str | Rejection) -> str:
+    return "" if isinstance(sex, Rejection) else sex
 
 
-def prediction_of(
-    file: str, id: str, sex: str, outcome: Mapping[str, float] | Refusal
-) -> Prediction:
+def _with_label(row: Prediction, labels: Labels) -> Prediction:
+    """The row with the true bone age of the table."""
+    label = labels.rows.get(row.id)
+    if label is None or math.isnan(label.bone_age_months):
+        return row
+    return dataclasses.replace(row, bone_age_months_true=label.bone_age_months)
+
+
+def prediction_of(file: str, id: str, sex: str, outcome: Outcome) -> Prediction:
     """The row of a file from the model's outputs by name, or why there are none."""
-    is_refused = isinstance(outcome, Refusal)
-    answer: Mapping[str, float] = {} if isinstance(outcome, Refusal) else outcome
     return Prediction(
-        file=file,
         id=id,
-        sex=sex,
-        bone_age_months=answer.get(BONE_AGE_MONTHS),
-        bone_age_low_months=_end(answer.get(BONE_AGE_LOW)),
-        bone_age_high_months=_end(answer.get(BONE_AGE_HIGH)),
         bone_age_months_true=None,
         chronological_age_months=None,
         difference_months=None,
         sd_score=None,
         verdict="",
         verdict_probability=None,
-        status=REFUSED if is_refused else OK,
-        reason=f"{outcome.reason}: {outcome.explanation}" if isinstance(outcome, Refusal) else "",
-        warning=_warning(sex, answer[BOY_PROBABILITY]) if BOY_PROBABILITY in answer else "",
+        **dataclasses.asdict(answer_of(file, sex, outcome)),
     )
 
 
@@ -287,33 +239,14 @@ def _age_of(row: Prediction, labels: Labels, given: _Given) -> float | None:
     return given.chronological_age_months if math.isnan(age) else age
 
 
-def _end(months: float | None) -> float | None:
-    """The end of an interval, where there is one."""
-    return None if months is None or months < 0 else months
-
-
-def _warning(sex: str, boy_probability: float) -> str:
-    other = {"F": boy_probability, "M": 1 - boy_probability}.get(sex, 0.0)
-    return SEX_LOOKS_WRONG if other > SURE_OF_SEX else ""
-
-
-def sex_of(file: SourceFile, labels: Labels, sex: str | None) -> str | Refusal:
-    """The sex of the table's row, or `sex` where there is none; or why the file is refused."""
+def sex_of(file: SourceFile, labels: Labels, sex: str | None) -> str | Rejection:
+    """The sex of the table's row, or `sex` where there is none; or why the file is rejected."""
     if file.stem in labels.problems:
-        return Refusal("bad_label", labels.problems[file.stem].message)
+        return Rejection("bad_label", labels.problems[file.stem].message)
     if file.stem in labels.rows:
         return labels.rows[file.stem].sex.label
     if sex is None:
-        return Refusal(
+        return Rejection(
             "no_sex", "no row in the label table for this file, and no --sex for the rest"
         )
     return sex
-
-
-def _prepare(model: ExportedModel, file: SourceFile) -> np.ndarray | Refusal:
-    if not is_safe(file):
-        return Refusal("unsafe_name", "the name inside the zip points out of it")
-    try:
-        return model.prepare(file.read())
-    except InputDataError as error:
-        return Refusal("unreadable", str(error))

@@ -8,8 +8,8 @@ import numpy as np
 from keras import layers, ops
 
 from bone_age_tf.models.test_time_augmentation import MeanOverViews, View
+from bone_age_tf.postprocessing import apply
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
-from bone_age_tf.record import MAX_BONE_AGE_MONTHS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,4 @@ class _Combined(layers.Layer):
         """Months, [N]."""
         shares = ops.take(ops.convert_to_tensor(self._table), sex, axis=0)
         lines = ops.take(ops.convert_to_tensor(self._lines), sex, axis=0)
-        months = ops.sum(shares * ops.stack(answers, axis=1), axis=1)
-        months = lines[:, 0] + lines[:, 1] * months
-        return ops.clip(months, 0.0, MAX_BONE_AGE_MONTHS)
+        return apply.corrected(ops.sum(shares * ops.stack(answers, axis=1), axis=1), lines)

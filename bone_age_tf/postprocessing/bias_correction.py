@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from bone_age_tf.record import MAX_BONE_AGE_MONTHS, SEX_NAMES, Sex
+from bone_age_tf.postprocessing import apply
+from bone_age_tf.record import SEX_NAMES, Sex
 
 PARTS = 10
 """Parts of a cross-validation."""
@@ -49,8 +50,7 @@ class LinesBySex:
 
     def __call__(self, months: np.ndarray, sex: np.ndarray) -> np.ndarray:
         """Months [n] of radiographs of the sexes [n], codes of `record.Sex` -> corrected, within 0 and 240."""
-        intercepts, slopes = self.table[sex].T
-        return in_range(intercepts + slopes * months)
+        return np.asarray(apply.corrected(months, self.table[sex]))
 
     @property
     def table(self) -> np.ndarray:
@@ -74,11 +74,6 @@ class LinesBySex:
 
 
 NO_CORRECTION = LinesBySex()
-
-
-def in_range(months: np.ndarray) -> np.ndarray:
-    """Bone ages that a straight line has left, moved back to 0 or 240 months."""
-    return np.clip(months, 0.0, MAX_BONE_AGE_MONTHS)
 
 
 def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None) -> Line:

@@ -19,14 +19,13 @@ from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.metrics import bootstrap
 from bone_age_tf.metrics.bone_age import AGE_BANDS
+from bone_age_tf.postprocessing.apply import band_of
 from bone_age_tf.postprocessing.bias_correction import parts_of
 from bone_age_tf.record import SEX_NAMES, Sex
 
 MIN_IN_GROUP = 30
 """Radiographs that a group has a half-width of its own from."""
 DEFAULT_COVERAGE = CalibrationConfig.coverage
-LIMITS_MONTHS = np.array([low for low, _ in AGE_BANDS.values()][1:])
-"""Between the bands, months [bands - 1]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Intervals:
 
     def half_width(self, sex: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Months, [n], for sexes (codes) and predicted months [n]."""
-        return self.half_widths[sex, bands_of(predicted)]
+        return self.half_widths[sex, np.asarray(band_of(predicted))]
 
     def describe(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -59,11 +58,6 @@ class Intervals:
             for sex, name in enumerate(SEX_NAMES)
         }
         return {"method": "split conformal", "coverage": self.coverage, "by_predicted_age": table}
-
-
-def bands_of(predicted: np.ndarray) -> np.ndarray:
-    """Number of the age band, int, of predicted months of any shape."""
-    return np.searchsorted(LIMITS_MONTHS, predicted, side="right")
 
 
 def min_radiographs_for(coverage: float) -> int:
@@ -83,7 +77,7 @@ def fit_intervals(
             f"An interval of {coverage:.0%} coverage needs at least {min_radiographs_for(coverage)} radiographs. Received "
             f"{len(true)}."
         )
-    errors, bands = np.abs(predicted - true), bands_of(predicted)
+    errors, bands = np.abs(predicted - true), np.asarray(band_of(predicted))
     minimum = max(MIN_IN_GROUP, min_radiographs_for(coverage))
     widths, counts = np.zeros((2, 3, len(AGE_BANDS)))
     groups = []

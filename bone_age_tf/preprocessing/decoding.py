@@ -1,17 +1,17 @@
 """Encoded file -> pixels: PNG and JPEG, 8 and 16 bits, guarded before anything is decoded.
 
 Everything here is TensorFlow operations, so that the exported model guards and decodes by the same
-graph as `prepare`. A file that cannot be used fails an assertion whose text starts with
-`refused (REASON): ...`; `refusal_from` gives the reason back.
+graph as `prepare`. A file that cannot be used fails an assertion whose text
+`rejections.rejection_from` reads back.
 """
 
 import functools
-import re
 import struct
 import zlib
-from typing import NamedTuple
 
 import tensorflow as tf
+
+from bone_age_tf.preprocessing.rejections import Rejection, assertion_text, rejection_from
 
 MIN_SIDE = 64
 MAX_SIDE = 12_000
@@ -21,27 +21,16 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 _HEADER_BYTES = 24  # PNG: signature 8, chunk length 4, "IHDR" 4, width 4, height 4
 
-_REFUSAL = re.compile(r"refused \((?P<reason>\w+)\): (?P<explanation>[^\]']*)\]?(?P<data>[^\n]*)")
-
-
-class Refusal(NamedTuple):
-    """Why a picture gets no bone age."""
-
-    reason: str
-    """A stable code: `empty`, `not_png_or_jpeg`, `too_small`, `too_large`, `damaged`, `blank`."""
-    explanation: str
-    """One line for a person."""
-
 
 def require(condition: tf.Tensor, reason: str, explanation: str, *data: tf.Tensor) -> tf.Operation:
-    """An assertion that refuses the picture; put what must wait for it under its control."""
-    return tf.debugging.Assert(condition, [f"refused ({reason}): {explanation}", *data])
+    """An assertion that rejects the file; put what must wait for it under its control."""
+    return tf.debugging.Assert(condition, [assertion_text(reason, explanation), *data])
 
 
 def guard(encoded: tf.Tensor) -> tf.Tensor:
     """The same encoded bytes, once magic bytes and the header's size are known to be harmless.
 
-    Takes a scalar string. Refuses `empty`, `not_png_or_jpeg`, `too_small` and `too_large`.
+    Takes a scalar string. Rejects `empty`, `not_png_or_jpeg`, `too_small` and `too_large`.
     """
     not_empty = require(tf.strings.length(encoded) > 0, "empty", "the file has no content")
     with tf.control_dependencies([not_empty]):
@@ -76,7 +65,7 @@ def guard(encoded: tf.Tensor) -> tf.Tensor:
 def decode(encoded: tf.Tensor) -> tf.Tensor:
     """Scalar string of PNG or JPEG -> uint16 [height, width, 1], full scale 65535.
 
-    8-bit pixels are multiplied by 257, colour becomes grey. Refuses what `guard` refuses.
+    8-bit pixels are multiplied by 257, colour becomes grey. Rejects what `guard` rejects.
     """
     encoded = guard(encoded)
     pixels = tf.cond(
@@ -92,15 +81,15 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(pixels, (None, None, 1))
 
 
-def find_refusal(encoded: bytes) -> Refusal | None:
+def find_rejection(encoded: bytes) -> Rejection | None:
     """Why these bytes cannot be prepared, as far as can be told without decoding the pixels."""
     try:
         _compiled_guard()(encoded)
     except tf.errors.InvalidArgumentError as error:
-        return refusal_from(error)
+        return rejection_from(error)
     is_whole = _png_is_whole if encoded.startswith(PNG_SIGNATURE) else _jpeg_is_whole
     if not is_whole(encoded):
-        return Refusal("damaged", "the file is cut short or a checksum in it does not hold")
+        return Rejection("damaged", "the file is cut short or a checksum in it does not hold")
     return None
 
 
@@ -114,15 +103,6 @@ def image_size(encoded: bytes) -> tuple[int, int] | None:
     except tf.errors.InvalidArgumentError:
         return None
     return int(height), int(width)
-
-
-def refusal_from(error: tf.errors.InvalidArgumentError) -> Refusal:
-    """The reason inside an error that preparing a radiograph raised."""
-    match = _REFUSAL.search(error.message)
-    if match is None:
-        return Refusal("damaged", "the pixels cannot be decoded")
-    numbers = " x ".join(re.findall(r"\d+", match["data"]))
-    return Refusal(match["reason"], f"{match['explanation']} {numbers}".strip())
 
 
 @functools.cache

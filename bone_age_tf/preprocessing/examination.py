@@ -1,17 +1,15 @@
 """All that the preprocessing finds in one file, outside of a graph: for people to look at."""
 
 import dataclasses
-import functools
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing import geometry, pipeline
-from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.preprocessing.localizer.network import OUTLOOKS
+from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +19,9 @@ class Finding:
     radiograph: np.ndarray
     """uint8 [height, width]."""
     prepared: np.ndarray
-    """uint8 [*frame]; black where it is refused."""
+    """uint8 [*frame]; black where it is rejected."""
     status: str
-    """`ok`, or a reason of `reasons`."""
+    """`ok`, or a reason of `rejections`."""
     prepared_to_original: np.ndarray
     """float32 [2, 3]: (x, y, 1) of the prepared radiograph -> (x, y) of the file."""
     points: np.ndarray
@@ -45,10 +43,10 @@ class Finding:
 
 
 class Examiner:
-    """Examines files with one configuration; `method` must be `registered`."""
+    """Examines files with one preprocessor, whose `method` must be `registered`."""
 
-    def __init__(self, config: PreprocessingConfig) -> None:
-        self._graph = _compiled(config)
+    def __init__(self, preprocessor: Preprocessor) -> None:
+        self._graph = graph_of(lambda encoded: _examine(encoded, preprocessor))
 
     def __call__(self, encoded: bytes) -> Finding:
         """Raises `tf.errors.InvalidArgumentError` where `radiograph.decode` does."""
@@ -65,12 +63,6 @@ class Examiner:
         )
 
 
-@functools.cache
-def _compiled(config: PreprocessingConfig) -> tf.types.experimental.GenericFunction:
-    """`_examine` for one configuration, traced once."""
-    return pipeline.graph(_examine, config)
-
-
 def _largest_part(mask: np.ndarray) -> np.ndarray:
     """The mask of two looks without the crumbs at their seam."""
     count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask)
@@ -80,11 +72,9 @@ def _largest_part(mask: np.ndarray) -> np.ndarray:
     return np.where(parts == largest, mask, np.uint8(0))
 
 
-def _examine(encoded: tf.Tensor, config: PreprocessingConfig) -> dict[str, tf.Tensor]:
+def _examine(encoded: tf.Tensor, preprocessor: Preprocessor) -> dict[str, tf.Tensor]:
     pixels = radiograph.decode(encoded)
-    levels = geometry.pyramid(pixels)
-    examined = pipeline.examine(levels, localizer.load(config.localizer))
-    prepared = pipeline.register(levels, examined, config)
+    examined, prepared = preprocessor.examine(pixels)
     size = tf.shape(pixels)[:2]
     scored = examined.scores._asdict()
     return {

@@ -9,7 +9,7 @@ OUTLINE = (80, 220, 80)
 POINT = (60, 60, 255)
 FRAME = (230, 170, 60)
 TEXT = (255, 255, 255)
-REFUSED = (80, 80, 255)
+REJECTED = (80, 80, 255)
 """Colours as OpenCV orders them: blue, green, red."""
 
 

@@ -1,20 +1,13 @@
-"""The order of the steps, their version and their fingerprint.
+"""The order of the steps, their version and their fingerprint; `Preprocessor` puts them together."""
 
-`prepare_radiograph` is the one way from a file's bytes to a prepared radiograph: `prepare` calls it
-for every record, and the exported model holds it.
-"""
-
-import functools
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing import geometry, intensity, quality, registration
 from bone_age_tf.preprocessing.localizer import decoding as localization
 from bone_age_tf.preprocessing.localizer import weights as localizer
@@ -36,9 +29,9 @@ class Prepared(NamedTuple):
     """What becomes of one radiograph."""
 
     image: tf.Tensor
-    """uint8 [*frame, 1]; black where it is refused."""
+    """uint8 [*frame, 1]; black where it is rejected."""
     status: tf.Tensor
-    """String scalar: `ok`, or a reason of `reasons`."""
+    """String scalar: `ok`, or a reason of `rejections`."""
     prepared_to_original: tf.Tensor
     """float32 [2, 3]: (x, y, 1) of the prepared radiograph -> (x, y) of the file."""
 
@@ -66,26 +59,9 @@ class Examination(NamedTuple):
     """The hand alone, upright, as the first look places it: mask and key points."""
     scores: quality.Scores
     status: tf.Tensor
-    """String scalar: `ok`, or a reason of `reasons`."""
+    """String scalar: `ok`, or a reason of `rejections`."""
     is_registered: tf.Tensor
     """bool scalar: it was prepared by others already and is only scaled."""
-
-
-def prepare_radiograph(encoded: tf.Tensor, config: PreprocessingConfig) -> Prepared:
-    """Scalar string of PNG or JPEG -> the prepared radiograph, or the reason why there is none.
-
-    Fails with the refusals of `radiograph.guard`, or, where the pixels are damaged, with the
-    decoder's `InvalidArgumentError`.
-    """
-    return prepare_pixels(radiograph.decode(encoded), config)
-
-
-def prepare_pixels(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
-    """uint16 [height, width, 1], full scale 65535 -> the same as `prepare_radiograph`."""
-    if config.method == "letterbox":
-        return letterbox(pixels, config)
-    levels = geometry.pyramid(pixels)
-    return register(levels, examine(levels, localizer.load(config.localizer)), config)
 
 
 def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
@@ -159,25 +135,6 @@ def letterbox(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
     status = tf.where(high > low, OK, BLANK)
     image = geometry.centre(tf.where(high > low, grey, tf.zeros_like(grey)), config.frame)
     return Prepared(image, status, to_original)
-
-
-def graph(
-    function: Callable[[tf.Tensor, PreprocessingConfig], Any], config: PreprocessingConfig
-) -> tf.types.experimental.GenericFunction:
-    """A function of one file's bytes, traced for one configuration."""
-    if config.method == "registered":
-        localizer.load(config.localizer)  # before the graph is made
-    return tf.function(
-        lambda encoded: function(encoded, config),
-        input_signature=[tf.TensorSpec([], tf.string)],
-        autograph=False,
-    )
-
-
-@functools.cache
-def compiled(config: PreprocessingConfig) -> tf.types.experimental.GenericFunction:
-    """`prepare_radiograph` for one configuration, traced once."""
-    return graph(prepare_radiograph, config)
 
 
 def fingerprint(config: PreprocessingConfig) -> str:

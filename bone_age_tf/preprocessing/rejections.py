@@ -1,7 +1,15 @@
-"""The status of a radiograph: `ok`, or the reason why it gets no bone age.
+"""The status of a radiograph: `ok`, or the reason why it is rejected and gets no bone age.
 
-These are reasons that are seen in the pixels; `radiograph.guard` refuses what is no radiograph file.
+Reasons that are seen in the pixels are a status that the graph gives (`EXPLANATIONS`). A file that is
+no radiograph at all (`decoding.guard`) fails the graph with an assertion whose text is `refused
+(REASON): EXPLANATION`: the wire format of exported models, which clients of a server read, so that
+it stays as it is, whatever we call it here.
 """
+
+import re
+from typing import NamedTuple
+
+import tensorflow as tf
 
 OK = "ok"
 BLANK = "blank"
@@ -16,3 +24,32 @@ EXPLANATIONS = {
     "mask_touches_top": "the fingers are cut by the edge of the picture",
 }
 """Reason -> one line for a person."""
+
+_ASSERTION = re.compile(r"refused \((?P<reason>\w+)\): (?P<explanation>[^\]']*)\]?(?P<data>[^\n]*)")
+
+
+class Rejection(NamedTuple):
+    """Why a radiograph gets no bone age."""
+
+    reason: str
+    """A stable code: a key of `EXPLANATIONS`, or `empty`, `not_png_or_jpeg`, `too_small`, `too_large`,
+    `damaged`."""
+    explanation: str
+    """One line for a person."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.explanation}"
+
+
+def assertion_text(reason: str, explanation: str) -> str:
+    """What the graph's assertion says; `rejection_from` reads it."""
+    return f"refused ({reason}): {explanation}"
+
+
+def rejection_from(error: tf.errors.InvalidArgumentError) -> Rejection:
+    """The reason inside an error that preparing a radiograph raised."""
+    match = _ASSERTION.search(error.message)
+    if match is None:
+        return Rejection("damaged", "the pixels cannot be decoded")
+    numbers = " x ".join(re.findall(r"\d+", match["data"]))
+    return Rejection(match["reason"], f"{match['explanation']} {numbers}".strip())

@@ -13,20 +13,16 @@ import numpy as np
 
 from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.export.answers import SEX_LOOKS_WRONG
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.files.images import radiographs_in
+from bone_age_tf.files.images import grey_levels, safe_name
 from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.growth.reference_standards import CONVENTION, LIMIT_SD, sd_at
-from bone_age_tf.inference.explain import (
-    Explanation,
-    explain_prepared,
-    grey_levels,
-    on_original,
-    over,
-    safe_name,
-)
-from bone_age_tf.inference.predict import INFANT, OK, SEX_LOOKS_WRONG
-from bone_age_tf.preprocessing.decoding import Refusal
+from bone_age_tf.inference.predict import INFANT
+from bone_age_tf.inference.saliency import Explanation, explain_prepared, on_original, over
+from bone_age_tf.metrics.predictions import OK
+from bone_age_tf.preprocessing.radiographs import find_radiographs
+from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import sex_from_label
 from bone_age_tf.report.page import render
 
@@ -54,7 +50,7 @@ def write_patient_reports(
     exported = ExportedModel.open(model)
     folder = Path(predictions)
     made_with = read_provenance(folder)["model"]
-    files = [file for path in paths for file in radiographs_in(path)]
+    files = find_radiographs(paths)
     lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     if len(lines) != len(files):
         raise InputDataError(
@@ -103,7 +99,7 @@ def plain_reason(reason: str) -> str:
 def _values(model: ExportedModel, encoded: bytes, row: dict[str, Any]) -> dict[str, Any]:
     """Pictures and zones of a radiograph that was read."""
     made = model.prepare_with_matrix(encoded)
-    assert not isinstance(made, Refusal)
+    assert not isinstance(made, Rejection)
     try:
         original = grey_levels(encoded)
     except InputDataError:  # TensorFlow can read it, OpenCV cannot: the page goes without pictures

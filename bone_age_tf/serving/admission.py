@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bone_age_tf.export.exported_model import IMAGE_BYTES, SERVING, STATUS
+from bone_age_tf.export.signatures import IMAGE_BYTES, SERVING, STATUS
 from bone_age_tf.record import SEX
 from bone_age_tf.serving.contract import Code, ServingError, invalid
 from bone_age_tf.serving.served_model import Row, ServedModel, sexes_of

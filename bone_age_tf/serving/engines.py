@@ -18,17 +18,16 @@ import tensorflow as tf
 
 from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError, UsageError
-from bone_age_tf.export.exported_model import (
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.signatures import (
     CORRECTION,
     INTERVALS,
     NETWORK,
     PREDICT_PREPARED,
-    REFUSED_MONTHS,
+    REJECTED_MONTHS,
     SEX_CODE,
-    ExportedModel,
 )
-from bone_age_tf.postprocessing.bias_correction import in_range
-from bone_age_tf.postprocessing.conformal import bands_of
+from bone_age_tf.postprocessing import apply
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, IMAGE, SEX_NAMES
 from bone_age_tf.serving.batches import BATCH_SIZE, Network
 
@@ -91,14 +90,12 @@ class _OpenVino:
         views = np.concatenate([self._view(images, each) for each in self._transforms])
         seen = self._seen(views, np.tile(codes, len(self._transforms)))
         mean = seen.reshape(len(self._transforms), len(images)).mean(axis=0)
-        intercepts, slopes = self._lines[codes].T
-        months = in_range(intercepts + slopes * mean)
-        widths = self._half_widths[codes, bands_of(months)]
-        return {
-            BONE_AGE_MONTHS: months,
-            BONE_AGE_LOW: np.where(widths < 0, REFUSED_MONTHS, in_range(months - widths)),
-            BONE_AGE_HIGH: np.where(widths < 0, REFUSED_MONTHS, in_range(months + widths)),
-        }
+        months = np.asarray(apply.corrected(mean, self._lines[codes]))
+        widths = self._half_widths[codes, np.asarray(apply.band_of(months))]
+        low, high = (
+            np.where(widths < 0, REJECTED_MONTHS, end) for end in apply.interval(months, widths)
+        )
+        return {BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
 
     def _view(self, images: np.ndarray, transform: np.ndarray) -> np.ndarray:
         """The same pixels as in the SavedModel, uint8."""

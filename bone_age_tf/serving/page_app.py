@@ -28,12 +28,12 @@ from bone_age_tf import __version__
 from bone_age_tf.data.manifest import MANIFEST, sha256_of
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.export import GOLDEN_HAND
-from bone_age_tf.export.exported_model import STATUS
 from bone_age_tf.export.model_card import in_short
+from bone_age_tf.export.signatures import STATUS
 from bone_age_tf.growth.reference_standards import CONVENTION
-from bone_age_tf.inference.predict import OK, Prediction, compared, prediction_of
-from bone_age_tf.preprocessing.decoding import Refusal
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS
+from bone_age_tf.inference.predict import Prediction, compared, prediction_of
+from bone_age_tf.metrics.predictions import OK
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
 from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.report.page import years
 from bone_age_tf.report.patient_report import WARNINGS, age_band, patient_page, plain_reason
@@ -115,12 +115,12 @@ class PageApp:
         return model, compared(row, age, model.exported.coverage)
 
 
-def _outcome(row: Row) -> Mapping[str, float] | Refusal:
+def _outcome(row: Row) -> Mapping[str, float] | Rejection:
     """What `predict` makes a row of."""
     outputs = dict(row.outputs)
     status = outputs.pop(STATUS).decode()
     if status != OK:
-        return row.rejection or Refusal(status, EXPLANATIONS[status])
+        return row.rejection or Rejection(status, EXPLANATIONS[status])
     return {name: float(value) for name, value in outputs.items()}
 
 

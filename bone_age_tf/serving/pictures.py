@@ -8,12 +8,14 @@ import numpy as np
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.export.exported_model import EXPLAIN, HEAT, ExportedModel
-from bone_age_tf.inference.explain import grey_levels, on_frame, on_original
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.signatures import EXPLAIN, HEAT
+from bone_age_tf.files.images import grey_levels
+from bone_age_tf.inference.saliency import on_frame, on_original
 from bone_age_tf.preprocessing import pipeline
-from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.preprocessing.examination import Examiner
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
 
 LONGEST = 1000
 """Pixels of the longer side of the radiograph on the page."""
@@ -40,7 +42,7 @@ class Viewer:
         Raises `InputDataError` where OpenCV cannot read the file.
         """
         made = self._model.prepare_with_matrix(encoded)
-        if isinstance(made, Refusal):
+        if isinstance(made, Rejection):
             return self._rejected(encoded) if made.reason in EXPLANATIONS else None
         image, to_original = made
         small, scale = _small(encoded)
@@ -90,7 +92,7 @@ def _examiner(model: ExportedModel) -> Examiner | None:
     """Finds what the model's own localizer finds; None where that is not the shipped one."""
     config = configuration.from_dict(PreprocessingConfig, dict(model.manifest["preprocessing"]))
     is_ours = config.method == "registered" and pipeline.fingerprint(config) == model.fingerprint
-    return Examiner(config) if is_ours else None
+    return Examiner(Preprocessor(config)) if is_ours else None
 
 
 def _small(encoded: bytes) -> tuple[np.ndarray, float]:

@@ -21,9 +21,9 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError
-from bone_age_tf.export.exported_model import REFUSED_MONTHS, SERVING, STATUS, ExportedModel
-from bone_age_tf.preprocessing.decoding import Refusal
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.signatures import REJECTED_MONTHS, SERVING, STATUS
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, SEX, SEX_NAMES
 from bone_age_tf.serving.batches import MicroBatcher
 from bone_age_tf.serving.contract import Tensor, hint, invalid
@@ -44,7 +44,7 @@ class Row:
 
     outputs: Mapping[str, Any]
     """Of `serving_default`, a number or bytes each."""
-    rejection: Refusal | None = None
+    rejection: Rejection | None = None
     """Of a file for which TensorFlow Serving would fail the request."""
 
 
@@ -73,7 +73,7 @@ class ServedModel:
     async def answer_file(self, encoded: bytes, sex: str) -> Row:
         """A file's bytes and F, M or unknown -> its row."""
         prepared = await self._in_pool(self.exported.prepare, encoded)
-        if isinstance(prepared, Refusal):
+        if isinstance(prepared, Rejection):
             return self._rejected(prepared, encoded)
         outputs = await self._network(prepared, sex)
         return Row({**outputs, STATUS: OK.encode()})
@@ -95,14 +95,16 @@ class ServedModel:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, function, *arguments)
 
-    def _rejected(self, rejection: Refusal, encoded: bytes) -> Row:
-        numbers = {name: np.float32(REFUSED_MONTHS) for name in self.output_names if name != STATUS}
+    def _rejected(self, rejection: Rejection, encoded: bytes) -> Row:
+        numbers = {
+            name: np.float32(REJECTED_MONTHS) for name in self.output_names if name != STATUS
+        }
         row = Row({**numbers, STATUS: rejection.reason.encode()})
         if rejection.reason in EXPLANATIONS:  # the graph gives these as a status
             return row
         meant = hint(encoded) if rejection.reason == NOT_A_FILE else ""
         explanation = "; ".join(filter(None, [rejection.explanation, meant]))
-        return dataclasses.replace(row, rejection=Refusal(rejection.reason, explanation))
+        return dataclasses.replace(row, rejection=Rejection(rejection.reason, explanation))
 
     def _call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {

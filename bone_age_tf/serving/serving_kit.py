@@ -19,7 +19,7 @@ from bone_age_tf import record
 from bone_age_tf.config import RESEARCH_ONLY
 from bone_age_tf.data.manifest import MANIFEST, write_json, written_whole
 from bone_age_tf.errors import UsageError
-from bone_age_tf.export.exported_model import IMAGE_BYTES, SERVING
+from bone_age_tf.export.signatures import IMAGE_BYTES, SERVING
 from bone_age_tf.export.warmup import protos_version
 
 KIT = "serving-kit"

@@ -40,7 +40,7 @@ from bone_age_tf.files import locks
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.models.batch_normalization import synchronize_normalization
 from bone_age_tf.models.bone_age_model import build_bone_age_model
-from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.training import callbacks, checkpoint, loop, strategy
 from bone_age_tf.training import run as run_folder
 from bone_age_tf.training.initial_weights import InitialWeights
@@ -233,7 +233,7 @@ def _begin(
     if files and (initial.run is None or initial.run.training_files is not None):
         earlier = (initial.run and initial.run.training_files) or frozenset()
         write_training_files(folder, files | earlier)
-    localizer.keep_beside(selected.radiographs.manifest.preprocessing, folder)
+    Preprocessor(selected.radiographs.manifest.preprocessing).save_beside(folder)
 
 
 def _callbacks(

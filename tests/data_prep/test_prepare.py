@@ -31,6 +31,7 @@ from bone_age_tf.errors import (
 )
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 from bone_age_tf.record import Sex
 
@@ -110,7 +111,7 @@ def test_records_hold_the_labels_and_the_prepared_pixels(raw: Path, tmp_path: Pa
         assert item["bone_age_months"].numpy() == float(age)
         assert item["sex"].numpy() == (Sex.M if male == "True" else Sex.F)
         encoded = (raw / IMAGES / f"{identifier}.png").read_bytes()
-        expected = pipeline.prepare_radiograph(tf.constant(encoded), SMALL)
+        expected = Preprocessor(SMALL)(tf.constant(encoded))
         assert expected.status == "ok"
         np.testing.assert_array_equal(_pixels(item), expected.image)
 

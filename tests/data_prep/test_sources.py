@@ -19,7 +19,7 @@ from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.preprocessing import pipeline
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.record import Sex
 
 TEST_TRUTH = [
@@ -159,7 +159,7 @@ def test_registered_recipe_is_only_scaled(tmp_path: Path) -> None:
     expected = {}
     for number in ("1", "2"):
         hand = draw_hand(60 * int(number), int(number), height=450, width=360)
-        prepared = pipeline.compiled(config)(encode(hand)).image.numpy()[..., 0] // 2
+        prepared = Preprocessor(config).graph(encode(hand)).image.numpy()[..., 0] // 2
         expected[number] = prepared
         (tmp_path / "raw/train").mkdir(parents=True, exist_ok=True)
         picture = np.repeat(np.repeat(prepared, 4, axis=0), 4, axis=1)

@@ -21,7 +21,7 @@ from bone_age_tf.evaluation.stress import (
     with_contrast,
 )
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.preprocessing.decoding import Refusal
+from bone_age_tf.preprocessing.rejections import Rejection
 
 PICTURE = draw_hand(120, 1, height=208, width=160).astype(np.float32) / 255
 
@@ -114,10 +114,10 @@ class Reader:
     folder = Path("models/1")
     fingerprint = "0" * 64
 
-    def prepare(self, encoded: bytes) -> np.ndarray | Refusal:
+    def prepare(self, encoded: bytes) -> np.ndarray | Rejection:
         picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
         mean = picture.mean()
-        return Refusal("too_dark", "") if mean < 60 else np.full((2, 2, 1), mean)
+        return Rejection("too_dark", "") if mean < 60 else np.full((2, 2, 1), mean)
 
     def months_of_prepared(self, images: np.ndarray, sexes: list[str]) -> np.ndarray:
         assert len(images) == len(sexes)

@@ -16,12 +16,12 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from bone_age_tf.errors import BoneAgeError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation.evaluate import evaluate
-from bone_age_tf.export import export
+from bone_age_tf.export import versions
+from bone_age_tf.export.allowed_operations import ALLOWED_OPERATIONS
 from bone_age_tf.export.export import GOLDEN_HAND, export_saved_model
-from bone_age_tf.export.exported_model import ALLOWED_OPERATIONS, ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.models.bone_age_model import build_bone_age_model
-from bone_age_tf.preprocessing.decoding import Refusal
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
 from bone_age_tf.training.run import Run
 
 FRAME = (104, 80)
@@ -186,8 +186,8 @@ def test_a_refused_picture_has_its_reason_and_no_months(model: ExportedModel) ->
 
 
 def test_every_reason_reaches_python_as_a_refusal(model: ExportedModel) -> None:
-    refusal = model.prepare(encode(np.zeros((99, 99), np.uint8)))
-    assert refusal == Refusal("blank", EXPLANATIONS["blank"])
+    rejection = model.prepare(encode(np.zeros((99, 99), np.uint8)))
+    assert rejection == Rejection("blank", EXPLANATIONS["blank"])
     assert model.prepare(b"GIF89a").reason == "not_png_or_jpeg"
     assert model.prepare(golden_png()).shape == (*FRAME, 1)
 
@@ -294,6 +294,13 @@ def test_variables_of_another_kind_are_refused(run: Path, tmp_path: Path) -> Non
         export_saved_model(run=str(run), output=str(tmp_path), variables="int8")
 
 
+def test_without_intervals_both_ends_are_no_number(model: ExportedModel) -> None:
+    assert (model.variable("intervals") < 0).all()
+    answer = answer_to(model, [golden_png()] * 3, ["F", "M", "unknown"])
+    for name in ("bone_age_low_months", "bone_age_high_months"):
+        assert answer[name].tolist() == [-1, -1, -1]
+
+
 def test_the_correction_begins_as_none(model: ExportedModel) -> None:
     reader = tf.train.load_checkpoint(str(model.folder / "variables/variables"))
     correction = reader.get_tensor("correction/.ATTRIBUTES/VARIABLE_VALUE")
@@ -363,7 +370,7 @@ def test_no_version_folder_is_seen_before_all_is_on_the_disk(
         assert numeric_folders(tmp_path) == []
         raise Killed
 
-    monkeypatch.setattr(export, "_to_disk", kill)
+    monkeypatch.setattr(versions, "_to_disk", kill)
     with pytest.raises(Killed):
         export_saved_model(run=str(run), output=str(tmp_path))
     assert list(tmp_path.iterdir()) == []

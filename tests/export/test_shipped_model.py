@@ -9,7 +9,8 @@ import tensorflow as tf
 from conftest import ROOT
 
 from bone_age_tf.cli import main as cli
-from bone_age_tf.export.exported_model import NETWORK, SERVING, ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.signatures import NETWORK, SERVING
 
 SHIPPED = ROOT / "saved_models" / "bone_age" / "1"
 LARGEST_BYTES = 50_000_000

@@ -15,10 +15,10 @@ from conftest import draw_hand
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.inference.explain import (
+from bone_age_tf.inference.explain import explain
+from bone_age_tf.inference.saliency import (
     ZONES,
     blurred,
-    explain,
     explain_prepared,
     occlusion,
     on_frame,
@@ -28,8 +28,8 @@ from bone_age_tf.inference.explain import (
     zones_of,
 )
 from bone_age_tf.models.parts import split
-from bone_age_tf.preprocessing.decoding import Refusal
 from bone_age_tf.preprocessing.regions import crop_of
+from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.training.run import Run
 
 
@@ -252,7 +252,7 @@ def test_every_file_is_a_row_with_a_picture_or_a_reason(
 def test_months_and_zones_are_the_model_s_own(hands: Path, exported: Path) -> None:
     model = ExportedModel.open(exported)
     made = model.prepare_with_matrix((hands / "h1.png").read_bytes())
-    assert not isinstance(made, Refusal)
+    assert not isinstance(made, Rejection)
     explanation = explain_prepared(model, *made, "M")
     image = made[0]
     expected = model.months_of_prepared(image[None], ["M"])[0]

@@ -14,6 +14,7 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.inference.localize import LocalizeReport, localize
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer.network import POINTS
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 
 CONFIG = PreprocessingConfig(scale=0.125)
@@ -127,7 +128,7 @@ def test_matrices_lead_to_the_prepared_radiograph_and_back(
     np.testing.assert_allclose(there @ back, np.eye(3), atol=1e-5)
     capitate = there @ [*line["key_points"]["capitate"], 1]
     np.testing.assert_allclose(capitate[:2], [800.5 / 8 - 0.5, 1600.5 / 8 - 0.5], atol=0.1)
-    expected = pipeline.compiled(CONFIG)(encode(HAND)).prepared_to_original
+    expected = Preprocessor(CONFIG).graph(encode(HAND)).prepared_to_original
     np.testing.assert_allclose(line["prepared_to_original"], expected, rtol=1e-6)
 
 

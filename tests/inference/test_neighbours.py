@@ -11,7 +11,8 @@ from scipy.spatial import distance
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data.input_pipeline import PreparedRadiographs
 from bone_age_tf.errors import ModelRefusedError, UsageError
-from bone_age_tf.export.exported_model import EXPLAIN, ExportedModel
+from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.signatures import EXPLAIN
 from bone_age_tf.inference import neighbours
 from bone_age_tf.inference.explain import explain
 from bone_age_tf.inference.neighbours import CACHE, COUNT, Reference, strip

@@ -21,9 +21,9 @@ from bone_age_tf.data.manifest import FileEntry
 from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.growth.reference_standards import compare_with_age
-from bone_age_tf.inference import predict as prediction
 from bone_age_tf.inference.predict import Prediction, PredictReport, predict
 from bone_age_tf.metrics.predictions import COLUMNS
+from bone_age_tf.preprocessing import radiographs
 from bone_age_tf.record import Sex
 
 Rows = dict[str, dict[str, str]]
@@ -184,7 +184,7 @@ def test_more_files_than_a_batch_keep_their_rows(
     hands: Path, predicted: Predicted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, at_once = predicted(hands)
-    monkeypatch.setattr(prediction, "BATCH_SIZE", 2)
+    monkeypatch.setattr(radiographs, "SIDE_BY_SIDE", 2)
     _, in_two = predicted(hands)
     for name, row in at_once.items():
         assert float(in_two[name]["bone_age_months"]) == pytest.approx(

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from bone_age_tf.config import ModelConfig
 from bone_age_tf.errors import UsageError
-from bone_age_tf.export.exported_model import ALLOWED_OPERATIONS
+from bone_age_tf.export.allowed_operations import ALLOWED_OPERATIONS
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 
 FRAME = (96, 104)

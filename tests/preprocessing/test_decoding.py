@@ -13,7 +13,8 @@ from conftest import draw_hand
 from PIL import Image
 
 from bone_age_tf.preprocessing import decoding as radiograph
-from bone_age_tf.preprocessing.decoding import MAX_SIDE, MIN_SIDE, Refusal
+from bone_age_tf.preprocessing.decoding import MAX_SIDE, MIN_SIDE
+from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
 
 HAND = draw_hand(100, 1, height=120, width=90)
 
@@ -97,7 +98,7 @@ def test_jpeg_has_the_levels_of_another_decoder(mode: str, progressive: bool) ->
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
 def test_a_usable_file_is_not_refused(ending: str) -> None:
-    assert radiograph.find_refusal(encode(HAND, ending)) is None
+    assert radiograph.find_rejection(encode(HAND, ending)) is None
 
 
 @pytest.mark.parametrize("size", [(64, 64), (64, 300), (301, 65)])
@@ -105,7 +106,7 @@ def test_a_usable_file_is_not_refused(ending: str) -> None:
 def test_size_is_read_from_the_header(size: tuple[int, int], ending: str) -> None:
     encoded = encode(np.zeros(size, np.uint8), ending)
     assert radiograph.image_size(encoded) == size
-    assert radiograph.find_refusal(encoded) is None
+    assert radiograph.find_rejection(encoded) is None
 
 
 def test_size_of_what_is_no_image_is_none() -> None:
@@ -141,10 +142,10 @@ REFUSED: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_when_checked(name: str) -> None:
     encoded, reason = REFUSED[name]
-    refusal = radiograph.find_refusal(encoded)
-    assert refusal is not None
-    assert refusal.reason == reason
-    assert "\n" not in refusal.explanation
+    rejection = radiograph.find_rejection(encoded)
+    assert rejection is not None
+    assert rejection.reason == reason
+    assert "\n" not in rejection.explanation
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -152,37 +153,37 @@ def test_refused_when_decoded(name: str) -> None:
     encoded, reason = REFUSED[name]
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         decoded(encoded)
-    assert radiograph.refusal_from(caught.value).reason == reason
+    assert rejection_from(caught.value).reason == reason
 
 
 @pytest.mark.parametrize("position", [0.3, 0.6, 0.9])
 def test_a_flipped_bit_in_a_png_is_damage(position: float) -> None:
     encoded = bytearray(encode(HAND))
     encoded[int(len(encoded) * position)] ^= 4
-    refusal = radiograph.find_refusal(bytes(encoded))
-    assert refusal is not None
-    assert refusal.reason == "damaged"
+    rejection = radiograph.find_rejection(bytes(encoded))
+    assert rejection is not None
+    assert rejection.reason == "damaged"
 
 
 @pytest.mark.parametrize("make", [png_header, jpeg_header])
 def test_the_explanation_names_height_and_width(make: Callable[[int, int], bytes]) -> None:
-    refusal = radiograph.find_refusal(make(20_000, 30_000))
-    assert isinstance(refusal, Refusal)
-    assert "30000 x 20000" in refusal.explanation
+    rejection = radiograph.find_rejection(make(20_000, 30_000))
+    assert isinstance(rejection, Rejection)
+    assert "30000 x 20000" in rejection.explanation
 
 
 @pytest.mark.parametrize("name", ["png bomb", "jpeg bomb", "gif", "tiff", "pdf", "html"])
 def test_a_bomb_costs_neither_time_nor_memory(name: str) -> None:
     encoded, reason = REFUSED[name]
-    radiograph.find_refusal(encoded)  # traces the guard
+    radiograph.find_rejection(encoded)  # traces the guard
     process = psutil.Process()
     before = process.memory_info().rss
     seconds = []
     for _ in range(5):
         start = time.perf_counter()
-        refusal = radiograph.find_refusal(encoded)
+        rejection = radiograph.find_rejection(encoded)
         seconds.append(time.perf_counter() - start)
-        assert refusal is not None
-        assert refusal.reason == reason
+        assert rejection is not None
+        assert rejection.reason == reason
     assert process.memory_info().rss - before < 50e6
     assert min(seconds) < 0.05

@@ -57,7 +57,7 @@ def test_a_radiograph_of_one_grey_level_can_be_drawn() -> None:
 @pytest.mark.parametrize("words", [1, 30])
 def test_a_label_fits_above_its_picture(words: int) -> None:
     picture = np.full((50, 200, 3), 9, np.uint8)
-    labelled = overlay.label(picture, "no hand " * words, overlay.REFUSED)
+    labelled = overlay.label(picture, "no hand " * words, overlay.REJECTED)
     np.testing.assert_array_equal(labelled[-50:], picture)
     band = labelled[:-50]
     assert band.shape[1] == 200

@@ -12,6 +12,7 @@ from conftest import draw_hand, encode
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.preprocessing import geometry, intensity, pipeline
 from bone_age_tf.preprocessing.localizer import weights as localizer
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 
 LETTERBOX = PreprocessingConfig(method="letterbox", scale=0.05)
 REGISTERED = PreprocessingConfig(scale=0.05)
@@ -26,7 +27,7 @@ SHAPES = [
 
 
 def prepared(picture: np.ndarray) -> np.ndarray:
-    done = pipeline.compiled(LETTERBOX)(encode(picture))
+    done = Preprocessor(LETTERBOX).graph(encode(picture))
     assert done.status == "ok"
     return done.image.numpy()
 
@@ -64,13 +65,13 @@ def test_a_radiograph_of_the_frame_s_size_is_not_resampled() -> None:
 def test_eager_function_and_tf_data_agree_byte_for_byte() -> None:
     files = [encode(draw_hand(100, n, height=h, width=w)) for n, (h, w) in enumerate(SHAPES)]
     mapped = tf.data.Dataset.from_tensor_slices(files).map(
-        lambda encoded: pipeline.prepare_radiograph(encoded, LETTERBOX), num_parallel_calls=2
+        Preprocessor(LETTERBOX), num_parallel_calls=2
     )
     for encoded, from_data in zip(files, mapped.as_numpy_iterator(), strict=True):
-        eager = pipeline.prepare_radiograph(tf.constant(encoded), LETTERBOX)
+        eager = Preprocessor(LETTERBOX)(tf.constant(encoded))
         assert eager.image.shape == (*FRAME, 1)
         assert eager.image.dtype == tf.uint8
-        compiled = pipeline.compiled(LETTERBOX)(encoded)
+        compiled = Preprocessor(LETTERBOX).graph(encoded)
         for one, other, third in zip(eager, compiled, from_data, strict=True):
             np.testing.assert_array_equal(one, other)
             np.testing.assert_array_equal(one, third)
@@ -109,7 +110,7 @@ def test_no_level_is_between_two_equal_ones() -> None:
 def test_blank_is_refused_and_black(
     shape: tuple[int, int], level: int, config: PreprocessingConfig
 ) -> None:
-    refused = pipeline.compiled(config)(encode(np.full(shape, level, np.uint8)))
+    refused = Preprocessor(config).graph(encode(np.full(shape, level, np.uint8)))
     assert refused.status == "blank"
     np.testing.assert_array_equal(refused.image, np.zeros((*FRAME, 1), np.uint8))
 

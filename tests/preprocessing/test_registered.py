@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import json
 import shutil
 from pathlib import Path
@@ -20,6 +21,7 @@ from bone_age_tf.preprocessing.examination import Examiner, Finding
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.preprocessing.localizer.network import POINTS
 from bone_age_tf.preprocessing.pipeline import Prepared
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 
 CONFIG = PreprocessingConfig()
@@ -50,9 +52,14 @@ def hands() -> list[Hand]:
     return drawn
 
 
+@functools.cache  # tracing takes seconds
+def preprocessor(config: PreprocessingConfig) -> Preprocessor:
+    return Preprocessor(config)
+
+
 @pytest.fixture(scope="module")
 def examiner() -> Examiner:
-    return Examiner(CONFIG)
+    return Examiner(preprocessor(CONFIG))
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +68,7 @@ def findings(hands: list[Hand], examiner: Examiner) -> list[Finding]:
 
 
 def prepare(picture: np.ndarray, config: PreprocessingConfig = CONFIG) -> Prepared:
-    return pipeline.compiled(config)(encode(picture))
+    return preprocessor(config).graph(encode(picture))
 
 
 def grey(picture: np.ndarray, config: PreprocessingConfig = CONFIG) -> np.ndarray:
@@ -195,13 +202,13 @@ def test_eager_function_and_tf_data_agree_byte_for_byte(hands: list[Hand]) -> No
     pictures = [hands[0].radiograph, hands[3].radiograph[:-31, :-7], hands[5].radiograph[150:]]
     files = [encode(picture) for picture in pictures]
     mapped = tf.data.Dataset.from_tensor_slices(files).map(
-        lambda encoded: pipeline.prepare_radiograph(encoded, SMALL), num_parallel_calls=2
+        preprocessor(SMALL), num_parallel_calls=2
     )
     for encoded, from_data in zip(files, mapped.as_numpy_iterator(), strict=True):
-        eager = pipeline.prepare_radiograph(tf.constant(encoded), SMALL)
+        eager = preprocessor(SMALL)(tf.constant(encoded))
         assert eager.image.shape == (*SMALL.frame, 1)
         for one, other, third in zip(
-            eager, pipeline.compiled(SMALL)(encoded), from_data, strict=True
+            eager, preprocessor(SMALL).graph(encoded), from_data, strict=True
         ):
             np.testing.assert_array_equal(one, other)
             np.testing.assert_array_equal(one, third)
@@ -311,7 +318,7 @@ def test_a_refused_finding_says_what_was_seen(examiner: Examiner) -> None:
 
 def test_a_file_that_cannot_be_decoded_fails() -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="not_png_or_jpeg"):
-        pipeline.compiled(CONFIG)(b"GIF89a")
+        preprocessor(CONFIG).graph(b"GIF89a")
 
 
 def test_an_own_localizer_s_limits_decide(tmp_path: Path, hands: list[Hand]) -> None:

@@ -11,9 +11,9 @@ from page_reader import Page
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.calibrate import calibrate
-from bone_age_tf.inference import explain as explanation
-from bone_age_tf.inference.explain import ZONES
+from bone_age_tf.inference import saliency
 from bone_age_tf.inference.predict import predict
+from bone_age_tf.inference.saliency import ZONES
 from bone_age_tf.report.page import years
 from bone_age_tf.report.patient_report import write_patient_reports
 
@@ -69,7 +69,7 @@ def test_bars_agree_with_their_numbers_and_colours(
     hands: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     falls = {"radius and ulna": 36.4, "carpals": -2.7}
-    monkeypatch.setattr(explanation, "without_zones", lambda *given: falls)
+    monkeypatch.setattr(saliency, "without_zones", lambda *given: falls)
     page = pages(hands, str(exported), tmp_path / "out", sex="F")["0001-a_b_c.html"]
     assert "radius and ulna+36.4 months" in page.text
     assert "carpals\N{MINUS SIGN}2.7 months" in page.text

@@ -6,7 +6,6 @@ A folder holds `hand_localizer.weights.h5` (convolutions, float16) and `hand_loc
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import shutil
@@ -65,9 +64,11 @@ def folder_of(setting: str) -> Path:
     return SHIPPED if setting == SHIPPED_LOCALIZER else Path(setting)
 
 
-@functools.cache
 def load(setting: str) -> Localizer:
-    """Raises `ModelRefusedError` where the folder holds no localizer of this version."""
+    """The localizer that `PreprocessingConfig.localizer` names, from its files.
+
+    Raises `ModelRefusedError` where the folder holds no localizer of this version.
+    """
     folder = folder_of(setting)
     description = _describe(folder)
     with tf.init_scope():  # variables may not be made inside a graph

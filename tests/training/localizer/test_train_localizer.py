@@ -21,6 +21,7 @@ from bone_age_tf.preprocessing.localizer.network import (
     STRIDE,
     VIEW,
 )
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.training.localizer import limits as localizer_limits
 from bone_age_tf.training.localizer import train as training
 from bone_age_tf.training.localizer.examples import SIDE, Example, read_examples
@@ -205,7 +206,7 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
 def test_the_localizer_of_a_run_prepares(trained: Path, phantoms: Path) -> None:
     own = PreprocessingConfig(scale=0.05, localizer=str(trained))
     encoded = (phantoms / IMAGES / "1.png").read_bytes()
-    assert pipeline.compiled(own)(encoded).image.shape == (*own.frame, 1)
+    assert Preprocessor(own).graph(encoded).image.shape == (*own.frame, 1)
     assert pipeline.fingerprint(own) != pipeline.fingerprint(PreprocessingConfig(scale=0.05))
 
 

@@ -1,0 +1,241 @@
+"""What is known and checked of a model before anything of it is written: networks, errors, intervals."""
+
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
+from bone_age_tf.data.splits import FOLD_SPLIT, VALIDATION_SPLIT
+from bone_age_tf.ensembling.build import families_of
+from bone_age_tf.ensembling.ensemble import Ensemble, open_trained
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.metrics.predictions import PREDICTIONS, read_predictions
+from bone_age_tf.models.test_time_augmentation import VIEWS, View
+from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
+from bone_age_tf.postprocessing.conformal import (
+    DEFAULT_COVERAGE,
+    Intervals,
+    fit_intervals,
+    min_radiographs_for,
+)
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
+from bone_age_tf.training.run import Run
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Of one export."""
+
+    trained: Run | Ensemble
+    """The networks."""
+    preprocessor: Preprocessor
+    """That of the radiographs that they were trained on."""
+    classifier: Run | None
+    """Tells the sex."""
+    folds: Ensemble | None
+    """Runs of the same settings on folds of the same data, for a run that was trained on everything."""
+    metrics: Mapping[str, Any]
+    """`training`, and where there are such `evaluation` and `cross_validation`."""
+    intervals: Intervals | None
+    fitted_to: Sequence[Mapping[str, str]]
+    """The splits that the intervals come from: `plan` of the data set and `split`."""
+
+    @property
+    def correction(self) -> LinesBySex:
+        """Goes on top of the network; an ensemble has its own inside."""
+        return NO_CORRECTION if self.folds is None else self.folds.correction
+
+    @property
+    def views(self) -> Sequence[View]:
+        """Of each radiograph, over which the months are averaged; an ensemble has its own inside."""
+        return VIEWS["none" if self.folds is None else self.folds.tta]
+
+
+def gather_evidence(
+    run: str,
+    *,
+    checkpoint: str | None = None,
+    evaluation: str | None = None,
+    sex_classifier: str | None = None,
+    held_out: str | None = None,
+) -> Evidence:
+    """Open and check everything, as `export_saved_model` says it.
+
+    Raises `ModelRefusedError` where the runs tell something else or were prepared for otherwise,
+    `UsageError` where the arguments contradict each other, `InputDataError` where `evaluation` is none.
+    """
+    trained = open_trained(run, checkpoint)
+    _require_target(trained, "bone_age")
+    preprocessor = Preprocessor(trained.preprocessing)
+    _require_preprocessing(trained, preprocessor.fingerprint)
+    _require_both_sexes(trained)
+    classifier = None if sex_classifier is None else _open_classifier(sex_classifier, trained)
+    if held_out is not None and evaluation is not None:
+        raise UsageError(
+            "--evaluation judges the network alone, without what --held-out adds. Give one of them."
+        )
+    folds = None if held_out is None else _open_folds(held_out, trained)
+    judged = None if evaluation is None else _Evaluation.read(Path(evaluation), trained)
+    metrics = {"training": trained.description.get("result")}
+    if judged is not None:
+        metrics["evaluation"] = judged.summary
+    if folds is not None:
+        metrics["cross_validation"] = _cross_validation(folds)
+    intervals = _intervals(folds or trained, judged)
+    is_fitted = intervals is not None and judged is not None and isinstance(trained, Run)
+    return Evidence(
+        trained=trained,
+        preprocessor=preprocessor,
+        classifier=classifier,
+        folds=folds,
+        metrics=metrics,
+        intervals=intervals,
+        fitted_to=[judged.fitted_to] if is_fitted and judged else [],
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Evaluation:
+    """An `evaluation.json` that is of this model."""
+
+    folder: Path
+    values: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, trained: Run | Ensemble) -> "_Evaluation":
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            weights = values["model"]["weights_sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputDataError(
+                f"{path}: expected an evaluation.json of `bone-age-tf evaluate` "
+                f"({type(error).__name__}: {error})."
+            ) from error
+        if weights != trained.weights_sha256():
+            raise ModelRefusedError(
+                f"{path} judges other weights than those of {trained.folder} that are exported. "
+                "Evaluate this run with the same --checkpoint, and give its evaluation.json."
+            )
+        return cls(path.parent, values)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the manifest carries of it."""
+        return {key: self.values[key] for key in ("data", "confidence_interval", "overall")}
+
+    @property
+    def fitted_to(self) -> dict[str, str]:
+        return {name: self.values["data"][name] for name in ("plan", "split")}
+
+
+def _intervals(trained: Run | Ensemble, judged: _Evaluation | None) -> Intervals | None:
+    """From predictions for radiographs that the model did not learn from; None where there are too few."""
+    if isinstance(trained, Ensemble):
+        held_out = read_predictions(trained.folder)
+    elif judged is None or not (judged.folder / PREDICTIONS).is_file():
+        return _without_intervals("there is no evaluation with its predictions.csv")
+    else:
+        split = judged.values["data"]["split"]
+        if judged.values[TRAINED_ON_SPLIT]:
+            return _without_intervals(f"the model was trained on the split {split!r}")
+        if trained.checkpoint == "best" and split in (VALIDATION_SPLIT, FOLD_SPLIT):
+            return _without_intervals(
+                f"the best epoch was chosen on the split {split!r} (say --checkpoint last to evaluate and export)"
+            )
+        held_out = read_predictions(judged.folder)
+    if len(held_out) < min_radiographs_for(DEFAULT_COVERAGE):
+        return _without_intervals(f"{len(held_out)} radiographs are too few")
+    return fit_intervals(held_out.sex, held_out.predicted, held_out.true_months)
+
+
+def _without_intervals(why: str) -> None:
+    log.info(f"Without intervals: {why}. `bone-age-tf calibrate` adds them.")
+
+
+def _require_target(trained: Run | Ensemble, target: str) -> None:
+    if trained.target != target:
+        advice = (
+            "Give it as --sex-classifier to the export of a model of the bone age."
+            if trained.target == "sex"
+            else "Train one: bone-age-tf train --recipe sex_classifier."
+        )
+        raise ModelRefusedError(
+            f"{trained.folder}: expected a model of the target {target}. "
+            f"Received one of the target {trained.target}. {advice}"
+        )
+
+
+def _require_preprocessing(trained: Run | Ensemble, made: str) -> None:
+    if made != trained.fingerprint:
+        raise ModelRefusedError(
+            f"{trained.folder} was trained with preprocessing {trained.fingerprint[:12]}; this version "
+            f"makes {made[:12]}. Export it with the version of bone-age-tf that trained it "
+            f"({trained.description['versions']['bone_age_tf']})."
+        )
+
+
+def _require_both_sexes(trained: Run | Ensemble) -> None:
+    """Refuse a run of one sex, which would answer for the other all the same."""
+    if isinstance(trained, Run) and trained.config.data.sex != "both":
+        sex = trained.config.data.sex
+        raise ModelRefusedError(
+            f"{trained.folder} was trained with data.sex={sex}: it knows no other sex. Put it together with a run "
+            "of the other one: bone-age-tf ensemble RUN RUN."
+        )
+
+
+def _open_classifier(folder: str, trained: Run | Ensemble) -> Run:
+    classifier = Run.open(folder)
+    _require_target(classifier, "sex")
+    if classifier.fingerprint != trained.fingerprint:
+        raise ModelRefusedError(
+            f"{folder} was trained with preprocessing {classifier.fingerprint[:12]}, "
+            f"{trained.folder} with {trained.fingerprint[:12]}. Train both on the same data set."
+        )
+    return classifier
+
+
+def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
+    """The ensemble whose members tell what `trained` is worth: its settings, on folds of its data."""
+    folds = Ensemble.open(folder)
+    if not isinstance(trained, Run):
+        raise UsageError(
+            f"--held-out {folder}: {trained.folder} is an ensemble, which has its own held-out predictions. "
+            "Leave --held-out out."
+        )
+    if trained.config.data.fold is not None:
+        raise ModelRefusedError(
+            f"--held-out {folder}: {trained.folder} is a fold itself. Expected a run trained without data.fold."
+        )
+    _, families = families_of([trained.config, *(member.config for member in folds.members)])
+    if set(families) != {0} or not all(member.config.data.fold for member in folds.members):
+        raise ModelRefusedError(
+            f"--held-out {folder}: expected runs of `train --set data.fold=I/K` with the settings of {trained.folder}. "
+            "Received runs with other settings, or without folds."
+        )
+    numbers = [member.config.data.fold for member in folds.members]
+    if len(set(numbers)) < len(numbers) or any(
+        m.checkpoint != trained.checkpoint for m in folds.members
+    ):
+        raise ModelRefusedError(
+            f"--held-out {folder}: expected each fold once, all with the weights of the epoch that is exported "
+            f"({trained.checkpoint}). Received the folds {', '.join(map(str, numbers))} with the epoch {folds.members[0].checkpoint}: "
+            "two networks on a radiograph answer better than the one that is exported. Say --checkpoint."
+        )
+    if folds.description["data"]["plan"] != trained.description["data"]["plan"]:
+        raise ModelRefusedError(
+            f"--held-out {folder}: its members were trained on another data set than {trained.folder}."
+        )
+    return folds
+
+
+def _cross_validation(folds: Ensemble) -> dict[str, Any]:
+    """What the held-out predictions of the folds say of a network of these settings."""
+    description = folds.description
+    names = ("members", "tta", "correction", "held_out", "result")
+    return {"ensemble_sha256": folds.weights_sha256(), **{n: description[n] for n in names}}

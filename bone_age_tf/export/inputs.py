@@ -1,0 +1,123 @@
+"""Radiographs as Python code has them, checked before any work: paths, bytes and arrays."""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
+from bone_age_tf.files.images import SourceFile
+from bone_age_tf.preprocessing.radiographs import find_radiographs
+from bone_age_tf.record import SEX_NAMES
+
+Source = str | Path | bytes | np.ndarray
+"""A path of a file, folder or zip; the bytes of a PNG or JPEG file; grey values uint8 or uint16
+[height, width], full scale 255 or 65535."""
+KINDS = (
+    "a path (str or Path), the bytes of a PNG or JPEG file, a uint8 or uint16 array [height, width], "
+    "or several of these"
+)
+_DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """Bytes or pixels, read like a file."""
+
+    name: str
+    content: bytes | np.ndarray
+
+    def read(self) -> bytes:
+        """The bytes of a PNG or JPEG file."""
+        return self.content if isinstance(self.content, bytes) else as_png(self.content)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """A radiograph, and the sex that the model is told."""
+
+    file: SourceFile | InMemory
+    sex: str
+
+    @property
+    def name(self) -> str:
+        """Of the file; of bytes and arrays their number among what was given, from 0."""
+        return self.file.name
+
+    def read(self) -> bytes:
+        """Raises `InputDataError` where it cannot."""
+        return self.file.read()
+
+
+def asked(radiographs: Source | Iterable[Source], sex: str | Iterable[str]) -> list[Asked]:
+    """Every radiograph that was given; folders and zips give several, all of one sex.
+
+    Raises `ArgumentTypeError` and `ArgumentValueError` where something else was given, `InputDataError`
+    where a path leads to no radiograph.
+    """
+    is_one = isinstance(radiographs, str | Path | bytes | bytearray | memoryview | np.ndarray)
+    if not is_one and not isinstance(radiographs, Iterable):
+        raise ArgumentTypeError(f"radiographs: expected {KINDS}. Received {_kind(radiographs)}.")
+    given = [radiographs] if is_one else list(radiographs)
+    if not given:
+        raise ArgumentValueError(f"radiographs: expected {KINDS}. Received none.")
+    sexes = _sexes(sex, len(given))
+    return [
+        Asked(file, of)
+        for number, (one, of) in enumerate(zip(given, sexes, strict=True))
+        for file in _files(one, number)
+    ]
+
+
+def as_png(pixels: np.ndarray) -> bytes:
+    """Grey values uint8 or uint16 [height, width] as a PNG file, which keeps every one of them."""
+    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    return cv2.imencode(".png", native, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def _files(one: object, number: int) -> list[SourceFile] | list[InMemory]:
+    if isinstance(one, str | Path):
+        return find_radiographs([one])
+    if isinstance(one, bytes | bytearray | memoryview):
+        return [InMemory(str(number), bytes(one))]
+    if isinstance(one, np.ndarray):
+        _require_grey(one, number)
+        return [InMemory(str(number), one)]
+    raise ArgumentTypeError(f"radiograph {number}: expected {KINDS}. Received {_kind(one)}.")
+
+
+def _require_grey(pixels: np.ndarray, number: int) -> None:
+    received = f"Received {_kind(pixels)}."
+    if pixels.dtype.newbyteorder("=") not in _DTYPES:
+        raise ArgumentTypeError(
+            f"radiograph {number}: expected grey values of dtype uint8 (0 to 255) or uint16 (0 to 65535). {received} "
+            "Scale and convert them."
+        )
+    if pixels.ndim != 2 or not pixels.size:
+        raise ArgumentValueError(
+            f"radiograph {number}: expected an array [height, width] of one radiograph. {received} "
+            "Give a list of arrays for several, and one channel of a colour picture."
+        )
+
+
+def _sexes(sex: object, count: int) -> list[str]:
+    expected = f"sex: expected one of {', '.join(SEX_NAMES)}, or one for each of the {count} radiographs given."
+    if not isinstance(sex, str) and not isinstance(sex, Iterable):
+        raise ArgumentTypeError(f"{expected} Received {_kind(sex)}.")
+    sexes = [sex] * count if isinstance(sex, str) else list(sex)
+    if len(sexes) != count:
+        raise ArgumentValueError(f"{expected} Received {len(sexes)} of them.")
+    for one in sexes:
+        if not isinstance(one, str):
+            raise ArgumentTypeError(f"{expected} Received {_kind(one)}.")
+        if one not in SEX_NAMES:
+            raise ArgumentValueError(f"{expected} Received {one!r}.")
+    return [str(one) for one in sexes]
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array {list(value.shape)} of dtype {value.dtype}"
+    return f"{value!r} of type {type(value).__name__}"[:200]

@@ -1,0 +1,103 @@
+"""Paths -> radiographs -> prepared, or rejected: how every stage reads files that may be anything.
+
+A file that cannot be used never ends the work; it comes out with a `Rejection`.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import tensorflow as tf
+
+from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
+from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
+
+SIDE_BY_SIDE = 16
+"""Files that are prepared at the same time; memory holds so many."""
+
+
+class Readable(Protocol):
+    """A `SourceFile`, or what is read like one."""
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        ...
+
+    def read(self) -> bytes:
+        """Raises `InputDataError` where it cannot."""
+        ...
+
+
+File = TypeVar("File", bound=Readable)
+Made = TypeVar("Made")
+
+
+@dataclasses.dataclass(frozen=True)
+class Radiograph(Generic[File, Made]):
+    """What became of one file."""
+
+    file: File
+    encoded: bytes
+    """Its content; empty where it was rejected before it was read."""
+    made: Made | Rejection
+    """What `prepare` made of it, or why it is rejected."""
+
+
+def find_radiographs(paths: Sequence[str | Path]) -> list[SourceFile]:
+    """The PNG and JPEG files of files, folders and zips. Raises `InputDataError` where there are none."""
+    files = [file for path in paths for file in radiographs_in(path)]
+    if not files:
+        raise InputDataError(f"No PNG or JPEG files found in {', '.join(map(str, paths))}.")
+    return files
+
+
+def read_radiograph(file: Readable) -> bytes | Rejection:
+    """The file's bytes; rejects `unsafe_name` and `unreadable`."""
+    if not is_safe(file.name):
+        return Rejection("unsafe_name", "the name inside the zip points out of it")
+    try:
+        return file.read()
+    except InputDataError as error:
+        return Rejection("unreadable", str(error))
+
+
+def prepare_file(
+    file: File, prepare: Callable[[bytes], Made | Rejection]
+) -> Radiograph[File, Made]:
+    """Read a file and call `prepare` with its bytes.
+
+    `prepare` may give a `Rejection`, or fail as a `Preprocessor` does.
+    """
+    encoded = read_radiograph(file)
+    if isinstance(encoded, Rejection):
+        return Radiograph(file, b"", encoded)
+    try:
+        return Radiograph(file, encoded, prepare(encoded))
+    except tf.errors.InvalidArgumentError as error:
+        return Radiograph(file, encoded, rejection_from(error))
+
+
+def prepare_files(
+    files: Iterable[File],
+    prepare: Callable[[bytes], Made | Rejection],
+    *,
+    rejected: Callable[[File], Rejection | None] = lambda file: None,
+) -> Iterator[list[Radiograph[File, Made]]]:
+    """The same of many, in their order, in lists of `SIDE_BY_SIDE` that are prepared at the same time.
+
+    `rejected` tells why a file is not even read. Memory does not grow with the number of files.
+    """
+
+    def one(file: File) -> Radiograph[File, Made]:
+        known = rejected(file)
+        return prepare_file(file, prepare) if known is None else Radiograph(file, b"", known)
+
+    remaining = iter(files)
+    with ThreadPoolExecutor() as pool:
+        while batch := list(islice(remaining, SIDE_BY_SIDE)):
+            yield list(pool.map(one, batch))
