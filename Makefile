@@ -1,7 +1,9 @@
 # `make` alone prints what there is.
 PYTHON ?= python3
 VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable
 INSTALLED = $(VENV)/.installed
+DEV = $(VENV)/.dev
 JUPYTER = $(VENV)/.jupyter
 
 # make training DATA=elsewhere RUN=runs/2 ARGS='--set train.epochs=20'
@@ -11,33 +13,61 @@ RUNS = runs
 MODEL = saved_models/bone_age
 ARGS =
 
-.PHONY: help setup demo test check docs jupyter training tensorboard serve notebooks wheel docker clean
+.PHONY: help setup demo test test-large release-check coverage check docs jupyter training tensorboard serve notebooks findings wheel docker clean
 .DEFAULT_GOAL := help
 
 help:  ## print the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 22
 
 setup: $(INSTALLED)  ## make .venv and install the package, editable, with pinned dependencies
 
 $(INSTALLED): setup.py pyproject.toml constraints.txt
-	@echo "Setting up $(VENV): TensorFlow and the rest, a minute or more"
+	@echo "Setting up $(VENV): TensorFlow and the rest, 2.9 GB, a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(PIP) '.[serve]'
 	touch $(INSTALLED)
+
+$(DEV): $(INSTALLED)
+	@echo "Installing into $(VENV) what tests, checks and docs need, once: 1.0 GB, a minute"
+	$(PIP) '.[dev]'
+	touch $(DEV)
 
 $(JUPYTER): $(INSTALLED)
 	@echo "Installing JupyterLab into $(VENV), once"
-	$(VENV)/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
+	$(PIP) '.[notebooks]'
 	touch $(JUPYTER)
 
-demo: setup  ## the whole way on drawn hands, into demo/
+demo: setup  ## the whole way on synthetic radiographs, into demo/: three minutes
 	$(VENV)/bin/bone-age-tf demo --output demo
 
-test: setup  ## run all tests, after setting up where that is needed
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
-check: setup  ## lint, format, types, layers
+test: $(DEV)  ## run the tests, after setting up where that is needed
+	@echo "Testing in two processes: some six minutes on two cores"
+	$(PYTEST) -m 'not large'
+
+test-large: $(DEV)  ## run the large tests: full-size networks, several processes, a browser
+	$(PYTEST) -m large
+
+RELEASE = build/release
+BENCHMARK = $(VENV)/bin/python benchmarks
+
+release-check: $(DEV)  ## kill trainings and exports, put the server under load: before a release, an hour
+	rm -rf $(RELEASE)
+	$(VENV)/bin/bone-age-tf demo --output $(RELEASE)/demo --count 120 --epochs 2
+	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 20 --inside-writes 8
+	$(BENCHMARK)/export_kill.py --run $(RELEASE)/demo/run --kills 30
+	$(BENCHMARK)/serving_abuse.py --model $(MODEL)
+	$(BENCHMARK)/serving_load.py --model $(MODEL)
+	$(BENCHMARK)/not_hands.py $(RELEASE)/not_hands
+	$(BENCHMARK)/refusal.py $(RELEASE)/not_hands
+
+coverage: $(DEV)  ## run all tests in one process and print the lines that none reaches
+	$(VENV)/bin/python -m coverage run --source bone_age_tf,data_prep -m pytest
+	$(VENV)/bin/python -m coverage report --skip-covered --show-missing
+
+check: $(DEV)  ## lint, format, types, layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/pyright
@@ -45,7 +75,10 @@ check: setup  ## lint, format, types, layers
 	$(VENV)/bin/python -m pip install --quiet --no-deps --target build/layers .
 	cd build/layers && PYTHONPATH=. $(abspath $(VENV))/bin/lint-imports --no-cache $(abspath pyproject.toml)
 
-docs: setup  ## build the documentation into site/; warnings are errors
+findings:  ## run findings/*.sh: where libraries behave otherwise than one expects
+	findings/run
+
+docs: $(DEV)  ## build the documentation into site/; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
 
 jupyter: $(JUPYTER)  ## JupyterLab in notebooks/; the first time installs it
@@ -72,4 +105,4 @@ docker:  ## build the images bone-age-tf:cpu and bone-age-tf:gpu
 	docker build --target gpu --tag bone-age-tf:gpu .
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) demo build dist site *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo build dist site *.egg-info .pytest_cache .ruff_cache .coverage

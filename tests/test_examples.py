@@ -9,18 +9,20 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 from conftest import ROOT, draw_hand, write_kaggle_layout
 
+from bone_age_tf.cli import demo
 from bone_age_tf.cli import main as cli
 from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.data_prep import download
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.serving import server
 
-WITHOUT_DOWNLOAD = "--recipe tiny --initial-weights none --set model.backbone=tiny --set train.epochs=1 --set train.batch_size=8 --set train.gradient_accumulation_steps=1 --set train.steps_per_execution=1"
+WITHOUT_DOWNLOAD = "--recipe tiny --initial-weights none --set model.backbone=tiny --set train.epochs=1 --set train.batch_size=8 --set train.gradient_accumulation_steps=1 --set train.steps_per_execution=1 --set logging.tensorboard=false"
 """Appended to `train`: a small network on few radiographs, and no download of ImageNet weights."""
 FEW_STEPS = "--set steps=2 --set mining_rounds=0 --set batch_size=4 --set negative_share=0"
 """Appended to `train --recipe hand_localizer`."""
@@ -106,13 +108,22 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
     if command == "download":  # what Kaggle's client gives is tested with a stand-in
         monkeypatch.setattr(download, "_fetch", lambda folder: folder.mkdir())
         monkeypatch.setattr(download, "RADIOGRAPHS", 0)
+    if command == "demo":  # its commands in this process, and a smaller network
+        monkeypatch.setattr(demo, "run_command", _run_of_demo)
     more = {
         "phantom": "--count 4",
         "ensemble": "--weighting mean --correction none",  # eight are too few to fit
         "demo": "--count 30 --epochs 1",
         "serve": "--rest-port 0 --grpc-port 0 --web-port 0",
     }
+    if command == "prepare" and "--scale" not in arguments:
+        more[command] = "--scale 0.05"
     return arguments + shlex.split(more.get(command, ""))
+
+
+def _run_of_demo(arguments: list[str]) -> int:
+    more = [*arguments, *shlex.split(WITHOUT_DOWNLOAD)] if arguments[0] == "train" else arguments
+    return cli.commands.main(more, standalone_mode=False)
 
 
 def _needed(arguments: list[str]) -> Iterator[str]:
@@ -135,7 +146,12 @@ IN_THE_WAY = {"prepare": "prepared", "train": "runs", "download": "rsna-bone-age
 """Folders of the workspace that a command makes itself."""
 
 
-@pytest.mark.parametrize("example", _examples())
+def _marked(example: str) -> Any:
+    is_large = re.search(r" (stress|demo) |hand_localizer|--localizer|--engine", example)
+    return pytest.param(example, marks=pytest.mark.large) if is_large else example
+
+
+@pytest.mark.parametrize("example", map(_marked, _examples()))
 def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = localizer.load("shipped").limits  # a few steps teach no network to find hands
     monkeypatch.setattr("bone_age_tf.training.localizer.train.learn_limits", lambda *given: limits)

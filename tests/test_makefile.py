@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="make is not installed")
 @pytest.fixture
 def venv(tmp_path: Path) -> Path:
     """An environment that make takes for finished."""
-    for marker in (".installed", ".jupyter"):
+    for marker in (".installed", ".dev", ".jupyter"):
         (tmp_path / marker).touch()
     return tmp_path
 
@@ -51,6 +51,8 @@ def make(*words: str) -> str:
         ("tensorboard RUNS=elsewhere", "tensorboard --logdir elsewhere"),
         ("serve", "bone-age-tf serve --model saved_models/bone_age"),
         ("serve MODEL=mine", "bone-age-tf serve --model mine"),
+        ("test", "python -m pytest --numprocesses 2 --dist loadfile -m 'not large'"),
+        ("test-large", "python -m pytest --numprocesses 2 --dist loadfile -m large"),
         (
             "notebooks",
             "jupyter nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb",
@@ -69,18 +71,39 @@ def test_docker_builds_both_targets() -> None:
     ]
 
 
-@pytest.mark.parametrize("target", ["jupyter", "notebooks"])
-def test_jupyter_is_installed_once(target: str, venv: Path) -> None:
-    (venv / ".jupyter").unlink()
+PIP = "pip install --quiet --constraint constraints.txt --editable "
+
+
+@pytest.mark.parametrize(
+    ("target", "extra"),
+    [
+        ("jupyter", "notebooks"),
+        ("notebooks", "notebooks"),
+        ("test", "dev"),
+        ("check", "dev"),
+        ("docs", "dev"),
+    ],
+)
+def test_what_a_target_needs_is_added_once(target: str, extra: str, venv: Path) -> None:
+    marker = venv / {"notebooks": ".jupyter", "dev": ".dev"}[extra]
+    assert PIP not in make("-n", f"VENV={venv}", target)
+    marker.unlink()
     text = make("-n", f"VENV={venv}", target)
-    assert "pip install --quiet --constraint constraints.txt --editable '.[notebooks]'" in text
-    assert f"touch {venv}/.jupyter" in text
-    assert "'.[dev]'" not in text
+    assert text.count(PIP) == 1
+    assert f"{PIP}'.[{extra}]'\ntouch {marker}" in text
 
 
-def test_a_new_clone_is_set_up_first(tmp_path: Path) -> None:
-    text = make("-n", f"VENV={tmp_path}", "training")
-    assert text.index("'.[dev]'") < text.index("bone-age-tf train")
+@pytest.mark.parametrize("target", ["setup", "demo", "training"])
+def test_a_new_clone_is_set_up_for_a_user(target: str, tmp_path: Path) -> None:
+    text = make("-n", f"VENV={tmp_path}", target)
+    assert re.findall(r"--editable '(.*)'", text) == [".[serve]"]
+    assert target == "setup" or text.index("--editable") < text.index("bin/bone-age-tf")
+
+
+def test_a_new_clone_is_set_up_before_the_tests(tmp_path: Path) -> None:
+    text = make("-n", f"VENV={tmp_path}", "test")
+    assert re.findall(r"--editable '(.*)'", text) == [".[serve]", ".[dev]"]
+    assert text.index("'.[dev]'") < text.index("-m pytest")
 
 
 def test_make_alone_names_every_target() -> None:

@@ -42,6 +42,7 @@ def execute(path: Path, folder: Path, **settings: Any) -> str:
 
 
 @pytest.mark.skipif(not NOTEBOOKS, reason="no notebooks in this copy")
+@pytest.mark.large
 def test_they_run_one_after_the_other_on_drawn_hands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from bone_age_tf.cli import main as cli
-from bone_age_tf.cli.demo_steps import DemoStepError, run_demo, steps
+from bone_age_tf.cli.demo import DemoStepError, demo, run_command, steps
 
 
 def _run(arguments: list[str]) -> int:
     return cli.run([*arguments, "--quiet"])
 
 
+@pytest.mark.large
 def test_it_goes_the_whole_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "bone_age_tf.cli.demo_steps")
     output = tmp_path / "demo"
@@ -49,3 +50,11 @@ def test_its_commands_can_be_typed() -> None:
         assert not command.make_context(
             arguments[0], list(arguments[1:]), resilient_parsing=True
         ).args
+
+
+def test_a_command_has_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["--version"]) == 0
+    assert run_command(["trian"]) == 2
+    said = capfd.readouterr()
+    assert "bone-age-tf" in said.out
+    assert "trian" in said.err

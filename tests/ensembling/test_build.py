@@ -266,6 +266,7 @@ def test_the_folder_needs_nothing_else(
     assert len({member["weights_sha256"] for member in members}) == 5
 
 
+@pytest.mark.large
 def test_it_is_evaluated_and_exported_like_a_run(
     made: tuple[Path, dict[str, Any]], prepared: Path, tmp_path: Path
 ) -> None:
@@ -380,6 +381,7 @@ def folds(make_run: MakeRun, prepared: Path, tmp_path_factory: pytest.TempPathFa
     return output
 
 
+@pytest.mark.large
 def test_a_run_is_exported_with_what_its_folds_held_out(
     folds: Path, make_run: MakeRun, everyone: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
@@ -460,6 +462,7 @@ def test_folds_count_once_and_with_the_exported_epoch(
         export_saved_model(run=whole, output=output, held_out=str(folds), evaluation="e.json")
 
 
+@pytest.mark.large
 def test_an_ensemble_is_exported_with_intervals(folds: Path, tmp_path: Path) -> None:
     exported = export_saved_model(run=str(folds), output=str(tmp_path / "model"))
     fitted = fit_intervals(*_columns(read_predictions(folds)))

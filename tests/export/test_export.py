@@ -408,6 +408,7 @@ json.dump(months.tolist(), sys.stdout)
 """
 
 
+@pytest.mark.large
 def test_it_serves_in_a_process_without_keras(exported: Path, manifest: dict[str, Any]) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_KERAS, str(exported)],

@@ -100,6 +100,7 @@ def test_without_the_protos_nothing_is_exported(
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.large
 def test_nothing_else_needs_the_protos() -> None:
     program = (
         "import sys; sys.modules['tensorflow_serving'] = None; "

@@ -48,7 +48,11 @@ def backbone_of(name: str = "tiny", frame: tuple[int, int] = FRAME) -> keras.Mod
     return build_backbone(name, frame, "float32")
 
 
-@pytest.fixture(scope="module", params=BACKBONES)
+SMALL = ("mobilenet_v2", "m46", "small", "tiny")
+EVERY = [pytest.param(b, marks=() if b in SMALL else pytest.mark.large) for b in BACKBONES]
+
+
+@pytest.fixture(scope="module", params=EVERY)
 def network(request: pytest.FixtureRequest) -> Iterator[keras.Model]:
     """A model with each backbone in turn, built once."""
     yield build(request.param)
@@ -167,6 +171,7 @@ def test_weights_file_round_trip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["inception_v3", "inception_v3_mixed7"])
+@pytest.mark.large
 def test_the_first_part_takes_weights_of_the_whole_network_and_its_own(
     source: str, tmp_path: Path
 ) -> None:

@@ -131,6 +131,7 @@ def test_what_openvino_says_is_a_refusal(with_views: Path, monkeypatch: pytest.M
         network_of(ExportedModel.open(with_views), "openvino")
 
 
+@pytest.mark.large
 def test_it_reports_to_nobody(with_views: Path, tmp_path: Path) -> None:
     """By itself, OpenVINO tells its makers that it is imported, and keeps a number for the user at home."""
     code = (

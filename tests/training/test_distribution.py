@@ -8,14 +8,21 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from bone_age_tf.config import override
 from bone_age_tf.errors import UsageError
+from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.strategy import read_cluster
+from bone_age_tf.training.train import train
+
+History = list[dict[str, float]]
 
 SETTINGS = (
+    "logging.tensorboard=false",
     "train.epochs=3",
     "train.precision=float32",
     "train.normalization=synchronized",
@@ -32,7 +39,7 @@ SETTINGS = (
 TRAIN = """
 import json, sys
 import tensorflow as tf
-devices, data, run, *settings = sys.argv[1:]
+devices, data, *runs = sys.argv[1:]
 cpu = tf.config.list_physical_devices("CPU")[0]
 if devices == "2":
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
@@ -44,19 +51,28 @@ from bone_age_tf.training.train import train
 if devices == "2":
     mirrored = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     strategy.choose_devices = lambda: strategy.Devices(mirrored)
-try:
-    report = train(override(load_recipe("tiny"), settings), data=data, run=run, initial_weights="none")
-except BoneAgeError as error:
-    sys.exit(f"{error.exit_code}: {error}")
-print(json.dumps(report.history))
+for text in runs:
+    run, *settings = json.loads(text)
+    try:
+        report = train(override(load_recipe("tiny"), settings), data=data, run=run, initial_weights="none")
+    except BoneAgeError as error:
+        sys.exit(f"{error.exit_code}: {error}")
+    print(json.dumps(report.history))
 """
+"""Each run is its folder and its settings."""
 
 
-def start(
-    data: Path, run: Path, *settings: str, devices: int = 1, tf_config: str = "{}"
+def start(data: Path, run: Path, *settings: str, tf_config: str = "{}") -> subprocess.Popen[str]:
+    return start_all(data, {run: settings}, tf_config=tf_config)
+
+
+def start_all(
+    data: Path, runs: Mapping[Path, Sequence[str]], *, devices: int = 1, tf_config: str = "{}"
 ) -> subprocess.Popen[str]:
+    """Trainings one after the other in one process."""
+    texts = [json.dumps([str(run), *SETTINGS, *settings]) for run, settings in runs.items()]
     return subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(devices), str(data), str(run), *SETTINGS, *settings],
+        [sys.executable, "-c", TRAIN, str(devices), str(data), *texts],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -64,14 +80,23 @@ def start(
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 240) -> list[dict[str, float]]:
-    """The history that a training printed."""
+def finish(process: subprocess.Popen[str], seconds: float = 240) -> History:
+    """The history that the last training printed."""
+    return finish_all(process, seconds)[-1]
+
+
+def finish_all(process: subprocess.Popen[str], seconds: float = 240) -> list[History]:
     try:
         output, errors = process.communicate(timeout=seconds)
     finally:
         process.kill()  # a worker that waits for another ignores SIGTERM
     assert process.returncode == 0, errors[-3000:]
-    return json.loads(output.splitlines()[-1])
+    return [json.loads(line) for line in output.splitlines() if line.startswith("[{")]
+
+
+def train_here(data: Path, run: Path, *settings: str) -> History:
+    config = override(load_recipe("tiny"), [*SETTINGS, *settings])
+    return train(config, data=str(data), run=str(run), initial_weights="none").history
 
 
 def clusters(workers: int) -> list[str]:
@@ -91,7 +116,7 @@ def start_workers(data: Path, run: Path, *settings: str) -> list[subprocess.Pope
     return [start(data, run, *settings, tf_config=config) for config in clusters(2)]
 
 
-def assert_close(first: list[dict[str, float]], second: list[dict[str, float]]) -> None:
+def assert_close(first: History, second: History) -> None:
     assert len(first) == len(second)
     for one, other in zip(first, second, strict=True):
         assert one.keys() == other.keys()
@@ -99,42 +124,43 @@ def assert_close(first: list[dict[str, float]], second: list[dict[str, float]]) 
 
 
 @pytest.fixture(scope="module")
-def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, float]]:
+def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> History:
     """The history of one process with one device."""
-    return finish(start(prepared, tmp_path_factory.mktemp("alone") / "run"))
+    return train_here(prepared, tmp_path_factory.mktemp("alone") / "run")
 
 
-def test_two_devices_train_like_one(
-    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
-) -> None:
-    assert_close(alone, finish(start(prepared, tmp_path / "run", devices=2)))
+ON_TWO_DEVICES = {
+    "as it is": (),
+    "several steps per execution": ("train.steps_per_execution=2",),
+    "sex": ("model.target=sex", "train.learning_rate=3e-5"),
+    "label distribution": ("model.head=expectation", "train.label_distribution=1"),
+}
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        ("model.target=sex", "train.learning_rate=3e-5"),
-        ("model.head=expectation", "train.label_distribution=1"),
-    ],
-    ids=["sex", "label distribution"],
-)
+@pytest.fixture(scope="module")
+def on_two(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, History]:
+    """The histories of `ON_TWO_DEVICES`."""
+    folder = tmp_path_factory.mktemp("two")
+    runs = {folder / name: settings for name, settings in ON_TWO_DEVICES.items()}
+    histories = finish_all(start_all(prepared, runs, devices=2), 480)
+    return dict(zip(ON_TWO_DEVICES, histories, strict=True))
+
+
+@pytest.mark.parametrize("name", ["as it is", "several steps per execution"])
+def test_two_devices_train_like_one(name: str, alone: History, on_two: dict[str, History]) -> None:
+    assert_close(alone, on_two[name])
+
+
+@pytest.mark.parametrize("name", ["sex", "label distribution"])
 def test_two_devices_train_like_one_for_every_objective(
-    settings: tuple[str, ...], prepared: Path, tmp_path: Path
+    name: str, on_two: dict[str, History], prepared: Path, tmp_path: Path
 ) -> None:
-    both = [start(prepared, tmp_path / str(n), *settings, devices=n) for n in (1, 2)]
-    assert_close(*map(finish, both))
+    one = train_here(prepared, tmp_path / "run", *ON_TWO_DEVICES[name])
+    assert_close(one, on_two[name])
 
 
-def test_several_steps_per_execution_are_the_same_steps(
-    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
-) -> None:
-    several = start(prepared, tmp_path / "run", "train.steps_per_execution=2", devices=2)
-    assert_close(alone, finish(several))
-
-
-def test_two_workers_train_like_one_process(
-    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
-) -> None:
+@pytest.mark.large
+def test_two_workers_train_like_one_process(alone: History, prepared: Path, tmp_path: Path) -> None:
     chief, other = start_workers(prepared, tmp_path / "run")
     assert_close(alone, finish(chief))
     assert_close(alone, finish(other))
@@ -143,6 +169,7 @@ def test_two_workers_train_like_one_process(
     assert len(rows) == len(alone)
 
 
+@pytest.mark.large
 def test_a_signal_to_one_worker_stops_all_and_one_process_goes_on(
     prepared: Path, tmp_path: Path
 ) -> None:
@@ -156,15 +183,16 @@ def test_a_signal_to_one_worker_stops_all_and_one_process_goes_on(
     for worker in (chief, other):
         _, errors = worker.communicate(timeout=60)
         assert "143: stopped in epoch" in errors, errors[-3000:]
-    whole = finish(start(prepared, tmp_path / "whole", *settings))
-    resumed = finish(start(prepared, run, *settings))
+    whole = train_here(prepared, tmp_path / "whole", *settings)
+    resumed = train_here(prepared, run, *settings)
     assert len(resumed) == 30
     for one, again in zip(whole[:5], resumed[:5], strict=True):  # rounding grows from step to step
         assert again["mae_months"] == pytest.approx(one["mae_months"], rel=1e-3)
 
 
+@pytest.mark.large
 def test_a_killed_worker_ends_the_others_and_all_go_on_again(
-    alone: list[dict[str, float]], prepared: Path, tmp_path: Path
+    alone: History, prepared: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     chief, other = start_workers(prepared, run, "train.checkpoint_minutes=0")

@@ -23,7 +23,8 @@ BATCH = 8
 
 def tiny(*assignments: str) -> ExperimentConfig:
     return override(
-        load_recipe("tiny"), ["train.epochs=1", "train.precision=float32", *assignments]
+        load_recipe("tiny"),
+        ["train.epochs=1", "train.precision=float32", "logging.tensorboard=false", *assignments],
     )
 
 

@@ -29,7 +29,9 @@ History = list[dict[str, Any]]
 
 
 def tiny(*assignments: str) -> ExperimentConfig:
-    return override(load_recipe("tiny"), ["train.precision=float32", *assignments])
+    return override(
+        load_recipe("tiny"), ["train.precision=float32", "logging.tensorboard=false", *assignments]
+    )
 
 
 def start(
@@ -314,6 +316,7 @@ print(json.dumps([config.is_op_determinism_enabled(), report.history]))
 """
 
 
+@pytest.mark.large
 def test_deterministic_trains_the_same(run: Path, prepared: Path, tmp_path: Path) -> None:
     settings = ("train.epochs=2", "train.precision=float32", "train.deterministic=true")
     done = subprocess.run(

@@ -222,7 +222,8 @@ def start(
     *assignments: str,
     on_progress: Callable[[str, int, int, str], None] | None = None,
 ) -> TrainReport:
-    settings = ["train.epochs=2", "train.precision=float32", *assignments]
+    logs = "logging.tensorboard=false"
+    settings = ["train.epochs=2", "train.precision=float32", logs, *assignments]
     wanted = override(load_recipe("tiny"), settings)
     return train(
         wanted, data=str(data), run=str(folder), initial_weights="none", on_progress=on_progress
@@ -246,11 +247,12 @@ def history(folder: Path) -> list[dict[str, str]]:
 def sex_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two epochs of the tiny recipe with the target sex. Read only."""
     folder = tmp_path_factory.mktemp("sex") / "run"
-    start(prepared, folder, *SEX)
+    start(prepared, folder, *SEX, "logging.tensorboard=true")
     return folder
 
 
 @pytest.mark.parametrize("settings", [SEX, LABEL], ids=["sex", "label distribution"])
+@pytest.mark.large
 def test_stopped_and_resumed_is_bit_identical(
     settings: tuple[str, ...], prepared: Path, tmp_path: Path
 ) -> None:

@@ -148,6 +148,7 @@ def test_outside_of_the_main_thread_nothing_is_touched() -> None:
     assert found == [(0, before)]
 
 
+@pytest.mark.large
 def test_sigterm_stops_the_command_within_seconds(prepared: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = [sys.executable, "-m", "bone_age_tf", "train", "--data", str(prepared)]

@@ -44,7 +44,8 @@ BATCH = 8
 
 def tiny(*assignments: str) -> ExperimentConfig:
     """The configuration of the fixture `run`, changed."""
-    settings = ["train.epochs=2", "train.precision=float32", *assignments]
+    logs = "logging.tensorboard=false"  # takes a quarter of a short training
+    settings = ["train.epochs=2", "train.precision=float32", logs, *assignments]
     return override(load_recipe("tiny"), settings)
 
 
@@ -447,7 +448,8 @@ def test_epochs_leave_no_file_open(prepared: Path, tmp_path: Path) -> None:
         if step == 1:
             found[epoch] = len(list(Path("/proc/self/fd").iterdir()))
 
-    start(prepared, tmp_path / "run", "train.epochs=7", "train.cache=no", on_progress=count)
+    settings = ("train.epochs=7", "train.cache=no", "logging.tensorboard=true")
+    start(prepared, tmp_path / "run", *settings, on_progress=count)
     assert found[6] <= found[3]
 
 

@@ -193,6 +193,7 @@ def test_mining_accepts_hands_and_nothing_else(examples: list[Example]) -> None:
         assert np.hypot(*(mined.points - true.points).T).max() < 0.06 * unit
 
 
+@pytest.mark.large
 def test_a_run_writes_what_it_promises(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names >= {"run.json", "round-0.weights.h5", "round-1.weights.h5", "round-1.json"}
@@ -203,6 +204,7 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
     assert (trained / "hand_localizer.weights.h5").stat().st_size < 4e6
 
 
+@pytest.mark.large
 def test_the_localizer_of_a_run_prepares(trained: Path, phantoms: Path) -> None:
     own = PreprocessingConfig(scale=0.05, localizer=str(trained))
     encoded = (phantoms / IMAGES / "1.png").read_bytes()
@@ -210,6 +212,7 @@ def test_the_localizer_of_a_run_prepares(trained: Path, phantoms: Path) -> None:
     assert pipeline.fingerprint(own) != pipeline.fingerprint(PreprocessingConfig(scale=0.05))
 
 
+@pytest.mark.large
 def test_finished_rounds_are_not_trained_again(
     trained: Path,
     phantoms: Path,
@@ -221,11 +224,9 @@ def test_finished_rounds_are_not_trained_again(
     for name in ("round-1.json", "hand_localizer.json", "hand_localizer.weights.h5"):
         (copy / name).unlink()
     rounds = []
-    train_round = training._train_round
 
     def watched(network: object, config: object, number: int, *rest: object) -> None:
         rounds.append(number)
-        train_round(network, config, number, *rest)
 
     monkeypatch.setattr(training, "_train_round", watched)
     monkeypatch.setattr(training, "learn_limits", lambda *given: localizer.load("shipped").limits)
@@ -234,6 +235,7 @@ def test_finished_rounds_are_not_trained_again(
     assert (copy / "hand_localizer.json").exists()
 
 
+@pytest.mark.large
 def test_other_settings_are_refused_with_what_changed(
     trained: Path, phantoms: Path, others: Path
 ) -> None:
@@ -271,6 +273,7 @@ def test_two_radiographs_of_one_name_are_refused(
         training.Examples.read(folders)
 
 
+@pytest.mark.large
 def test_other_data_of_the_same_size_are_refused(
     trained: Path, phantoms: Path, others: Path, tmp_path: Path
 ) -> None:
