@@ -15,7 +15,7 @@ import cv2
 import pytest
 from conftest import ROOT, draw_hand, write_kaggle_layout
 
-from bone_age_tf.cli import demo
+from bone_age_tf.cli import demo_steps
 from bone_age_tf.cli import main as cli
 from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.data_prep import download
@@ -109,7 +109,7 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
         monkeypatch.setattr(download, "_fetch", lambda folder: folder.mkdir())
         monkeypatch.setattr(download, "RADIOGRAPHS", 0)
     if command == "demo":  # its commands in this process, and a smaller network
-        monkeypatch.setattr(demo, "run_command", _run_of_demo)
+        monkeypatch.setattr(demo_steps, "run_command", _run_of_demo)
     more = {
         "phantom": "--count 4",
         "ensemble": "--weighting mean --correction none",  # eight are too few to fit

@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 )
 @click.option(
     "--weights-dtype",
-    "variables",
     type=click.Choice(WEIGHTS_DTYPES),
     default="float32",
     show_default=True,
@@ -35,7 +34,6 @@ log = logging.getLogger(__name__)
 )
 @click.option(
     "--cross-validation",
-    "held_out",
     metavar="ENSEMBLE",
     type=options.EXISTING_FOLDER,
     help="For a run that was trained on all data: an ensemble of the cross-validation folds of the same "

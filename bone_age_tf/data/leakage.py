@@ -65,7 +65,7 @@ def find_leakage(
     """Why errors of a model on these records of a split would be too small, a sentence; None: no reason."""
     plan = radiographs.manifest.plan
     if training.was_trained_on(plan, split):
-        part = f"with --fold {training.fold} on most or all of" if training.fold else "on"
+        part = f"with data.fold={training.fold} on most or all of" if training.fold else "on"
         return f"{model} was trained {part} the split {split!r}: its errors are {BIASED}."
     if (plan, split) in training.fitted_to:
         return (

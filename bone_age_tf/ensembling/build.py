@@ -84,7 +84,7 @@ def ensemble(
     *,
     data: str,
     output: str,
-    weights: str = "mean",
+    weighting: str = "mean",
     tta: str = "none",
     correction: str = "linear",
     checkpoint: str = "last",
@@ -97,7 +97,9 @@ def ensemble(
     where `output` exists, `InputDataError` where too few radiographs were held out.
     """
     _require_choices(
-        weights=(weights, WEIGHTINGS), tta=(tta, TTA_VIEWS), correction=(correction, CORRECTIONS)
+        weighting=(weighting, WEIGHTINGS),
+        tta=(tta, TTA_VIEWS),
+        correction=(correction, CORRECTIONS),
     )
     target = Path(output)
     if target.exists():
@@ -111,16 +113,16 @@ def ensemble(
     chosen = [_held_out_records(member, radiographs) for member in members]
     blank = [np.zeros(len(records)) for records in chosen]
     _require_enough(
-        complete(_collect(members, names, families, chosen, blank)), weights, correction
+        complete(_collect(members, names, families, chosen, blank)), weighting, correction
     )
 
     notify = on_progress or (lambda stage, done, total: None)
     months = _predict(members, chosen, radiographs, tta, notify)
     held_out = _collect(members, names, families, chosen, months)
     judged = complete(held_out)
-    shares = fit_weights(judged, weights)
+    shares = fit_weights(judged, weighting)
     lines = fit_correction(judged, shares, correction)
-    before, after = cross_validate(judged, weights, correction)
+    before, after = cross_validate(judged, weighting, correction)
     helps = _mae(after, judged) < _mae(before, judged)
     if correction != "none" and not helps:
         log.info("The linear correction does not help in the cross-validation: it is left out.")
@@ -137,7 +139,7 @@ def ensemble(
             {"name": name, "weight": float(share)}
             for name, share in zip(names, shares, strict=True)
         ],
-        "weights": weights,
+        "weighting": weighting,
         "tta": tta,
         "views": len(VIEWS[tta]),
         "correction": {"method": correction, "kept": helps, **lines.describe()},
@@ -340,13 +342,13 @@ def _require_both_sexes(
                 )
 
 
-def _require_enough(held_out: LabelledPredictions, weights: str, correction: str) -> None:
-    fits = weights == "fitted" or correction == "linear"
+def _require_enough(held_out: LabelledPredictions, weighting: str, correction: str) -> None:
+    fits = weighting == "fitted" or correction == "linear"
     fewest = MIN_TO_FIT if fits else 1
     if len(held_out) < fewest:
         raise InputDataError(
             f"{len(held_out)} radiographs were held out from a member of every family. Expected at "
-            f"least {fewest}: train more folds, or say --weights mean --correction none."
+            f"least {fewest}: train more folds, or use --weighting mean --correction none."
         )
 
 

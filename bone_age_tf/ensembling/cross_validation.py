@@ -30,7 +30,7 @@ def fit_weights(held_out: LabelledPredictions, method: str) -> np.ndarray:
     if weights.sum() == 0:
         raise ModelRefusedError(
             "No weights fit: every family's predictions go against the labels. Train longer, or say "
-            "--weights mean."
+            "--weighting mean."
         )
     return weights / weights.sum()
 
@@ -44,18 +44,18 @@ def fit_correction(held_out: LabelledPredictions, shares: np.ndarray, method: st
 
 
 def cross_validate(
-    held_out: LabelledPredictions, weights: str, correction: str
+    held_out: LabelledPredictions, weighting: str, correction: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Months before and after the correction, [n] each; each part from a fit on the others."""
     before, after = np.zeros((2, len(held_out)))
-    if weights == "mean" and correction == "none":
-        before = held_out.family_months @ fit_weights(held_out, weights)
+    if weighting == "mean" and correction == "none":
+        before = held_out.family_months @ fit_weights(held_out, weighting)
         return before, before
     parts, months, sex = parts_of(len(held_out)), held_out.family_months, held_out.sex
     for part in range(parts.max() + 1):
         out, rest = parts == part, np.flatnonzero(parts != part)
         others = held_out.select(rest)
-        shares = fit_weights(others, weights)
+        shares = fit_weights(others, weighting)
         lines = fit_correction(others, shares, correction)
         before[out] = months[out] @ shares
         after[out] = lines(before[out], sex[out])

@@ -62,7 +62,7 @@ def gather_evidence(
     checkpoint: str | None = None,
     evaluation: str | None = None,
     sex_classifier: str | None = None,
-    held_out: str | None = None,
+    cross_validation: str | None = None,
 ) -> Evidence:
     """Open and check everything, as `export_saved_model` says it.
 
@@ -75,11 +75,11 @@ def gather_evidence(
     _require_preprocessing(trained, preprocessor.fingerprint)
     _require_both_sexes(trained)
     classifier = None if sex_classifier is None else _open_classifier(sex_classifier, trained)
-    if held_out is not None and evaluation is not None:
+    if cross_validation is not None and evaluation is not None:
         raise UsageError(
-            "--evaluation judges the network alone, without what --held-out adds. Give one of them."
+            "--evaluation judges the network alone, without what --cross-validation adds. Give one of them."
         )
-    folds = None if held_out is None else _open_folds(held_out, trained)
+    folds = None if cross_validation is None else _open_folds(cross_validation, trained)
     judged = None if evaluation is None else _Evaluation.read(Path(evaluation), trained)
     metrics = {"training": trained.description.get("result")}
     if judged is not None:
@@ -205,17 +205,17 @@ def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
     folds = Ensemble.open(folder)
     if not isinstance(trained, Run):
         raise UsageError(
-            f"--held-out {folder}: {trained.folder} is an ensemble, which has its own held-out predictions. "
-            "Leave --held-out out."
+            f"--cross-validation {folder}: {trained.folder} is an ensemble, which has its own held-out predictions. "
+            "Leave --cross-validation out."
         )
     if trained.config.data.fold is not None:
         raise ModelRefusedError(
-            f"--held-out {folder}: {trained.folder} is a fold itself. Expected a run trained without data.fold."
+            f"--cross-validation {folder}: {trained.folder} is a fold itself. Expected a run trained without data.fold."
         )
     _, families = families_of([trained.config, *(member.config for member in folds.members)])
     if set(families) != {0} or not all(member.config.data.fold for member in folds.members):
         raise ModelRefusedError(
-            f"--held-out {folder}: expected runs of `train --set data.fold=I/K` with the settings of {trained.folder}. "
+            f"--cross-validation {folder}: expected runs of `train --set data.fold=I/K` with the settings of {trained.folder}. "
             "Received runs with other settings, or without folds."
         )
     numbers = [member.config.data.fold for member in folds.members]
@@ -223,13 +223,13 @@ def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
         m.checkpoint != trained.checkpoint for m in folds.members
     ):
         raise ModelRefusedError(
-            f"--held-out {folder}: expected each fold once, all with the weights of the epoch that is exported "
+            f"--cross-validation {folder}: expected each fold once, all with the weights of the epoch that is exported "
             f"({trained.checkpoint}). Received the folds {', '.join(map(str, numbers))} with the epoch {folds.members[0].checkpoint}: "
             "two networks on a radiograph answer better than the one that is exported. Say --checkpoint."
         )
     if folds.description["data"]["plan"] != trained.description["data"]["plan"]:
         raise ModelRefusedError(
-            f"--held-out {folder}: its members were trained on another data set than {trained.folder}."
+            f"--cross-validation {folder}: its members were trained on another data set than {trained.folder}."
         )
     return folds
 

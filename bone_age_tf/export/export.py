@@ -37,24 +37,24 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     output: str,
     version: int | None = None,
     evaluation: str | None = None,
-    variables: str = "float32",
+    weights_dtype: str = "float32",
     sex_classifier: str | None = None,
     checkpoint: str | None = None,
-    held_out: str | None = None,
+    cross_validation: str | None = None,
     warm_up: bool = False,
 ) -> Path:
     """Write `output/<version>/` and return it; version None: one above the highest there is.
 
     `run` is a run or an ensemble, `evaluation` an `evaluation.json` of it, to be carried in the
     manifest; from the `predictions.csv` beside it, or from what the members of an ensemble held out,
-    come the intervals around the answers; from `held_out`, an ensemble of the folds of the same
-    settings, they come for a run that was trained on everything, with its views and its correction; `checkpoint` the weights of a run, `best` (None) or `last`. `variables` `float16` stores the weights in half the size; what is computed with them
+    come the intervals around the answers; from `cross_validation`, an ensemble of the folds of the same
+    settings, they come for a run that was trained on everything, with its views and its correction; `checkpoint` the weights of a run, `best` (None) or `last`. `weights_dtype` `float16` stores the weights in half the size; what is computed with them
     stays float32. `sex_classifier` is a run that tells the sex, for a warning. `warm_up` adds requests that
     TensorFlow Serving answers before anyone else's. Raises `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
     """
-    if variables not in WEIGHTS_DTYPES:
+    if weights_dtype not in WEIGHTS_DTYPES:
         raise UsageError(
-            f"--variables: expected one of {', '.join(WEIGHTS_DTYPES)}. Received: {variables!r}."
+            f"--weights-dtype: expected one of {', '.join(WEIGHTS_DTYPES)}. Received: {weights_dtype!r}."
         )
     if warm_up:
         protos_version()  # before the work
@@ -63,19 +63,19 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
         checkpoint=checkpoint,
         evaluation=evaluation,
         sex_classifier=sex_classifier,
-        held_out=held_out,
+        cross_validation=cross_validation,
     )
     with new_version(output, version) as (aside, target):
-        _write(evidence, variables, aside)
+        _write(evidence, weights_dtype, aside)
         if warm_up:
             write_warm_up(aside, GOLDEN_HAND.read_bytes())
-        manifest = _manifest(evidence, variables, golden(aside))
+        manifest = _manifest(evidence, weights_dtype, golden(aside))
         (aside / CARD).write_text(card(manifest), encoding="utf-8")
         write_json(aside / MANIFEST, manifest | {"files": files_of(aside)})
     return target
 
 
-def _write(evidence: Evidence, variables: str, folder: Path) -> None:
+def _write(evidence: Evidence, weights_dtype: str, folder: Path) -> None:
     """The SavedModel, and what it was trained on."""
     trained, classifier = evidence.trained, evidence.classifier
     write_saved_model(
@@ -83,7 +83,7 @@ def _write(evidence: Evidence, variables: str, folder: Path) -> None:
         None if classifier is None else classifier.load_model(),
         evidence.preprocessor,
         folder,
-        variables=variables,
+        weights_dtype=weights_dtype,
         intervals=evidence.intervals,
         correction=evidence.correction,
         views=evidence.views,
@@ -99,12 +99,12 @@ def files_of(folder: Path) -> list[dict[str, Any]]:
     return [dataclasses.asdict(describe_file(folder, name)) for name in names if name != MANIFEST]
 
 
-def _manifest(evidence: Evidence, variables: str, answers: dict[str, Any]) -> dict[str, Any]:
+def _manifest(evidence: Evidence, weights_dtype: str, answers: dict[str, Any]) -> dict[str, Any]:
     """All of `manifest.json` but the files; `answers` are those for the golden hand."""
     run, classifier, intervals = evidence.trained, evidence.classifier, evidence.intervals
     return {
         "schema": MODEL_SCHEMA,
-        "variables": variables,
+        "weights_dtype": weights_dtype,
         "fingerprint": run.fingerprint,
         "preprocessing": configuration.to_dict(run.preprocessing.portable()),
         "weights_sha256": run.weights_sha256(),

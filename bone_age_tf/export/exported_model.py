@@ -27,7 +27,7 @@ from bone_age_tf.export.signatures import (
 from bone_age_tf.export.versions import latest_version
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection, rejection_from
 
-MODEL_SCHEMA = "bone-age-tf/model/1"
+MODEL_SCHEMA = "bone-age-tf/model/2"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,7 +51,7 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
     preprocessor: Preprocessor,
     folder: Path,
     *,
-    variables: str,
+    weights_dtype: str,
     intervals: Intervals | None = None,
     correction: LinesBySex = NO_CORRECTION,
     views: Sequence[View] = VIEWS["none"],
@@ -59,7 +59,7 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
 ) -> None:
     """Write the SavedModel of networks that tell the months and, where there is one, the sex.
 
-    `variables` is `float32` or `float16`, `preprocessor` that of the radiographs that they were
+    `weights_dtype` is `float32` or `float16`, `preprocessor` that of the radiographs that they were
     trained on, `views` those of each radiograph over which the months are averaged.
     With `explained`, `model` is one network, and the signature `explain` is written.
     """
@@ -70,7 +70,7 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
         networks["classifier"] = classifier
     if preprocessor.localizer is not None:
         networks["localizer"] = preprocessor.localizer.network
-    stored = {name: _Stored(network, variables) for name, network in networks.items()}
+    stored = {name: _Stored(network, weights_dtype) for name, network in networks.items()}
     for name, kept in stored.items():
         setattr(module, f"{name}_variables", kept.variables)
     inputs = _Inputs.of(frame)
@@ -230,13 +230,13 @@ class _Stored:
     the vectors, which are small and have wide ranges, stay float32.
     """
 
-    def __init__(self, network: keras.Model, variables: str) -> None:
+    def __init__(self, network: keras.Model, weights_dtype: str) -> None:
         self._network = network
         numbered = [(n, v) for n, v in enumerate(network.variables) if v.dtype == "float32"]
         self._halves = {
             number: _half(variable)
             for number, variable in numbered
-            if variables == "float16" and len(variable.shape) > 1
+            if weights_dtype == "float16" and len(variable.shape) > 1
         }
         vectors = {n: variable for n, variable in numbered if len(variable.shape) == 1}
         lengths = [variable.shape[0] for variable in vectors.values()]
@@ -311,7 +311,7 @@ def _half(variable: keras.Variable) -> tf.Variable:
     values = np.asarray(keras.ops.convert_to_numpy(variable))
     if np.abs(values).max(initial=0) > np.finfo(np.float16).max:
         raise ModelRefusedError(
-            f"The weights of {variable.path} are too large for float16. Say --variables float32."
+            f"The weights of {variable.path} are too large for float16. Say --weights-dtype float32."
         )
     return tf.Variable(values.astype(np.float16), trainable=False)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bone_age_tf.cli import main as cli
-from bone_age_tf.cli.demo import DemoStepError, demo, run_command, steps
+from bone_age_tf.cli.demo_steps import DemoStepError, run_command, run_demo, steps
 
 
 def _run(arguments: list[str]) -> int:

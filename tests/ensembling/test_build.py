@@ -309,7 +309,7 @@ def test_fitted_weights_add_up(members: list[str], prepared: Path, tmp_path: Pat
         members,
         data=str(prepared),
         output=str(tmp_path / "fitted"),
-        weights="fitted",
+        weighting="fitted",
         correction="none",
     )
     weights = [family["weight"] for family in made["families"]]
@@ -326,7 +326,7 @@ def test_fitted_weights_add_up(members: list[str], prepared: Path, tmp_path: Pat
         ([["data.sex=F"]], {}, UsageError, "no member for boys.*data.sex=M"),
         ([[]], {}, InputDataError, "8 radiographs were held out.*at least 20"),
         ([[]], {"tta": "many"}, UsageError, "--tta: expected one of none, mirror"),
-        ([[]], {"weights": "best"}, UsageError, "--weights: expected one of mean, fitted"),
+        ([[]], {"weighting": "best"}, UsageError, "--weighting: expected one of mean, fitted"),
         ([{"fingerprint": "0" * 64}], {}, ModelRefusedError, "in another way.*000000000000"),
         ([{"data": {"plan": "other"}}], {}, ModelRefusedError, "another data set than"),
         ([["model.target=sex"]], {}, ModelRefusedError, "tells the sex"),
@@ -387,7 +387,7 @@ def test_a_run_is_exported_with_what_its_folds_held_out(
 ) -> None:
     whole = make_run(seed=5)
     exported = export_saved_model(
-        run=whole, output=str(tmp_path / "model"), held_out=str(folds), checkpoint="last"
+        run=whole, output=str(tmp_path / "model"), cross_validation=str(folds), checkpoint="last"
     )
     model, opened = ExportedModel.open(exported), Ensemble.open(folds)
     assert opened.description["correction"]["kept"]
@@ -439,10 +439,15 @@ def test_folds_of_something_else_are_refused(
     whole = make_run(*settings, **changes)
     with pytest.raises(error, match=message):
         export_saved_model(
-            run=whole, output=str(tmp_path / "model"), held_out=str(folds), checkpoint="last"
+            run=whole,
+            output=str(tmp_path / "model"),
+            cross_validation=str(folds),
+            checkpoint="last",
         )
     with pytest.raises(UsageError, match="has its own held-out predictions"):
-        export_saved_model(run=str(folds), output=str(tmp_path / "model"), held_out=str(folds))
+        export_saved_model(
+            run=str(folds), output=str(tmp_path / "model"), cross_validation=str(folds)
+        )
     assert not list((tmp_path / "model").glob("*"))
 
 
@@ -451,15 +456,17 @@ def test_folds_count_once_and_with_the_exported_epoch(
 ) -> None:
     whole, output = make_run(seed=5), str(tmp_path / "model")
     with pytest.raises(ModelRefusedError, match="each fold once.*best"):
-        export_saved_model(run=whole, output=output, held_out=str(folds))
+        export_saved_model(run=whole, output=output, cross_validation=str(folds))
     twice = [make_run(f"data.fold={n}/2", seed=seed) for n in (1, 2) for seed in (1, 2)]
     ensemble(twice, data=str(prepared), output=str(tmp_path / "twice"))
     with pytest.raises(ModelRefusedError, match="each fold once.*1/2, 1/2, 2/2, 2/2"):
         export_saved_model(
-            run=whole, output=output, held_out=str(tmp_path / "twice"), checkpoint="last"
+            run=whole, output=output, cross_validation=str(tmp_path / "twice"), checkpoint="last"
         )
     with pytest.raises(UsageError, match="Give one of them"):
-        export_saved_model(run=whole, output=output, held_out=str(folds), evaluation="e.json")
+        export_saved_model(
+            run=whole, output=output, cross_validation=str(folds), evaluation="e.json"
+        )
 
 
 @pytest.mark.large

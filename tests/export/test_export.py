@@ -243,7 +243,7 @@ def half(run: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
     """`run` exported with float16 variables."""
     folder = tmp_path_factory.mktemp("half")
     return ExportedModel.open(
-        export_saved_model(run=str(run), output=str(folder), variables="float16")
+        export_saved_model(run=str(run), output=str(folder), weights_dtype="float16")
     )
 
 
@@ -263,7 +263,10 @@ def test_float16_variables_take_half_the_size(half: ExportedModel, model: Export
         assert second[name].dtype == kept
         if value.dtype == np.float32:
             np.testing.assert_array_equal(second[name], value.astype(kept))
-    assert (half.manifest["variables"], model.manifest["variables"]) == ("float16", "float32")
+    assert (half.manifest["weights_dtype"], model.manifest["weights_dtype"]) == (
+        "float16",
+        "float32",
+    )
 
 
 def test_float16_variables_change_the_months_little(
@@ -285,13 +288,13 @@ def test_weights_too_large_for_float16_are_refused(run: Path, tmp_path: Path) ->
     kernel.assign(kernel * 1e7)
     network.save_weights(copy / "best.weights.h5")
     with pytest.raises(ModelRefusedError, match="joint.*too large for float16"):
-        export_saved_model(run=str(copy), output=str(tmp_path / "out"), variables="float16")
+        export_saved_model(run=str(copy), output=str(tmp_path / "out"), weights_dtype="float16")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_variables_of_another_kind_are_refused(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--variables: expected one of float32, float16"):
-        export_saved_model(run=str(run), output=str(tmp_path), variables="int8")
+    with pytest.raises(UsageError, match="--weights-dtype: expected one of float32, float16"):
+        export_saved_model(run=str(run), output=str(tmp_path), weights_dtype="int8")
 
 
 def test_without_intervals_both_ends_are_no_number(model: ExportedModel) -> None:

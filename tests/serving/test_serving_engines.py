@@ -39,7 +39,7 @@ def written(run: Path, exported: Path, output: Path, views: str, **parts: Any) -
     intervals = Intervals(0.9, HALF_WIDTHS, (), np.zeros(0))
     write_saved_model(
         trained.load_model(), None, trained.preprocessing, folder,
-        variables="float16", intervals=intervals, correction=LINES, views=VIEWS[views],
+        weights_dtype="float16", intervals=intervals, correction=LINES, views=VIEWS[views],
         **{"explained": True, **parts},
     )  # fmt: skip
     manifest = json.loads((exported / "1" / MANIFEST).read_text())
