@@ -1,6 +1,6 @@
 """A sheet of phantoms to look at: girls above, boys below, older to the right.
 
-The picture of `docs/drawn-hands.md` is `cv2.imwrite("docs/images/phantoms.jpg", sheet())`.
+The picture of `docs/phantoms.md` is `cv2.imwrite("docs/images/phantoms.jpg", sheet())`.
 """
 
 from collections.abc import Sequence

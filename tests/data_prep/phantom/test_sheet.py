@@ -1,4 +1,4 @@
-"""The sheet of `docs/drawn-hands.md`."""
+"""The sheet of `docs/phantoms.md`."""
 
 from bone_age_tf.data_prep.phantom.sheet import sheet
 
