@@ -90,7 +90,7 @@ def _leaves(nav: Any) -> Iterator[str]:
 def test_functions_settings_and_helps_are_in_the_site(site: Path) -> None:
     api = (site / "api.html").read_text(encoding="utf-8")
     for words in (
-        "Judge a run folder or an exported model",
+        "Evaluate a run folder or an exported model",
         "Times that every training radiograph",
     ):
         assert words in api
