@@ -1,7 +1,11 @@
 """Every setting of every stage: frozen dataclasses, checked when they are made.
 
 `to_dict` and `from_dict` round-trip through JSON, `override` applies `--set train.epochs=3`.
+The choices are loaded at once, the rest when first used: `--help` needs no Pydantic.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from bone_age_tf.config.choices import (
     ACTIVATIONS,
@@ -36,25 +40,27 @@ from bone_age_tf.config.choices import (
     WEIGHTINGS,
     WEIGHTS_DTYPES,
 )
-from bone_age_tf.config.experiment import (
-    AugmentationConfig,
-    DataConfig,
-    ExperimentConfig,
-    LocalizerConfig,
-    LoggingConfig,
-    ModelConfig,
-    TrainConfig,
-)
-from bone_age_tf.config.parsing import from_dict, override, to_dict
-from bone_age_tf.config.prepare import (
-    FRAME_HEIGHT,
-    FRAME_WIDTH,
-    LabelOptions,
-    PhantomConfig,
-    PrepareConfig,
-    PreprocessingConfig,
-)
-from bone_age_tf.config.serving import CalibrationConfig, ServeConfig
+
+if TYPE_CHECKING:
+    from bone_age_tf.config.experiment import (
+        AugmentationConfig,
+        DataConfig,
+        ExperimentConfig,
+        LocalizerConfig,
+        LoggingConfig,
+        ModelConfig,
+        TrainConfig,
+    )
+    from bone_age_tf.config.parsing import from_dict, override, to_dict
+    from bone_age_tf.config.prepare import (
+        FRAME_HEIGHT,
+        FRAME_WIDTH,
+        LabelOptions,
+        PhantomConfig,
+        PrepareConfig,
+        PreprocessingConfig,
+    )
+    from bone_age_tf.config.serving import CalibrationConfig, ServeConfig
 
 __all__ = [
     "ACTIVATIONS",
@@ -107,3 +113,17 @@ __all__ = [
     "override",
     "to_dict",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+if not TYPE_CHECKING:  # otherwise every misspelt name would be `Any`
+
+    def __getattr__(name: str) -> Any:
+        for module in ("experiment", "prepare", "serving", "parsing") if name in __all__ else ():
+            home = importlib.import_module(f"{__name__}.{module}")
+            if hasattr(home, name):
+                return getattr(home, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,10 +1,11 @@
 """Settings of a training run: of a network for the bone age or the sex, or of the hand localizer."""
 
-import dataclasses
 import re
 from typing import Annotated
 
-from bone_age_tf.config.checks import Bounds, Settings, require
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
 from bone_age_tf.config.choices import (
     Activation,
     Cache,
@@ -16,16 +17,17 @@ from bone_age_tf.config.choices import (
     SexChoice,
     Target,
 )
+from bone_age_tf.config.parsing import Settings, require
 
-Count = Annotated[int, Bounds(ge=1)]
-CountOrZero = Annotated[int, Bounds(ge=0)]
-Positive = Annotated[float, Bounds(gt=0)]
-NotNegative = Annotated[float, Bounds(ge=0)]
-Share = Annotated[float, Bounds(ge=0, le=1)]
-ShareBelowOne = Annotated[float, Bounds(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareBelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class ModelConfig(Settings, typed_as="model.{}"):
     """Backbone + sex branch + head."""
 
@@ -56,7 +58,7 @@ class ModelConfig(Settings, typed_as="model.{}"):
     """Standard deviation that scales the head; None: likewise."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class DataConfig(Settings, typed_as="data.{}"):
     """What the network is shown of the prepared radiographs."""
 
@@ -71,7 +73,6 @@ class DataConfig(Settings, typed_as="data.{}"):
     """Train and validate on `both` sexes (and on unknown), or on `F` or `M` alone."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         number, folds = self.fold_numbers
         require(
             self.fold is None or (folds >= 2 and 1 <= number <= folds),
@@ -87,7 +88,7 @@ class DataConfig(Settings, typed_as="data.{}"):
         return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class AugmentationConfig(Settings, typed_as="augmentation.{}"):
     """Random changes of training radiographs; each range is symmetric around no change."""
 
@@ -99,7 +100,7 @@ class AugmentationConfig(Settings, typed_as="augmentation.{}"):
     """Zoom in or out, up to this share."""
     mirror: bool = True
     """Mirror every second radiograph."""
-    gamma: Annotated[float, Bounds(ge=1)] = 1.33
+    gamma: Annotated[float, Field(ge=1)] = 1.33
     """Gamma between 1 / this and this."""
     blur: Share = 0.0
     """Mix every second radiograph with a copy blurred by one pixel (SD), up to this share of it."""
@@ -110,7 +111,7 @@ class AugmentationConfig(Settings, typed_as="augmentation.{}"):
     that is not told the sex."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class TrainConfig(Settings, typed_as="train.{}"):
     """Optimization."""
 
@@ -153,7 +154,7 @@ class TrainConfig(Settings, typed_as="train.{}"):
     """Momentum of the averaged weights, which are evaluated and kept; 0: none."""
     freeze_backbone_epochs: CountOrZero = 0
     """First epochs in which the backbone is frozen (its batch statistics, too)."""
-    layerwise_lr_decay: Annotated[float, Bounds(gt=0, le=1)] = 1.0
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor by which the learning rate falls from each layer of the backbone with weights to the one
     before it, counted from the head, which has the whole rate. InceptionV3 has 188 such layers
     (convolutions and normalizations): 0.99 leaves 15 % for the first. 1: the same rate everywhere."""
@@ -175,7 +176,7 @@ class TrainConfig(Settings, typed_as="train.{}"):
     """Decides initial weights, order, augmentation and dropout."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class LoggingConfig(Settings, typed_as="logging.{}"):
     """Where a run's numbers and pictures are shown while it trains; decides no result."""
 
@@ -190,11 +191,10 @@ class LoggingConfig(Settings, typed_as="logging.{}"):
     """Project in Weights & Biases, experiment in MLflow."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(bool(self.project.strip()), "logging.project", "a name", self.project)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class ExperimentConfig(Settings):
     """Everything that decides a training run, besides the data set."""
 
@@ -207,7 +207,7 @@ class ExperimentConfig(Settings):
     logging: LoggingConfig = LoggingConfig()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class LocalizerConfig(Settings):
     """Training of the hand localizer: first on synthetic radiographs (phantoms), then on real ones, too, by mining."""
 
@@ -233,6 +233,5 @@ class LocalizerConfig(Settings):
     """Decides initial weights and every sample."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         together = self.annotated_share + self.mined_share
         require(together < 1, "annotated_share + mined_share", "below 1", together)

@@ -1,16 +1,60 @@
-"""Settings to and from plain JSON types, and `--set train.epochs=3`."""
+"""How settings are checked, read from JSON and overridden by `--set train.epochs=3`.
+
+Pydantic checks each value against its annotation; what it finds is raised as `UsageError`.
+"""
 
 import dataclasses
-import typing
+import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
-from bone_age_tf.config.checks import alternatives, hints_of, without_extras
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
+
 from bone_age_tf.errors import UsageError
 
 Config = TypeVar("Config")
 
-_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+FROM_LIST = Field(strict=False)
+"""In a tuple's annotation: a list is taken, too, which is what JSON makes of it."""
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class Settings:
+    """Base of all settings: frozen, and strict: `"3"` is no number, `1` no `bool`.
+
+    `typed_as` is what the user types for the setting `{}`, as in `train.{}` or `--{}`.
+    """
+
+    _typed_as: ClassVar[str] = "{}"
+
+    def __init_subclass__(cls, *, typed_as: str = "{}", **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls._typed_as = typed_as
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _raise_usage_errors(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            if error.errors()[0]["loc"]:
+                raise UsageError(_message(cls, error)) from None
+            raise  # not a section at all: named by the settings that it is a part of
+
+
+def require(condition: bool, setting: str, expected: str, received: object) -> None:
+    """Raises `UsageError` where a condition on settings is not met."""
+    if not condition:
+        raise UsageError(f"{setting} must be {expected}. Received: {received!r}.")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -19,61 +63,62 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """The configuration that `to_dict` wrote. Raises `UsageError` for an unknown setting."""
-    hints = hints_of(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise UsageError(
-            f"{kind.__name__} has no setting {', '.join(unknown)}. "
-            f"Expected: {', '.join(sorted(hints))}."
-        )
-    return kind(**{name: _restored(value, hints[name]) for name, value in values.items()})
+    """The configuration that `to_dict` wrote. Raises `UsageError` for an unknown setting.
 
-
-def _restored(value: Any, hint: Any) -> Any:
-    """A section as its dataclass, and what JSON made a list as the tuple that it was."""
-    if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(type, hint), value)
-    return tuple(value) if typing.get_origin(hint) is tuple else value
+    Read as JSON, since strict validation takes a section as an object there, but no `dict`.
+    """
+    return TypeAdapter(kind).validate_json(json.dumps(values))
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
     """A copy of `config` changed by assignments such as `train.epochs=3`."""
+    values = to_dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals:
             raise UsageError(
                 f"--set expects NAME=VALUE, as in train.epochs=3. Received: {assignment!r}."
             )
-        config = _replace(config, path.strip().split("."), text.strip(), assignment)
-    return config
+        *sections, name = path.strip().split(".")
+        section = values
+        for each in sections:
+            section = _look_up(section, each, dict, assignment)
+        _look_up(section, name, object, assignment)
+        section[name] = None if text.strip().lower() == "none" else text.strip()
+    return TypeAdapter(type(config)).validate_python(values, strict=False)
 
 
-def _replace(config: Any, path: Sequence[str], text: str, assignment: str) -> Any:
-    hints = hints_of(type(config))
-    name = path[0]
-    is_section = dataclasses.is_dataclass(hints.get(name))
-    if name not in hints or is_section != (len(path) > 1):
+def _look_up(section: dict[str, Any], name: str, kind: type, assignment: str) -> Any:
+    found = section.get(name)
+    if name not in section or isinstance(found, dict) != (kind is dict):
         raise UsageError(
             f"--set {assignment}: there is no setting {name!r} here. "
-            f"Expected one of: {', '.join(sorted(hints))}."
+            f"Expected one of: {', '.join(sorted(section))}."
         )
-    if is_section:
-        value = _replace(getattr(config, name), path[1:], text, assignment)
-    else:
-        value = _parse(text, hints[name], assignment)
-    return dataclasses.replace(config, **{name: value})
+    return found
 
 
-def _parse(text: str, hint: Any, assignment: str) -> Any:
-    kinds = alternatives(hint)
-    if type(None) in kinds and text.lower() == "none":
-        return None
-    kind = without_extras(kinds[0])
-    kind = str if typing.get_origin(kind) is Literal else kind
-    try:
-        return _FLAGS[text.lower()] if kind is bool else kind(text)
-    except (KeyError, ValueError):
-        raise UsageError(
-            f"--set {assignment}: expected a value of type {kind.__name__}. Received: {text!r}."
-        ) from None
+def _message(kind: type[Settings], error: ValidationError) -> str:
+    """Pydantic's words for what is expected, after the name that the user types."""
+    faults = error.errors()
+    names = [field.name for field in dataclasses.fields(kind)]
+    unknown = [str(f["loc"][0]) for f in faults if f["type"] == "unexpected_keyword_argument"]
+    if unknown:
+        return (
+            f"{kind.__name__} has no setting {', '.join(sorted(unknown))}. "
+            f"Expected: {', '.join(sorted(names))}."
+        )
+    first = faults[0]
+    setting = _as_typed(kind, str(first["loc"][0]))
+    if first["type"] == "missing":
+        return f"{setting} must be given."
+    return (
+        f"{setting} {first['msg'].replace('Input should', 'must')}. Received: {first['input']!r}."
+    )
+
+
+def _as_typed(kind: type[Settings], name: str) -> str:
+    """`--scale` for `scale`: the title of the setting's field, otherwise as its class says."""
+    fields: Mapping[str, FieldInfo] = kind.__pydantic_fields__
+    words = name.replace("_", "-") if kind._typed_as.startswith("--") else name
+    return (name in fields and fields[name].title) or kind._typed_as.format(words)

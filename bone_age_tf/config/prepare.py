@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from bone_age_tf.config.checks import Bounds, Settings, TypedAs, require
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
 from bone_age_tf.config.choices import (
     DEFAULT_SPLIT,
     OWN_LOCALIZER,
@@ -19,14 +21,15 @@ from bone_age_tf.config.choices import (
     PreprocessingMethod,
     SexChoice,
 )
+from bone_age_tf.config.parsing import FROM_LIST, Settings, require
 
 FRAME_HEIGHT = 2080
 FRAME_WIDTH = 1600
 
-Count = Annotated[int, Bounds(ge=1)]
+Count = Annotated[int, Field(ge=1)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PreprocessingConfig(Settings, typed_as="preprocessing.{}"):
     """From a raw radiograph to the prepared frame."""
 
@@ -34,7 +37,7 @@ class PreprocessingConfig(Settings, typed_as="preprocessing.{}"):
     """`registered`: the hand is found, turned upright into the frame, its background removed and
     its contrast taken from the hand alone; a picture that is not one whole hand is rejected.
     `letterbox`: polarity check, intensity stretch, whole radiograph fitted into the frame."""
-    scale: Annotated[float, Bounds(ge=0.05, le=1), TypedAs("--scale")] = 0.25
+    scale: Annotated[float, Field(ge=0.05, le=1, title="--scale")] = 0.25
     """The prepared frame is 2080 x 1600 (rows x columns) times this: 520 x 400 by default."""
     low_percentile: float = 1.0
     """Pixels at or below this percentile of the hand (letterbox: the radiograph) become 0."""
@@ -44,7 +47,6 @@ class PreprocessingConfig(Settings, typed_as="preprocessing.{}"):
     """`shipped`, or a folder that `train --recipe hand_localizer` made."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(
             0 <= self.low_percentile < self.high_percentile <= 100,
             "preprocessing percentiles",
@@ -74,7 +76,7 @@ class PreprocessingConfig(Settings, typed_as="preprocessing.{}"):
         return dataclasses.replace(self, localizer=str(folder / OWN_LOCALIZER))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class LabelOptions(Settings, typed_as="--{}"):
     """How to read a label table whose columns are not recognised by themselves."""
 
@@ -98,7 +100,7 @@ class LabelOptions(Settings, typed_as="--{}"):
     """As `age_unit`."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PrepareConfig(Settings, typed_as="--{}"):
     """Raw radiographs to a data set of prepared radiographs."""
 
@@ -128,7 +130,6 @@ class PrepareConfig(Settings, typed_as="--{}"):
     """Leave out the rows and files that have a problem."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(
             bool(self.split)
             and all(name.isidentifier() for name in self.split)
@@ -140,7 +141,7 @@ class PrepareConfig(Settings, typed_as="--{}"):
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class PhantomConfig(Settings, typed_as="--{}"):
     """Drawn radiographs with their truth."""
 
@@ -148,13 +149,13 @@ class PhantomConfig(Settings, typed_as="--{}"):
     """Folder to make: Kaggle's layout and `truth/`."""
     count: Count
     """Number of radiographs."""
-    size: Annotated[int, Bounds(ge=64, le=4096)] = 768
+    size: Annotated[int, Field(ge=64, le=4096)] = 768
     """Pixels of the longer side."""
-    seed: Annotated[int, Bounds(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Decides everything; radiograph i of a seed is the same whatever the count."""
     sex: SexChoice = "both"
     """F, M or both."""
-    ages: tuple[int, int] = (12, 228)
+    ages: Annotated[tuple[int, int], FROM_LIST] = (12, 228)
     """Youngest and oldest bone age in months; uniform between them."""
     style: PhantomStyle = "clean"
     """`clean`: good radiographs. `varied`: with what archives hold besides."""
@@ -164,7 +165,6 @@ class PhantomConfig(Settings, typed_as="--{}"):
     """Processes; None: one for each core. The files do not depend on it."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(
             0 <= self.ages[0] <= self.ages[1] <= 240,
             "--ages",

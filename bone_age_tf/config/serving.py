@@ -5,24 +5,27 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from bone_age_tf.config.checks import Bounds, Settings, require
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
 from bone_age_tf.config.choices import DEFAULT_ENGINE, LOOPBACK, Correction, Engine
+from bone_age_tf.config.parsing import FROM_LIST, Settings, require
 from bone_age_tf.errors import UsageError
 
-Port = Annotated[int, Bounds(ge=0, le=65535)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class CalibrationConfig(Settings, typed_as="--{}"):
     """What `calibrate` adds to an exported model."""
 
-    coverage: Annotated[float, Bounds(ge=0.5, lt=1)] = 0.9
+    coverage: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
     """Share of new radiographs whose label the prediction interval should contain."""
     correction: Correction = "linear"
     """`linear`: sex-specific linear recalibration, where it helps; `none`: intervals alone."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class ServeConfig(Settings, typed_as="--{}"):
     """An exported model, served."""
 
@@ -40,19 +43,18 @@ class ServeConfig(Settings, typed_as="--{}"):
     """What requests must show as `Authorization: Bearer TOKEN`; None: nothing."""
     no_auth: bool = False
     """Listen at another address without a token."""
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: Annotated[tuple[str, ...], FROM_LIST] = ()
     """Names that `Host` may hold besides the address and this machine's own."""
     version_labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Label -> version, which is served besides the highest."""
-    max_in_flight: Annotated[int, Bounds(ge=1)] = 64
+    max_in_flight: Annotated[int, Field(ge=1)] = 64
     """Radiographs in flight, waiting or being read; more get 503."""
-    poll_seconds: Annotated[float, Bounds(gt=0)] = 2.0
+    poll_seconds: Annotated[float, Field(gt=0)] = 2.0
     """How often the folder is looked at for new versions."""
     engine: Engine = DEFAULT_ENGINE
     """What runs the network."""
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(
             self.token is None or re.fullmatch(r"[!-~]{16,}", self.token) is not None,
             "the token",

@@ -11,7 +11,7 @@ import keras
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import CHECKPOINTS, ExperimentConfig, PreprocessingConfig
-from bone_age_tf.config.checks import require
+from bone_age_tf.config.parsing import require
 from bone_age_tf.data.leakage import read_training_files
 from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import ModelRefusedError, UsageError
