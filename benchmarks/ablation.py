@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import select
-from bone_age_tf.ensembling.ensemble import told_sex
+from bone_age_tf.ensembling.ensemble import fixed_sex
 from bone_age_tf.metrics import bootstrap
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS, is_mirrored
@@ -151,7 +151,7 @@ def answers(folder: Path, data: Path, tta: str = "none", told: int | None = None
     radiographs = PreparedRadiographs.open(data)
     records = select(radiographs, trained_run.config.data).validation
     assert records is not None
-    sex = told_sex(trained_run.config.data.sex) if told is None else told
+    sex = fixed_sex(trained_run.config.data.sex) if told is None else told
     member = Member(trained_run.load_model(), (1.0, 1.0, 1.0), sex)
     network = build_ensemble_model([member], VIEWS[tta])
     found = {}

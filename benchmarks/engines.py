@@ -21,7 +21,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from bone_age_tf.config import ENGINES
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.serving.engines import load_openvino, network_of

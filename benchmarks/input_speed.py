@@ -20,7 +20,8 @@ from training_speed import data_set, radiographs
 
 from bone_age_tf import record
 from bone_age_tf.config import AugmentationConfig, TrainConfig
-from bone_age_tf.data.input_pipeline import PreparedRadiographs, TrainingBatches
+from bone_age_tf.data.dataset import PreparedRadiographs
+from bone_age_tf.data.input_pipeline import TrainingBatches
 
 BATCH = 16
 

@@ -4,7 +4,7 @@
 
 Five folds over the annotated radiographs of `rsna-bone-age`: the recipe `hand_localizer` with four
 fifths of them annotated and with all radiographs without key points; the other fifth is neither
-annotated nor mined. The first round has seen drawn hands alone, so that all folds take it from the
+annotated nor mined. The first round is trained on phantoms alone, so that all folds take it from the
 run. Errors are in % of the distance from the capitate to the middle fingertip.
 """
 
@@ -58,10 +58,10 @@ def main() -> None:
     real = read_examples(Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age")
     annotated = [example for example in real if example.points is not None]
     others = [example for example in real if example.points is None]
-    only_drawn = build_hand_localizer(for_training=True)
-    only_drawn.load_weights(chosen.run / "round-0.weights.h5")
-    score = scorer(fold_normalization(only_drawn))
-    print("drawn hands alone")
+    phantoms_only = build_hand_localizer(for_training=True)
+    phantoms_only.load_weights(chosen.run / "round-0.weights.h5")
+    score = scorer(fold_normalization(phantoms_only))
+    print("phantoms alone")
     judge({example.id: score(example.image).points for example in annotated}, annotated)
     order = np.random.default_rng(0).permutation(len(annotated))
     found: dict[str, np.ndarray] = {}

@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from bone_age_tf.data.manifest import sha256_of
+from bone_age_tf.files.hashing import sha256_of
 
 FILES = ("last.weights.h5", "best.weights.h5", "checkpoint.npz", "history.csv")
 WRITING = ".checkpoint.npz.writing"

@@ -53,7 +53,7 @@ def data_set(pixels: np.ndarray, encoding: str, folder: Path) -> Any:
 
     from bone_age_tf import record
     from bone_age_tf.config import PreprocessingConfig
-    from bone_age_tf.data.input_pipeline import PreparedRadiographs
+    from bone_age_tf.data.dataset import PreparedRadiographs
     from bone_age_tf.data.manifest import DataSetManifest, Shard
 
     class OfAnySize(PreparedRadiographs):

@@ -12,7 +12,7 @@ _HOME = {
     "PrepareConfig": "bone_age_tf.config",
     "PreprocessingConfig": "bone_age_tf.config",
     "ExperimentConfig": "bone_age_tf.config",
-    "PreparedRadiographs": "bone_age_tf.data.input_pipeline",
+    "PreparedRadiographs": "bone_age_tf.data.dataset",
     "prepare": "bone_age_tf.data_prep.prepare",
     "train": "bone_age_tf.training.train",
     "load_model": "bone_age_tf.ensembling.ensemble",

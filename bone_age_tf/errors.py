@@ -1,7 +1,7 @@
 """Errors that a user can cause, each with the exit code of the command line.
 
 A message says what happened, what was expected, what was received and what to do.
-Anything else that is raised is a bug of ours (exit code 1).
+Any other exception is a bug in this package (exit code 1).
 """
 
 
@@ -38,7 +38,7 @@ class ModelRefusedError(BoneAgeError):
 
 
 class EnvironmentFaultError(BoneAgeError):
-    """The machine says no: disk full, no right to write, a folder locked by another process."""
+    """A fault of the environment: disk full, no write permission, a folder locked by another process."""
 
     exit_code = 6
 

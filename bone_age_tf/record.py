@@ -9,7 +9,7 @@
 | `sex`             | int64   | index into `SEX_NAMES`: F, M, unknown                          |
 | `bone_age_months` | float32 | 0 to 240, NaN where the radiograph has no label                |
 
-Everything that reads or writes a record imports the names from here.
+All code that reads or writes records imports the names from here.
 """
 
 import enum
@@ -33,7 +33,7 @@ MAX_BONE_AGE_MONTHS = 240.0
 
 
 class Sex(enum.IntEnum):
-    """Sex as the model reads it; at every edge it is one of `SEX_NAMES`."""
+    """Sex as the model reads it; in files, options and signatures it is one of `SEX_NAMES`."""
 
     F = 0
     M = 1
@@ -90,7 +90,7 @@ def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def parse_labels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """`id`, `sex` (int64) and `bone_age_months` of records, each [N]; their images are passed over.
+    """`id`, `sex` (int64) and `bone_age_months` of records, each [N]; their images are skipped.
 
     `serialized` is string [N].
     """

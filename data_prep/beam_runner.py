@@ -1,6 +1,6 @@
 """`write_shard` mapped by Apache Beam (extra `[beam]`): DirectRunner, Flink, Spark, Dataflow.
 
-The source and the output must lie where every worker sees them under the same path, and every
+The source and the output must be accessible to every worker under the same path, and every
 worker needs this package.
 """
 

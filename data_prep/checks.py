@@ -1,4 +1,4 @@
-"""Every problem of the label tables and their files, found before any work begins."""
+"""Checks of the label tables and their files, before any radiograph is prepared."""
 
 import dataclasses
 import hashlib
@@ -31,7 +31,7 @@ def check(
 ) -> tuple[list[CheckedRow], list[Problem]]:
     """The rows without a problem, and every problem, ordered by table and row.
 
-    The tables are checked as a whole. With a limit, that many rows are drawn by the seed and only
+    The tables are checked as a whole. With a limit, that many rows are sampled with the seed and only
     their files are read; otherwise every file of the source is.
     """
     problems: list[Problem] = []
@@ -111,12 +111,12 @@ def _ids_in_two_tables(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
     for row in rows:
         earlier = first.setdefault(row.id, row.label)
         if earlier is not row.label:
-            message = f"the identifier stands in {earlier.table}, row {earlier.row}, too"
+            message = f"the identifier is also in {earlier.table}, row {earlier.row}"
             yield _problem(row, "duplicate_id", message)
 
 
 def _groups_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
-    """Every row of a patient whom the split column or the layout puts into more than one split."""
+    """Every row of a patient who is in more than one split by the split column or the layout."""
     splits: dict[str, set[str]] = defaultdict(set)
     for row in rows:
         splits[row.label.group].add(row.label.split or row.split or "")
@@ -130,7 +130,7 @@ def _groups_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
 def _read_files(
     files: Sequence[SourceFile], is_registered: bool, jobs: int, on_progress: OnProgress | None
 ) -> dict[SourceFile, str | Rejection]:
-    """Read every file once: its sha256, or why it cannot be used."""
+    """Read every file once: its sha256, or the reason why it is rejected."""
     notify = on_progress or (lambda done, total: None)
     notify(0, len(files))
     contents = {}

@@ -52,39 +52,39 @@ def count_radiographs(folder: Path) -> int:
 
 
 class Found(NamedTuple):
-    """Radiographs to try things on."""
+    """Radiographs for a demonstration."""
 
     folder: Path
     """In Kaggle's layout."""
-    is_drawn: bool
-    """They are phantoms, not radiographs of children."""
+    is_synthetic: bool
+    """They are synthetic (phantoms), not radiographs of children."""
     why: str
-    """Where they come from, for a person."""
+    """Their origin, in words."""
 
 
 def find_radiographs(folder: str | None, output: str, *, count: int) -> Found:
-    """`folder` where it is named; else Kaggle's, where you are known there; else `count` drawn hands.
+    """`folder` if given; else Kaggle's data set if there is a Kaggle token; else `count` phantoms.
 
     The last two are made in `output`.
     """
     if folder is not None:
         return Found(Path(folder), False, f"the folder {folder}")
-    if _is_known_to_kaggle():
+    if _has_kaggle_token():
         return Found(download_rsna(output), False, "the RSNA challenge's radiographs, from Kaggle")
     write_phantoms(PhantomConfig(output=output, count=count, size=512))
     return Found(
         Path(output),
         True,
-        f"{count} drawn hands, no child's radiographs, for no folder was named and Kaggle does not know you",
+        f"{count} synthetic radiographs (phantoms), because no folder was given and there is no Kaggle token",
     )
 
 
-def _is_known_to_kaggle() -> bool:
-    """Whether a token of Kaggle's client is there."""
+def _has_kaggle_token() -> bool:
+    """Whether there is a token for Kaggle's client."""
     if os.environ.get("KAGGLE_API_TOKEN") or os.environ.get("KAGGLE_KEY"):
         return True
-    places = (".kaggle/kaggle.json", ".kaggle/access_token", ".config/kaggle/kaggle.json")
-    return any((Path.home() / place).is_file() for place in places)
+    paths = (".kaggle/kaggle.json", ".kaggle/access_token", ".config/kaggle/kaggle.json")
+    return any((Path.home() / path).is_file() for path in paths)
 
 
 def _fetch(folder: Path) -> None:
@@ -96,7 +96,7 @@ def _fetch(folder: Path) -> None:
         ) from error
     try:
         kagglehub.dataset_download(DATA_SET, output_dir=str(folder))
-    except Exception as error:  # of the client, of HTTP, of the disk: it has no base of its own
+    except Exception as error:  # of the client, of HTTP, of the disk: there is no common base class
         raise EnvironmentFaultError(
             f"Kaggle's client could not download {DATA_SET}: {type(error).__name__}: {str(error)[:300]}. It needs a "
             "free account and its token (https://www.kaggle.com/docs/api, kaggle.json or KAGGLE_API_TOKEN). "

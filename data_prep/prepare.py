@@ -1,7 +1,7 @@
-"""The whole of `prepare`: check everything, then make every shard, then publish the data set.
+"""`prepare`: check all inputs, then write every shard, then publish the data set.
 
-Work in progress lies in `OUTPUT/.prepare`; the data set appears in `OUTPUT` when all of it is
-finished, and `manifest.json` last. The same command goes on where a killed run stopped.
+Work in progress is kept in `OUTPUT/.prepare`; the data set appears in `OUTPUT` when all of it is
+finished, `manifest.json` last. The same command resumes after a kill.
 """
 
 import contextlib
@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data import manifest
 from bone_age_tf.data.labels import Problem, problems_csv, summary
+from bone_age_tf.data.manifest import MANIFEST, DataSetManifest, load_data_set
 from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.checks import OnProgress, check
 from bone_age_tf.data_prep.preview import write_preview
@@ -31,6 +31,7 @@ from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.files import locks
+from bone_age_tf.files.atomic import write_json, write_text
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 
@@ -47,7 +48,7 @@ Runner = Callable[[Sequence[ShardTask], Callable[[], None]], list[ShardResult]]
 
 @dataclasses.dataclass(frozen=True)
 class PrepareReport:
-    """What a run found and made."""
+    """Result of `prepare`."""
 
     layout: str
     splits: dict[str, int]
@@ -69,8 +70,8 @@ def prepare(
 ) -> PrepareReport:
     """Make the data set that `config` describes.
 
-    A radiograph that preprocessing refuses is left out with its reason. With a preview, sheets of
-    that many radiographs and of all refused ones are written into `OUTPUT/preview`.
+    A radiograph that preprocessing rejects is left out with its reason. With a preview, sheets of
+    that many radiographs and of all rejected ones are written into `OUTPUT/preview`.
     `on_progress(stage, done, total)` is called with the stages `check` and `prepare`.
     Raises `InputDataError` (with `OUTPUT/problems.csv` written) where rows or files are bad and
     `skip_bad` is not set, `EnvironmentFaultError` where another process prepares the same folder.
@@ -86,12 +87,12 @@ def prepare(
     with _locked(output):
         rows, problems, source = _check(config, jobs, notify)
         if problems and not config.skip_bad:
-            raise _refused(output, problems, "Nothing was prepared.")
+            raise _problems_error(output, problems, "Nothing was prepared.")
         if not rows:
-            raise _refused(output, problems, "No radiograph is left.")
+            raise _problems_error(output, problems, "No radiograph is left.")
         splits = assign_splits(rows, config.split, config.seed)
         plan = _plan_digest(config, source, rows, splits)
-        if (output / manifest.MANIFEST).exists():
+        if (output / MANIFEST).exists():
             done = _already_complete(output, plan)
             _remove_work(output / WORK)
             problems = [Problem(**reject) for reject in done.rejects]
@@ -107,14 +108,14 @@ def prepare(
         problems += [problem for result in results for problem in result.rejects]
         _preview(config, rows, problems, preview)
         if not config.skip_bad and any(p.code not in EXPLANATIONS for p in problems):
-            raise _refused(output, problems, "The data set was not published.")
+            raise _problems_error(output, problems, "The data set was not published.")
         rejected = {problem.id for result in results for problem in result.rejects}
         rows = [row for row in rows if row.id not in rejected]
         if not rows:
-            raise _refused(output, problems, "No radiograph is left.")
+            raise _problems_error(output, problems, "No radiograph is left.")
         (output / PROBLEMS).unlink(missing_ok=True)
         if problems:
-            manifest.write_text(output / PROBLEMS, problems_csv(problems))
+            write_text(output / PROBLEMS, problems_csv(problems))
         made = publish(
             config,
             source,
@@ -132,19 +133,19 @@ def prepare(
 def _preview(
     config: PrepareConfig, rows: Sequence[CheckedRow], problems: Sequence[Problem], count: int
 ) -> None:
-    """Sheets of the first rows in the seed's order, and of every refused one."""
+    """Sheets of the first rows in the seed's order, and of every rejected one."""
     if not count:
         return
-    refused = {problem.id for problem in problems if problem.code in EXPLANATIONS}
+    rejected = {problem.id for problem in problems if problem.code in EXPLANATIONS}
     shown = sorted(rows, key=lambda row: shuffle_key(config.seed, row.id))
-    sample = [row for row in shown if row.id not in refused][:count]
+    sample = [row for row in shown if row.id not in rejected][:count]
     written = write_preview(
         Path(config.output),
         sample,
-        [row for row in shown if row.id in refused],
+        [row for row in shown if row.id in rejected],
         config.preprocessing,
     )
-    log.info("Look: %s", ", ".join(str(path) for path in written))
+    log.info("preview: %s", ", ".join(str(path) for path in written))
 
 
 def _check(
@@ -169,7 +170,7 @@ def _check(
 
 @contextlib.contextmanager
 def _locked(output: Path) -> Iterator[None]:
-    """Hold the folder for this process, and leave nothing in it where nothing was written."""
+    """Hold the folder for this process, and remove it again if nothing was written."""
     work = output / WORK
     busy = f"{output}: another process is preparing this folder. Wait for it, or choose another --output."
     with locks.held(work / LOCK, busy):
@@ -185,7 +186,7 @@ def _locked(output: Path) -> Iterator[None]:
 def _plan_digest(
     config: PrepareConfig, source: Source, rows: Sequence[CheckedRow], splits: dict[str, str]
 ) -> str:
-    """sha256 of everything that decides the bytes of the data set."""
+    """sha256 of everything that determines the bytes of the data set."""
     content = {
         "fingerprint": pipeline.fingerprint(config.preprocessing),
         "layout": source.layout,
@@ -197,7 +198,7 @@ def _plan_digest(
             for row in rows
         ],
     }
-    if any(row.label.group for row in rows):  # by these, folds are dealt
+    if any(row.label.group for row in rows):  # they determine the folds
         content["groups"] = [row.label.group for row in rows]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -230,14 +231,14 @@ def _tasks(
 
 
 def _keep_only_work_of(plan: str, work: Path) -> None:
-    """Remove what an earlier run with other data or settings left unfinished."""
+    """Remove unfinished work of an earlier run with other data or settings."""
     note = work / "plan.json"
     if note.exists() and json.loads(note.read_text(encoding="utf-8"))["plan"] != plan:
         log.warning("%s: unfinished work of other data or settings removed", work)
         _remove_work(work)
     for path in work.glob(f".{DATA_SET_NAME}-*"):  # files that a killed run was writing
         path.unlink()
-    manifest.write_json(note, {"plan": plan})
+    write_json(note, {"plan": plan})
 
 
 def _remove_work(work: Path) -> None:
@@ -273,8 +274,8 @@ class _Counter:
             self._notify(self._count)
 
 
-def _already_complete(output: Path, plan: str) -> manifest.DataSetManifest:
-    done = manifest.load_data_set(output)
+def _already_complete(output: Path, plan: str) -> DataSetManifest:
+    done = load_data_set(output)
     if done.plan != plan:
         raise UsageError(
             f"{output} already holds a data set made from other data or with other settings. "
@@ -283,12 +284,12 @@ def _already_complete(output: Path, plan: str) -> manifest.DataSetManifest:
     return done
 
 
-def _refused(output: Path, problems: Sequence[Problem], consequence: str) -> InputDataError:
+def _problems_error(output: Path, problems: Sequence[Problem], consequence: str) -> InputDataError:
     path = output / PROBLEMS
-    manifest.write_text(path, problems_csv(problems))
+    write_text(path, problems_csv(problems))
     return InputDataError(
         f"{len(problems)} problems in the labels and files. {consequence}\n{summary(problems)}\n"
-        f"All of them: {path}. Mend them, or go on without them: --skip-bad."
+        f"All of them: {path}. Fix them, or leave them out with --skip-bad."
     )
 
 

@@ -1,4 +1,4 @@
-"""Sheets of radiographs beside what prepare makes of them: people look before they train."""
+"""Contact sheets of radiographs with their prepared versions, for a visual check before training."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.preprocessing import overlay
 from bone_age_tf.preprocessing.examination import Examiner
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
@@ -27,10 +27,10 @@ COLUMNS = 5
 def write_preview(
     folder: Path,
     rows: Sequence[CheckedRow],
-    refused: Sequence[CheckedRow],
+    rejected: Sequence[CheckedRow],
     config: PreprocessingConfig,
 ) -> list[Path]:
-    """`preview/sheet-N.jpg` of the rows and `preview/refused-N.jpg` of the refused ones.
+    """`preview/sheet-N.jpg` of the rows and `preview/rejected-N.jpg` of the rejected ones.
 
     Memory holds one sheet at a time.
     """
@@ -39,7 +39,7 @@ def write_preview(
     target.mkdir(parents=True)
     show = _Pairs(config)
     written = []
-    for name, shown in (("sheet", rows), ("refused", refused)):
+    for name, shown in (("sheet", rows), ("rejected", rejected)):
         for number, start in enumerate(range(0, len(shown), PER_SHEET), start=1):
             pairs = list(show(shown[start : start + PER_SHEET]))
             path = target / f"{name}-{number:03d}.jpg"

@@ -14,16 +14,16 @@ import numpy as np
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data import manifest
 from bone_age_tf.data.labels import Problem
 from bone_age_tf.data.manifest import SPLITS, DataSetManifest, Shard
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source
+from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
 
-WORK_ONLY = ("output", "source", "labels", "image_dir", "jobs", "preprocessing", "skip_bad")
-"""Settings that are paths of this machine, do not change the content, or stand elsewhere."""
+NOT_IN_MANIFEST = ("output", "source", "labels", "image_dir", "jobs", "preprocessing", "skip_bad")
+"""Settings that are local paths, do not change the content, or are stored elsewhere."""
 
 
 def publish(
@@ -39,7 +39,7 @@ def publish(
 ) -> DataSetManifest:
     """Put the shards in place, describe them for TensorFlow Datasets, and write the manifest last.
 
-    May be repeated after a kill at any point.
+    Can be repeated after a kill at any point.
     """
     output = Path(config.output)
     shards = _shards_with_records(results)
@@ -55,7 +55,7 @@ def publish(
         shards=tuple(shards),
         labels=_label_statistics(rows, splits),
         plan=plan,
-        config={name: value for name, value in values.items() if name not in WORK_ONLY},
+        config={name: value for name, value in values.items() if name not in NOT_IN_MANIFEST},
         source={
             "layout": source.layout,
             "tables": [part.table.name for part in source.parts if part.table],
@@ -86,7 +86,7 @@ def _place(shards: Sequence[Shard], work: Path, output: Path) -> None:
 
 
 def _write_splits(path: Path, rows: Sequence[CheckedRow], splits: dict[str, str]) -> None:
-    with manifest.written_whole(path) as stream:
+    with written_whole(path) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["id", "sex", "bone_age_months", "split", "group", "sha256"])
         for row in sorted(rows, key=lambda row: row.id):

@@ -1,6 +1,6 @@
-"""What one shard holds: a pure function of its rows and the preprocessing configuration.
+"""One shard: a pure function of its rows and the preprocessing configuration.
 
-So a killed run goes on where it stopped, shards are made side by side, and Apache Beam may map
+So a killed run can be resumed, shards can be written in parallel, and Apache Beam can map
 `write_shard` over the tasks on many machines: the bytes are the same.
 """
 
@@ -17,9 +17,11 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data.labels import Problem
-from bone_age_tf.data.manifest import FileEntry, Shard, describe_file, find_faults, write_json
+from bone_age_tf.data.manifest import Shard
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.hashing import FileEntry, describe_file, find_faults
 from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, rejection_from
 
@@ -31,7 +33,7 @@ PNG_COMPRESSION = 1
 
 @dataclasses.dataclass(frozen=True)
 class ShardTask:
-    """All that is needed to make one shard, anywhere that sees the files."""
+    """Everything needed to write one shard, on any machine with access to the files."""
 
     split: str
     name: str
@@ -51,9 +53,9 @@ class ShardResult:
 
 
 def write_shard(task: ShardTask, on_record: Callable[[], None] | None = None) -> ShardResult:
-    """Make the shard, or take it as it is where it was finished before.
+    """Write the shard, or reuse it if it was finished before.
 
-    The file appears whole or not at all; a note beside it (`NAME.json`) says that it is finished.
+    The file appears whole or not at all; `NAME.json` marks it as finished.
     """
     finished = read_result(task)
     if finished is not None:
@@ -86,7 +88,7 @@ def write_shard(task: ShardTask, on_record: Callable[[], None] | None = None) ->
 
 
 def read_result(task: ShardTask) -> ShardResult | None:
-    """What an earlier run finished of this task; None where the file is not there and whole."""
+    """The result of an earlier run for this task; None where the file is missing or incomplete."""
     try:
         values = json.loads(_note(task).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Which radiograph is in which split: stratified, by patient, and the same for the same seed."""
+"""Assignment of radiographs to splits: stratified, by patient, reproducible for a seed."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,8 +11,8 @@ def assign_splits(
 ) -> dict[str, str]:
     """Split of each identifier.
 
-    A row whose table or source names its split keeps it. The others are dealt out by sex and
-    two-year age band, whole groups at a time, to the splits that no source has taken.
+    A row whose table or source names its split keeps it. The others are stratified by sex and
+    two-year age band, whole groups at a time, over the splits that no source names.
     """
     splits = {
         row.id: row.label.split or (row.split if row.split not in (None, "train") else "")

@@ -1,4 +1,4 @@
-"""Fixtures: drawn hands in Kaggle's layout, and what each stage makes of them, once a session."""
+"""Fixtures: phantoms in Kaggle's layout, and the output of each stage for them, once a session."""
 
 import csv
 import hashlib
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 Once = Callable[[str, Callable[[Path], object]], Path]
 """Name of a folder and what fills it -> the folder."""
 LOADED_MODELS = 8
-"""As many are kept in memory."""
+"""Models that are kept in memory."""
 
 if str(ROOT) not in bone_age_tf.__path__:
     bone_age_tf.__path__.append(str(ROOT))  # finds data_prep in a clone that is not installed
@@ -32,7 +32,9 @@ if str(ROOT) not in bone_age_tf.__path__:
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 
-def draw_hand(age_months: float, seed: int, *, height: int = 340, width: int = 260) -> np.ndarray:
+def draw_phantom(
+    age_months: float, seed: int, *, height: int = 340, width: int = 260
+) -> np.ndarray:
     """uint8 [height, width]: a whole phantom, as large as fits, on black."""
     from bone_age_tf.data_prep.phantom import draw
 
@@ -87,7 +89,7 @@ def key_point_medians(hands: list[dict[str, np.ndarray]]) -> np.ndarray:
 
 
 def write_kaggle_layout(folder: Path, count: int, *, seed: int = 0) -> Path:
-    """`boneage-training-dataset.csv` and `boneage-training-dataset/<id>.png` with drawn hands."""
+    """`boneage-training-dataset.csv` and `boneage-training-dataset/<id>.png` of synthetic radiographs."""
     rng = np.random.default_rng(seed)
     images = folder / "boneage-training-dataset"
     images.mkdir(parents=True)
@@ -96,7 +98,7 @@ def write_kaggle_layout(folder: Path, count: int, *, seed: int = 0) -> Path:
         identifier = 1000 + number
         age = int(rng.integers(12, 228))
         height, width = int(rng.integers(300, 380)), int(rng.integers(220, 380))
-        picture = draw_hand(age, seed * 10_000 + number, height=height, width=width)
+        picture = draw_phantom(age, seed * 10_000 + number, height=height, width=width)
         assert cv2.imwrite(str(images / f"{identifier}.png"), picture)
         rows.append([identifier, age, bool(number % 2)])
     with (folder / "boneage-training-dataset.csv").open("w", newline="") as stream:
@@ -112,7 +114,7 @@ def _log_is_heard() -> None:
 
 @pytest.fixture(scope="session")
 def _models_are_loaded_once() -> Iterator[None]:
-    """SavedModels of the same bytes share what was loaded of them; nobody changes it."""
+    """SavedModels of the same bytes share what was loaded of them; no test changes it."""
     import tensorflow as tf
 
     load = tf.saved_model.load
@@ -155,23 +157,23 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
 
 
 @pytest.fixture(scope="session")
-def drawn_hands(once: Once) -> Path:
-    """40 drawn hands in Kaggle's layout. Read only."""
-    return once("drawn", lambda folder: write_kaggle_layout(folder, 40))
+def phantoms(once: Once) -> Path:
+    """40 synthetic radiographs in Kaggle's layout. Read only."""
+    return once("phantoms", lambda folder: write_kaggle_layout(folder, 40))
 
 
 @pytest.fixture(scope="session")
-def prepared(drawn_hands: Path, once: Once) -> Path:
-    """The drawn hands as a data set of 104 x 80 pixels. Read only."""
+def prepared(phantoms: Path, once: Once) -> Path:
+    """`phantoms` as a data set of 104 x 80 pixels. Read only."""
     split = {"train": 0.6, "validation": 0.2, "test": 0.2}
-    return once("prepared", lambda folder: prepare_hands(drawn_hands, folder, split))
+    return once("prepared", lambda folder: prepare_hands(phantoms, folder, split))
 
 
 @pytest.fixture(scope="session")
 def local(once: Once) -> Path:
-    """40 other hands, all in one split, which the model of `exported` does not know. Read only."""
-    drawn = once("local_drawn", lambda folder: write_kaggle_layout(folder, 40, seed=1))
-    return once("local", lambda folder: prepare_hands(drawn, folder, {"train": 1.0}))
+    """40 other phantoms, all in one split, on which the model of `exported` was not trained. Read only."""
+    source = once("local_phantoms", lambda folder: write_kaggle_layout(folder, 40, seed=1))
+    return once("local", lambda folder: prepare_hands(source, folder, {"train": 1.0}))
 
 
 def prepare_hands(source: Path, output: Path, split: dict[str, float]) -> Path:

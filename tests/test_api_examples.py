@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT, draw_hand, write_kaggle_layout
+from conftest import ROOT, draw_phantom, write_kaggle_layout
 
 import bone_age_tf
 
@@ -27,7 +27,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, exported: Path) -> dict[str, A
     write_kaggle_layout(folder / "rsna-bone-age", 20)
     (folder / "radiographs").mkdir()
     for path in (folder / "hand.png", folder / "radiographs/a.png"):
-        cv2.imwrite(str(path), draw_hand(120, 1))
+        cv2.imwrite(str(path), draw_phantom(120, 1))
     names: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)

@@ -1,4 +1,4 @@
-"""Every command that the README, the docs and the helps show is run, on drawn hands."""
+"""Every command that the README, the docs and the helps show is run, on synthetic radiographs."""
 
 import csv
 import functools
@@ -13,12 +13,12 @@ from typing import Any
 
 import cv2
 import pytest
-from conftest import ROOT, draw_hand, write_kaggle_layout
+from conftest import ROOT, draw_phantom, write_kaggle_layout
 
 from bone_age_tf.cli import demo_steps
 from bone_age_tf.cli import main as cli
-from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.data_prep import download
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.serving import server
 
@@ -54,14 +54,14 @@ def workspace(
     """The files that the examples name, in the current folder."""
     monkeypatch.chdir(tmp_path)
     write_kaggle_layout(tmp_path / "rsna-bone-age", 12)
-    cv2.imwrite("hand.png", draw_hand(120, 1))
+    cv2.imwrite("hand.png", draw_phantom(120, 1))
     Path("radiographs").mkdir()
     with Path("ages.csv").open("w", newline="") as ages, Path("children.csv").open("w") as children:
         writers = csv.writer(ages), csv.writer(children)
         writers[0].writerow(["file", "months", "sex"])
         writers[1].writerow(["id", "sex"])
         for number in range(12):
-            cv2.imwrite(f"radiographs/c{number}.png", draw_hand(24 + 10 * number, number))
+            cv2.imwrite(f"radiographs/c{number}.png", draw_phantom(24 + 10 * number, number))
             writers[0].writerow([f"c{number}.png", 24 + 10 * number, "FM"[number % 2]])
             writers[1].writerow([f"c{number}", "FM"[number % 2]])
     table = Path("children.csv").read_text().replace("sex", "sex,boneage").splitlines()
@@ -154,7 +154,7 @@ def _marked(example: str) -> Any:
 @pytest.mark.parametrize("example", map(_marked, _examples()))
 def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = localizer.load("shipped").limits  # a few steps teach no network to find hands
-    monkeypatch.setattr("bone_age_tf.training.localizer.train.learn_limits", lambda *given: limits)
+    monkeypatch.setattr("bone_age_tf.training.localizer.train.set_limits", lambda *given: limits)
     arguments = shlex.split(example)[1:]
     if arguments[0] in IN_THE_WAY:
         shutil.rmtree(IN_THE_WAY[arguments[0]])

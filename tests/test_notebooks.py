@@ -1,4 +1,4 @@
-"""The notebooks, on drawn hands and in short."""
+"""The notebooks, shortened and on synthetic radiographs."""
 
 import os
 from pathlib import Path
@@ -46,14 +46,14 @@ def execute(path: Path, folder: Path, **settings: Any) -> str:
 def test_they_run_one_after_the_other_on_drawn_hands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))  # Kaggle knows nobody there
+    monkeypatch.setenv("HOME", str(tmp_path))  # without a Kaggle token
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]))  # fmt: skip
     monkeypatch.setenv("MPLBACKEND", "agg")
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"):
         monkeypatch.delenv(name, raising=False)
     said = [execute(path, tmp_path, **SHORT) for path in NOTEBOOKS]
-    assert "drawn hands, no child's radiographs" in said[0]
+    assert "synthetic radiographs (phantoms)" in said[0]
     assert "MAE" in said[0]
     assert "'status': b'ok'" in said[0]
     assert "image/png" in said[1]

@@ -96,7 +96,7 @@ def test_the_frame_is_known_before_anything_is_decoded(encoding: str) -> None:
     [[(6, 3)], [(3, 4), (3, 4)], [(6, 4), (6, 3)], [(12, 4)]],
     ids=["narrow", "halves-that-make-a-whole", "one-of-two", "two-in-one"],
 )
-def test_images_of_another_size_are_refused(
+def test_images_of_another_size_are_rejected(
     encoding: str, decode: Decode, sizes: list[tuple[int, int]]
 ) -> None:
     images = [_encode(np.zeros((*size, 1), np.uint8), encoding) for size in sizes]
@@ -104,7 +104,7 @@ def test_images_of_another_size_are_refused(
         decode(tf.constant(images))
 
 
-def test_the_other_encoding_is_refused(encoding: str, decode: Decode) -> None:
+def test_the_other_encoding_is_rejected(encoding: str, decode: Decode) -> None:
     (other,) = set(ENCODINGS) - {encoding}
     with pytest.raises(tf.errors.InvalidArgumentError):
         decode(tf.constant([_encode(PIXELS[0], other)]))
@@ -117,7 +117,7 @@ def test_the_message_says_which_size_was_expected_and_received() -> None:
         record.decode_images(tf.constant([bytes(23)]), FRAME, "raw")
 
 
-def test_an_unknown_encoding_is_refused_by_name() -> None:
+def test_an_unknown_encoding_is_rejected_by_name() -> None:
     with pytest.raises(ValueError, match="one of png, raw. Received: 'jpeg'"):
         record.decode_images(tf.constant([b""]), FRAME, "jpeg")
 

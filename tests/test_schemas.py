@@ -8,7 +8,7 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
-from conftest import ROOT, draw_hand
+from conftest import ROOT, draw_phantom
 
 from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
@@ -31,7 +31,7 @@ def hands(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "hands"
     folder.mkdir()
     for number in range(3):
-        cv2.imwrite(str(folder / f"h{number}.png"), draw_hand(60 + 40 * number, number))
+        cv2.imwrite(str(folder / f"h{number}.png"), draw_phantom(60 + 40 * number, number))
     cv2.imwrite(str(folder / "grey.png"), np.full((300, 200), 90, np.uint8))
     rows = [f"h{n},{'FM'[n % 2]},{60 + 40 * n},{70 + 30 * n}" for n in range(3)]
     header = "id,sex,boneage,chronological_age_months"
@@ -44,9 +44,9 @@ def test_an_evaluation(
     kind: str, request: pytest.FixtureRequest, prepared: Path, tmp_path: Path
 ) -> None:
     model = str(request.getfixturevalue(kind))
-    result = evaluate(model=model, data=str(prepared), output=str(tmp_path / "judged"))
+    result = evaluate(model=model, data=str(prepared), output=str(tmp_path / "evaluated"))
     require("evaluation-3", result)
-    require("evaluation-3", json.loads((tmp_path / "judged/evaluation.json").read_text()))
+    require("evaluation-3", json.loads((tmp_path / "evaluated/evaluation.json").read_text()))
     del result["overall"]["mae_months"]
     with pytest.raises(jsonschema.ValidationError):
         require("evaluation-3", result)
@@ -56,10 +56,10 @@ def test_an_evaluation_of_a_table_and_a_comparison(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("id,sex,boneage\n1,F,100\n2,M,30\n3,unknown,180\n")
     (tmp_path / "p.csv").write_text("id,a,b\n1,104,90\n2,25,35\n3,181,\n")
     tables = {"predictions": str(tmp_path / "p.csv"), "labels": str(tmp_path / "l.csv")}
-    judged = evaluate_tables(**tables, output=str(tmp_path / "out"))
-    for result in judged.results.values():
+    evaluated = evaluate_tables(**tables, output=str(tmp_path / "out"))
+    for result in evaluated.results.values():
         require("evaluation-3", result)
-    require("comparison-2", judged.comparisons[0])
+    require("comparison-2", evaluated.comparisons[0])
     folders = [str(tmp_path / "out" / name) for name in "ab"]
     result = compare(*folders, output=str(tmp_path / "compared"))
     require("comparison-2", result)

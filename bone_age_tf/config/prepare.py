@@ -91,7 +91,7 @@ class LabelOptions(Settings, typed_as="--{}"):
     split_column: str | None = None
     """Column that names each row's split."""
     age_unit: AgeUnit | None = None
-    """`months` or `years`; None: months, and a table that is evidently in years is refused."""
+    """`months` or `years`; None: months, and a table that is evidently in years is an error."""
     unlabelled: bool = False
     """The bone age may be missing: the data are only for prediction."""
     chronological_age_column: str | None = None
@@ -125,7 +125,7 @@ class PrepareConfig(Settings, typed_as="--{}"):
     encoding: Encoding = "png"
     """Of the records' images: `png`, or `raw`, uint8 pixels: larger, and much faster to read."""
     limit: Count | None = None
-    """Use only this many rows, drawn by the seed."""
+    """Use only this many rows, sampled with the seed."""
     skip_bad: bool = False
     """Leave out the rows and files that have a problem."""
 

@@ -1,6 +1,6 @@
-"""Random changes of prepared radiographs, for training only.
+"""Data augmentation of prepared radiographs, for training only.
 
-What is random comes from outside: `numbers`, float32 [N, NUMBERS], uniform in [-1, 1), a row for
+The random numbers are an argument: `numbers`, float32 [N, NUMBERS], uniform in [-1, 1), a row for
 each radiograph. Equal numbers give equal results, whatever the batch.
 """
 
@@ -20,7 +20,7 @@ NUMBERS = 11
     _SHIFT_X,
     _SHIFT_Y,
     _GAMMA,
-    _MASK_SEX,
+    _DROP_SEX,
     _BLUR,
     _NOISE,
     _NOISE_ROW,
@@ -29,13 +29,13 @@ NUMBERS = 11
 _BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
 """Kernel of the blur: a standard deviation of one pixel."""
 _NOISE_MARGIN = 64
-"""The noise of a radiograph is a window of one larger field, at one of this many places squared."""
+"""The noise of a radiograph is a window of one larger field, at one of this many offsets squared."""
 
 
 def augment(images: tf.Tensor, numbers: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
     """uint8 [N, height, width, 1] -> the same shape: a warp, a gamma curve, blur and noise.
 
-    0 where nothing is, before and after.
+    The background stays 0.
     """
     warped = tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
@@ -54,10 +54,10 @@ def augment(images: tf.Tensor, numbers: tf.Tensor, config: AugmentationConfig) -
     return tf.ensure_shape(curved, images.shape)
 
 
-def mask_sex(sex: tf.Tensor, numbers: tf.Tensor, share: float) -> tf.Tensor:
-    """The sex (int32 [N]), or unknown in `share` of all cases."""
-    is_masked = (numbers[:, _MASK_SEX] + 1) / 2 < share
-    return tf.where(is_masked, tf.constant(int(Sex.UNKNOWN), sex.dtype), sex)
+def drop_sex(sex: tf.Tensor, numbers: tf.Tensor, share: float) -> tf.Tensor:
+    """The sex (int32 [N]), or unknown in a `share` of all cases (sex dropout)."""
+    is_dropped = (numbers[:, _DROP_SEX] + 1) / 2 < share
+    return tf.where(is_dropped, tf.constant(int(Sex.UNKNOWN), sex.dtype), sex)
 
 
 def _inverse_affine(shape: tf.Tensor, numbers: tf.Tensor, config: AugmentationConfig) -> tf.Tensor:
@@ -97,12 +97,12 @@ def _gamma(images: tf.Tensor, number: tf.Tensor, largest: float) -> tf.Tensor:
     levels = tf.range(256, dtype=tf.float32) / 255.0
     curves = tf.cast(tf.round(255.0 * levels ** exponent[:, tf.newaxis]), tf.uint8)
     first = 256 * tf.range(tf.shape(images)[0])  # where each radiograph's curve begins
-    places = tf.cast(images, tf.int32) + first[:, tf.newaxis, tf.newaxis, tf.newaxis]
-    return tf.gather(tf.reshape(curves, [-1]), places)
+    offsets = tf.cast(images, tf.int32) + first[:, tf.newaxis, tf.newaxis, tf.newaxis]
+    return tf.gather(tf.reshape(curves, [-1]), offsets)
 
 
 def _blurred(values: tf.Tensor, number: tf.Tensor, largest: float) -> tf.Tensor:
-    """Mixed with a copy blurred by one pixel; every second radiograph stays as it is."""
+    """Blended with a copy blurred by one pixel; half of the radiographs stay unchanged."""
     height, width = tf.shape(values)[1], tf.shape(values)[2]
     tall = tf.pad(values, [[0, 0], [2, 2], [0, 0], [0, 0]], "SYMMETRIC")
     blurred = tf.add_n([k * tall[:, n : n + height] for n, k in enumerate(_BINOMIAL)])
@@ -113,11 +113,11 @@ def _blurred(values: tf.Tensor, number: tf.Tensor, largest: float) -> tf.Tensor:
 
 
 def _noise(shape: tf.Tensor, numbers: tf.Tensor, largest: float) -> tf.Tensor:
-    """Normal noise in grey levels, [N, height, width, 1]; none for every second radiograph."""
+    """Normal noise in grey levels, [N, height, width, 1]; none for half of the radiographs."""
     size = shape[1:3] + _NOISE_MARGIN
     field = tf.random.stateless_normal(size, seed=[0, 0])
-    places = (numbers[:, _NOISE_ROW : _NOISE_COLUMN + 1] + 1) / 2 * _NOISE_MARGIN
-    row, column = tf.unstack(tf.cast(places, tf.int32), axis=1)
+    offsets = (numbers[:, _NOISE_ROW : _NOISE_COLUMN + 1] + 1) / 2 * _NOISE_MARGIN
+    row, column = tf.unstack(tf.cast(offsets, tf.int32), axis=1)
     rows = row[:, tf.newaxis] + tf.range(shape[1])
     columns = column[:, tf.newaxis] + tf.range(shape[2])
     flat = rows[:, :, tf.newaxis] * size[1] + columns[:, tf.newaxis, :]

@@ -1,112 +1,27 @@
-"""A data set folder and records of it -> tf.data of ({"image", "sex"}, bone_age_months).
+"""Training batches and ordered slices: records of a data set -> tf.data of ({"image", "sex"}, bone_age_months).
 
-Order and augmentation of an epoch are a function of (seed, epoch, readers) and nothing else: not of
-threads, devices, or where a run was interrupted. A batch is put together from `readers` equal
-parts, each from shards of its own, so that several workers each read their own shards and still
-train on the batches that one process would have made.
+Order and augmentation of an epoch are a function of (seed, epoch, readers) alone: threads, devices and
+interruptions have no influence. A batch consists of `readers` equal parts, each from its own
+shards, so that several workers read separate shards and still train on the batches that a single
+process would have made.
 """
 
 import dataclasses
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.config import AugmentationConfig, TrainConfig
-from bone_age_tf.data.augmentation import NUMBERS, augment, mask_sex
-from bone_age_tf.data.manifest import DataSetManifest, Shard, load_data_set
+from bone_age_tf.data.augmentation import NUMBERS, augment, drop_sex
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.stratification import stratum
 from bone_age_tf.data.tfrecords import RecordFiles, Records
-from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
-
-_CHUNK = 32
-
-
-@dataclasses.dataclass(frozen=True)
-class PreparedRadiographs:
-    """A data set that `prepare` made, checked against its manifest."""
-
-    folder: Path
-    manifest: DataSetManifest
-
-    @classmethod
-    def open(cls, folder: str | Path) -> "PreparedRadiographs":
-        """Raises `InputDataError` where the folder is not what its manifest says."""
-        return cls(Path(folder), load_data_set(folder))
-
-    @property
-    def frame(self) -> tuple[int, int]:
-        """Rows and columns of a prepared radiograph."""
-        return self.manifest.preprocessing.frame
-
-    def count(self, split: str) -> int:
-        """Number of records in a split. Raises `InputDataError` where there is no such split."""
-        return sum(shard.records for shard in self.manifest.shards_of(split))
-
-    def require_labels(self, split: str) -> None:
-        """Raises `InputDataError` where a record of the split has no bone age."""
-        labelled = int(self.manifest.labels.get(split, {}).get("count", 0))
-        if labelled < self.count(split):
-            raise InputDataError(
-                f"{self.folder}: the split {split!r} has {self.count(split)} radiographs but only "
-                f"{labelled} bone ages. Expected a bone age for every radiograph."
-            )
-
-    def require_prepared_for(
-        self, model: str | Path, fingerprint: str, preprocessing: Mapping[str, Any]
-    ) -> None:
-        """Raises `ModelRefusedError` where a model expects radiographs prepared in another way.
-
-        `preprocessing` is what its run or manifest says of its own.
-        """
-        if fingerprint != self.manifest.fingerprint:
-            own = preprocessing.get("localizer", "shipped") != "shipped"
-            localizer = " and the model's own --localizer" if own else ""
-            raise ModelRefusedError(
-                f"{model} was trained on radiographs prepared in another way "
-                f"(fingerprint {fingerprint[:12]}) than {self.folder} "
-                f"({self.manifest.fingerprint[:12]}). Prepare the data as the model's own: "
-                f"--preprocess {preprocessing['method']} --scale {preprocessing['scale']:g}{localizer}."
-            )
-
-    def paths(self, split: str) -> list[Path]:
-        """The files of a split in order."""
-        return [self.folder / shard.name for shard in self.manifest.shards_of(split)]
-
-    def examples(self, split: str) -> tf.data.Dataset:
-        """The records of a split in order: `id`, `image` uint8, `sex` int32, `bone_age_months`."""
-        return self._decoded(tf.data.TFRecordDataset([str(path) for path in self.paths(split)]))
-
-    def records(self, *splits: str) -> Records:
-        """All records of these splits, in order. Reads them, but decodes no image."""
-        shards = [shard for split in splits for shard in self.manifest.shards_of(split)]
-        return _read_labels(self.folder, tuple(shards))
-
-    def examples_of(self, records: Records) -> tf.data.Dataset:
-        """These records in order, as `examples` gives them."""
-        is_chosen = np.zeros(sum(records.sizes), bool)
-        is_chosen[records.numbers] = True
-        every = tf.data.TFRecordDataset([str(path) for path in records.paths])
-        marked = tf.data.Dataset.zip((every, tf.data.Dataset.from_tensor_slices(is_chosen)))
-        return self._decoded(marked.batch(_CHUNK).map(tf.boolean_mask).unbatch())
-
-    def _decoded(self, serialized: tf.data.Dataset) -> tf.data.Dataset:
-        batches = serialized.batch(_CHUNK)
-        return batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
-
-    def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized records [N] -> `id`, `image` uint8 [N, *frame, 1], `sex`, `bone_age_months`."""
-        examples = record.parse_batch(serialized)
-        examples[record.IMAGE] = record.decode_images(
-            examples[record.IMAGE], self.frame, self.manifest.encoding
-        )
-        examples[record.SEX] = tf.cast(examples[record.SEX], tf.int32)
-        return examples
+from bone_age_tf.errors import InputDataError, UsageError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,9 +31,9 @@ class Share:
     worker: int = 0
     """Number of the worker."""
     workers: int = 1
-    """Workers together."""
+    """Number of workers."""
     replicas: int = 1
-    """Devices of the worker; each gets slices of its own."""
+    """Devices of the worker; each gets its own slices."""
 
 
 class TrainingBatches:
@@ -132,7 +47,7 @@ class TrainingBatches:
         settings: TrainConfig,
         share: Share = Share(),
     ) -> None:
-        """Raises `InputDataError` or `UsageError` where the batches cannot be made like that."""
+        """Raises `InputDataError` or `UsageError` where the settings do not fit the data or the devices."""
         readers = settings.readers or share.workers
         _require_even(settings.batch_size, readers, share.workers)
         self._data = data
@@ -145,7 +60,7 @@ class TrainingBatches:
         self._length = min(map(len, rows))
         if self._length < self._part:
             raise InputDataError(
-                f"There are {len(records)} radiographs to learn from, fewer than one batch of "
+                f"There are {len(records)} radiographs for training, fewer than one batch of "
                 f"{settings.batch_size} (in {readers} equal parts). Expected more data, or a smaller "
                 "--set train.batch_size."
             )
@@ -180,11 +95,11 @@ class TrainingBatches:
         size = self._slice_size()
 
         def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            serialized, drawn = tf.numpy_function(
+            serialized, numbers = tf.numpy_function(
                 self._fetch, [number, position], (tf.string, tf.float32)
             )
             return self._augmented(
-                tf.ensure_shape(serialized, [size]), tf.ensure_shape(drawn, [size, NUMBERS])
+                tf.ensure_shape(serialized, [size]), tf.ensure_shape(numbers, [size, NUMBERS])
             )
 
         return (
@@ -196,7 +111,7 @@ class TrainingBatches:
     def _fetch(self, epoch: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Serialized records and numbers for augmentation of one slice.
 
-        TensorFlow keeps what it is given to call for ever, so this holds nothing of an epoch.
+        TensorFlow never releases a Python function that a graph calls, so this one holds no data of an epoch.
         """
         order, numbers = self._plan(int(epoch))
         slices = self._settings.gradient_accumulation_steps * self._share.replicas
@@ -213,7 +128,7 @@ class TrainingBatches:
             if self._weights is None:
                 rows = random.permutation(len(records))[: self._length]
             else:
-                rows = _drawn(random, strata, self._weights[strata], self._length)
+                rows = _sampled_rows(random, strata, self._weights[strata], self._length)
             orders.append(records[rows])
             numbers.append(random.uniform(-1, 1, (self._length, NUMBERS)).astype(np.float32))
         return np.stack(orders), np.stack(numbers)
@@ -224,16 +139,16 @@ class TrainingBatches:
         examples = self._data.decode(serialized)
         inputs = {
             record.IMAGE: augment(examples[record.IMAGE], numbers, self._augmentation),
-            record.SEX: mask_sex(examples[record.SEX], numbers, self._augmentation.sex_dropout),
+            record.SEX: drop_sex(examples[record.SEX], numbers, self._augmentation.sex_dropout),
         }
         return inputs, examples[record.BONE_AGE_MONTHS]
 
-    def _rows(self, step: int, place: int) -> tuple[np.ndarray, np.ndarray]:
+    def _rows(self, step: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """(own reader, position in its epoch) of the rows of one slice.
 
-        `place` counts through the slices of a batch.
+        `index` is the slice in the batch.
         """
-        which, replica = divmod(place, self._share.replicas)
+        which, replica = divmod(index, self._share.replicas)
         end = min((step + 1) * self._part, self._length)
         part = np.array_split(
             np.arange(step * self._part, end), self._settings.gradient_accumulation_steps
@@ -245,13 +160,13 @@ class TrainingBatches:
 
     def _slice_size(self) -> int | None:
         """Radiographs in a slice, where all have the same number."""
-        places = range(self._settings.gradient_accumulation_steps * self._share.replicas)
+        indices = range(self._settings.gradient_accumulation_steps * self._share.replicas)
         steps = {0, self.steps - 1}
-        sizes = {len(self._rows(step, place)[0]) for step in steps for place in places}
+        sizes = {len(self._rows(step, index)[0]) for step in steps for index in indices}
         return sizes.pop() if len(sizes) == 1 else None
 
     def _require_slices(self) -> None:
-        """Raises `UsageError` where a device would have nothing to do in some pass."""
+        """Raises `UsageError` where a device would get no radiograph in some pass."""
         share, passes = self._share, self._settings.gradient_accumulation_steps
         rest = self._length % self._part
         smallest = rest if rest and not self._settings.drop_remainder else self._part
@@ -297,24 +212,6 @@ def ordered_slices(
     )
 
 
-@functools.lru_cache(maxsize=4)
-def _read_labels(folder: Path, shards: tuple[Shard, ...]) -> Records:
-    """All records of the shards; kept, for several may ask for them."""
-    paths = tuple(folder / shard.name for shard in shards)
-    batches = tf.data.TFRecordDataset([str(path) for path in paths]).batch(_CHUNK)
-    parsed = batches.map(record.parse_labels).as_numpy_iterator()
-    columns = [(b[record.ID], b[record.SEX], b[record.BONE_AGE_MONTHS]) for b in parsed]
-    ids, sex, months = (np.concatenate(column) for column in zip(*columns, strict=True))
-    return Records(
-        paths=paths,
-        sizes=tuple(shard.records for shard in shards),
-        numbers=np.arange(len(ids)),
-        ids=tuple(identifier.decode() for identifier in ids),
-        sex=sex.astype(np.int32),
-        bone_age_months=months.astype(np.float64),
-    )
-
-
 def _require_even(batch_size: int, readers: int, workers: int) -> None:
     if batch_size % readers or readers % workers:
         raise UsageError(
@@ -327,9 +224,9 @@ def _require_even(batch_size: int, readers: int, workers: int) -> None:
 def _rows_of_readers(records: Records, readers: int) -> list[np.ndarray]:
     """The rows of `records` that belong to each reader, int [n].
 
-    Every reader has as many whole files; the records of those that remain are dealt out in turn.
+    Every reader has as many whole files; the records of those that remain are assigned in turn.
     """
-    files = np.unique(records.places[:, 0], return_inverse=True)[1]
+    files = np.unique(records.positions[:, 0], return_inverse=True)[1]
     count = len(set(files.tolist()))
     whole = count // readers * readers
     rest = np.flatnonzero(files >= whole)
@@ -348,14 +245,15 @@ def _open(
     records: Records, rows: Sequence[np.ndarray], cache: str
 ) -> tuple[RecordFiles, list[np.ndarray]]:
     """The files that hold these rows of `records`, and the numbers of the rows' records in them."""
-    places = records.places
-    needed = np.unique(places[np.concatenate(rows), 0])
+    positions = records.positions
+    needed = np.unique(positions[np.concatenate(rows), 0])
     paths = [records.paths[file] for file in needed]
     size = sum(path.stat().st_size for path in paths)
     in_memory = cache == "yes" or (cache == "auto" and size < _memory_bytes() / 4)
     files = RecordFiles(paths, in_memory=in_memory)
     return files, [
-        files.first[np.searchsorted(needed, places[each, 0])] + places[each, 1] for each in rows
+        files.first[np.searchsorted(needed, positions[each, 0])] + positions[each, 1]
+        for each in rows
     ]
 
 
@@ -365,7 +263,7 @@ def _strata(records: Records) -> np.ndarray:
     return np.unique([stratum(*pair) for pair in pairs], axis=0, return_inverse=True)[1].ravel()
 
 
-def _drawn(
+def _sampled_rows(
     random: np.random.Generator, strata: np.ndarray, weights: np.ndarray, length: int
 ) -> np.ndarray:
     """`length` rows in random order; each, and each stratum, as often as its weights say.

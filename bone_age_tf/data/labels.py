@@ -1,4 +1,4 @@
-"""Label tables: identifier, sex and bone age of each radiograph, with every problem listed.
+"""Label tables: identifier, sex and bone age of each radiograph, with a list of all problems.
 
 Known headers are recognised whatever their case; others are named by `LabelOptions`. Nothing is
 guessed: a cell that cannot be read with certainty is a `Problem`.
@@ -44,7 +44,7 @@ HEADER_ROW = 1
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that is wrong, where it is, and what to do."""
+    """A problem in a table or file: where it is, and what to do."""
 
     table: str
     """Name of the label table; empty where it is about a file without a row."""
@@ -70,12 +70,12 @@ class LabelRow:
     group: str = ""
     split: str = ""
     chronological_age_months: float = math.nan
-    """NaN where it was not asked for or is empty."""
+    """NaN where it was not requested or is empty."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LabelTable:
-    """A table, and which of its columns mean what (None: there is no such column)."""
+    """A table and the names of its columns (None: no such column)."""
 
     table: Table
     id_column: str | None
@@ -152,7 +152,7 @@ def rows_by_id(
 def parse_sex(header: str, cell: str) -> Sex | None:
     """The sex in a cell, None where it is empty or its spelling is unknown.
 
-    `True` and `1` have a meaning only below a header that says which sex is meant (`male`,
+    `True` and `1` have a meaning only below a header that names the sex (`male`,
     `female`).
     """
     value = cell.strip().lower()
@@ -175,7 +175,7 @@ def problems_csv(problems: Sequence[Problem]) -> str:
 
 
 def summary(problems: Sequence[Problem], most: int = 20) -> str:
-    """The first problems, a line each, and how many more there are."""
+    """The first problems, one per line, and the number of further ones."""
     lines = [
         f"  {_where(problem)}: {problem.message} [{problem.code}]" for problem in problems[:most]
     ]
@@ -243,14 +243,14 @@ def _age_unit_problems(labels: LabelTable, options: LabelOptions) -> Iterator[Pr
         if is_small or "year" in header:
             message = (
                 f"the column {column!r} is evidently in years (largest value "
-                f"{max(numbers, default=0):g}); expected months. Say {flag} years to convert, or "
+                f"{max(numbers, default=0):g}); expected months. Pass {flag} years to convert, or "
                 f"{flag} months if they are months"
             )
             yield Problem(labels.name, HEADER_ROW, "", "", "age_in_years", message)
 
 
 def _duplicates(labels: LabelTable) -> Iterator[Problem]:
-    """Every row whose identifier stands above; and the first such row too, where they disagree."""
+    """Every row that repeats an identifier; also the first row with it, if their contents differ."""
     ids, rows = labels.ids(), labels.table.rows
     repeated = ids[ids.ne("") & ids.duplicated(keep=False)]
     for identifier, same_id in repeated.groupby(repeated, sort=False):
@@ -258,10 +258,10 @@ def _duplicates(labels: LabelTable) -> Iterator[Problem]:
         differing = [number for number in others if (rows.loc[number] != rows.loc[first]).any()]
         for number in others:
             content = "other content" if number in differing else "the same content"
-            message = f"the identifier stands in row {first} already, with {content}"
+            message = f"the identifier is already in row {first}, with {content}"
             yield Problem(labels.name, number, str(identifier), "", "duplicate_id", message)
         if differing:
-            message = f"the identifier stands again in row {differing[0]}, with other content"
+            message = f"the identifier is repeated in row {differing[0]}, with other content"
             yield Problem(labels.name, first, str(identifier), "", "duplicate_id", message)
 
 
@@ -272,7 +272,7 @@ def _parse_row(
     identifier: str,
     cells: Mapping[str, str],
 ) -> LabelRow | list[Problem]:
-    """The row, or all that is wrong with it."""
+    """The row, or all of its problems."""
     faults: list[tuple[str, str]] = []
     if not identifier:
         faults.append(("no_id", "the identifier is empty"))
@@ -304,7 +304,7 @@ def _parse_row(
 
 
 def _parse_age(cell: str, options: LabelOptions) -> float | str:
-    """Months, NaN where no label is needed; or what is wrong."""
+    """Months, NaN where no label is needed; or the problem."""
     expected = f"expected months between 0 and {MAX_BONE_AGE_MONTHS:g}"
     if not cell:
         missing = f"the bone age is empty (or a formula without a stored result); {expected}"
@@ -319,7 +319,7 @@ def _parse_age(cell: str, options: LabelOptions) -> float | str:
 
 
 def _parse_chronological_age(cell: str, options: LabelOptions) -> float | str:
-    """Months, NaN where the cell is empty; or what is wrong."""
+    """Months, NaN where the cell is empty; or the problem."""
     number = number_in(cell) if cell else math.nan
     if number is not None and options.chronological_age_unit == "years":
         number *= 12

@@ -1,8 +1,8 @@
-"""Was a model trained on these radiographs? Asked before it is evaluated, calibrated or given intervals.
+"""Detects data leakage: whether a model was trained on the radiographs of an evaluation or calibration.
 
-Three things tell. The data set and split that a run or an exported model names as its own; the splits
+Three sources are checked: the data set and split that a run or an exported model was trained on; the splits
 that its recalibration and prediction intervals were fitted to; and `training_files.txt`, the sha256 of every
-raw file that it was trained on, which finds them again in any other data set.
+raw file that it was trained on, which identifies them in any other data set.
 """
 
 import dataclasses
@@ -11,15 +11,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
-from bone_age_tf.data.manifest import write_text
-from bone_age_tf.data.splits import TRAINING_SPLIT, VALIDATION_SPLIT, raw_files_of
+from bone_age_tf.config.choices import TRAINING_SPLIT, VALIDATION_SPLIT
+from bone_age_tf.data.dataset import PreparedRadiographs
+from bone_age_tf.data.splits import raw_files_of
 from bone_age_tf.data.tfrecords import Records
+from bone_age_tf.files.atomic import write_text
 
 TRAINING_FILES = "training_files.txt"
 """sha256 of every raw file that the weights were trained on, those of initial weights included."""
 TRAINED_ON_SPLIT = "trained_on_split"
-"""Key in `evaluation.json` and `comparison.json`: whether there is leakage; null: nobody knows."""
+"""Key in `evaluation.json` and `comparison.json`: whether there is leakage; null: unknown."""
 DIGITS = 16
 """Of each sha256, in an exported model: enough to tell radiographs apart, a quarter of the size."""
 BIASED = "optimistically biased (data leakage)"
@@ -27,7 +28,7 @@ BIASED = "optimistically biased (data leakage)"
 
 @dataclasses.dataclass(frozen=True)
 class TrainingData:
-    """What a model says of the data that it was trained on and fitted to."""
+    """The data that a model was trained on and fitted to, as described in its files."""
 
     plan: str
     """Identifies the data set."""
@@ -36,7 +37,7 @@ class TrainingData:
     fitted_to: tuple[tuple[str, str], ...] = ()
     """Plan and split of what its recalibration and its prediction intervals were fitted to."""
     files: frozenset[str] | None = None
-    """sha256 of its raw files, or `DIGITS` of each; None: it does not say."""
+    """sha256 of its raw files, or `DIGITS` of each; None: not recorded."""
 
     @classmethod
     def of(
@@ -62,7 +63,7 @@ def find_leakage(
     records: Records,
     split: str,
 ) -> str | None:
-    """Why errors of a model on these records of a split would be too small, a sentence; None: no reason."""
+    """A sentence on why errors of a model on these records would be optimistically biased; None: no leakage found."""
     plan = radiographs.manifest.plan
     if training.was_trained_on(plan, split):
         part = f"with data.fold={training.fold} on most or all of" if training.fold else "on"
@@ -82,7 +83,7 @@ def find_leakage(
 
 
 def recorded_leakage(evaluation: Path) -> bool | None:
-    """What an `evaluation.json` says of it; None: nothing."""
+    """Whether an `evaluation.json` reports leakage; None: not reported."""
     try:
         return json.loads(evaluation.read_text(encoding="utf-8"))[TRAINED_ON_SPLIT]
     except (OSError, ValueError, KeyError, TypeError):
@@ -90,19 +91,19 @@ def recorded_leakage(evaluation: Path) -> bool | None:
 
 
 def known_files(files: Iterable[str], trained_on: frozenset[str] | None) -> frozenset[str]:
-    """Those of `files`, sha256 of raw files, that are among those of a model; none where it does not say."""
+    """Those of `files`, sha256 of raw files, that are among those of a model; none where that is not recorded."""
     known = {digest[:DIGITS] for digest in trained_on or ()}
     return frozenset(digest for digest in files if digest[:DIGITS] in known)
 
 
 def read_training_files(folder: Path) -> frozenset[str] | None:
-    """What a folder says that its weights were trained on, in full or `DIGITS` of each; None: it does not say."""
+    """sha256 of the raw files that a folder's weights were trained on, in full or `DIGITS` of each; None: not recorded."""
     path = folder / TRAINING_FILES
     return frozenset(path.read_text(encoding="utf-8").split()) if path.is_file() else None
 
 
 def write_training_files(folder: Path, files: Iterable[str], digits: int | None = None) -> None:
-    """Note the sha256 of raw files, or so many digits of each."""
+    """Write the sha256 of raw files, or the first `digits` of each."""
     write_text(
         folder / TRAINING_FILES, "\n".join(sorted(digest[:digits] for digest in files)) + "\n"
     )

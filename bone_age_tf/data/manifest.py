@@ -1,35 +1,25 @@
-"""Manifests: what a folder must hold, and whether it does.
+"""The manifest of a prepared data set: `manifest.json` with size and sha256 of every shard.
 
-A data set and an exported model each have a `manifest.json` with the bytes and sha256 of every
-file, written last: a folder without it is not finished.
+It is written last: a folder without it is incomplete. An exported model has a `manifest.json` of the
+same kind (`export/exported_model.py`).
 """
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.files.atomic import write_json, write_text, written_whole  # noqa: F401
-from bone_age_tf.files.versions import versions  # noqa: F401
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.hashing import FileEntry, find_faults
 
 MANIFEST = "manifest.json"
 SPLITS = "splits.csv"
-"""Beside a data set's manifest: id, sex, bone age, split and patient of every radiograph."""
+"""In the folder of a data set: id, sex, bone age, split and patient of every radiograph."""
 DATA_SET_SCHEMA = "bone-age-tf/data-set/1"
-
-
-@dataclasses.dataclass(frozen=True)
-class FileEntry:
-    """One file that a manifest vouches for."""
-
-    name: str
-    bytes: int
-    sha256: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +32,10 @@ class Shard(FileEntry):
 
 @dataclasses.dataclass(frozen=True)
 class DataSetManifest:
-    """What `prepare` made, from what, and what it refused."""
+    """What `prepare` wrote, from which source, and which rows and radiographs it left out."""
 
     fingerprint: str
-    """Fingerprint of the preprocessing; a model made for another one is refused."""
+    """Fingerprint of the preprocessing; models trained with another one cannot be used with this data set."""
     preprocessing: PreprocessingConfig
     shards: tuple[Shard, ...]
     labels: Mapping[str, Mapping[str, float]]
@@ -70,7 +60,7 @@ class DataSetManifest:
 
     @property
     def encoding(self) -> str:
-        """Of the records' images: `png` or `raw`. Data sets of before there was a choice: `png`."""
+        """Of the records' images: `png` or `raw`. Data sets without this setting: `png`."""
         return self.config.get("encoding", "png")
 
     def shards_of(self, split: str) -> list[Shard]:
@@ -83,17 +73,17 @@ class DataSetManifest:
         return shards
 
     def write(self, folder: Path) -> None:
-        """Write `manifest.json`; the last thing that a data set gets."""
+        """Write `manifest.json`, after everything else in the data set."""
         write_json(folder / MANIFEST, dataclasses.asdict(self))
 
 
 def load_data_set(folder: str | Path) -> DataSetManifest:
-    """The manifest of a data set, every file of which is there, whole and unchanged.
+    """The manifest of a data set whose files are all present and unchanged.
 
-    Raises `InputDataError` naming every file that is not.
+    Raises `InputDataError` naming every file that is missing or has changed.
     """
     folder = Path(folder)
-    values = _read(folder, "a data set that `bone-age-tf prepare` finished")
+    values = _read(folder, "a complete data set, as written by `bone-age-tf prepare`")
     if values.get("schema") != DATA_SET_SCHEMA:
         raise InputDataError(
             f"{folder / MANIFEST}: expected schema {DATA_SET_SCHEMA}, received {values.get('schema')}. "
@@ -113,35 +103,11 @@ def load_data_set(folder: str | Path) -> DataSetManifest:
     ]
     if faults:
         raise InputDataError(
-            f"{folder}: the data set is not as it was written:\n  "
+            f"{folder}: files of the data set are missing or have changed:\n  "
             + "\n  ".join(faults)
             + "\nPrepare it again into an empty folder, or copy it again."
         )
     return manifest
-
-
-def find_faults(folder: Path, entries: tuple[FileEntry, ...]) -> Iterator[str]:
-    """A line for every file that is missing, of another size, or of other content."""
-    for entry in entries:
-        path = folder / entry.name
-        if not path.is_file():
-            yield f"{entry.name}: missing"
-        elif path.stat().st_size != entry.bytes:
-            yield f"{entry.name}: {path.stat().st_size} bytes, expected {entry.bytes}"
-        elif sha256_of(path) != entry.sha256:
-            yield f"{entry.name}: content changed (sha256)"
-
-
-def sha256_of(path: Path) -> str:
-    """sha256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def describe_file(folder: Path, name: str) -> FileEntry:
-    """Size and sha256 of a file as they are now."""
-    path = folder / name
-    return FileEntry(name, path.stat().st_size, sha256_of(path))
 
 
 def _read(folder: Path, expected: str) -> dict[str, Any]:

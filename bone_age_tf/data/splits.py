@@ -1,6 +1,6 @@
-"""Which radiographs of a data set a run is trained on, and which ones validate it.
+"""The radiographs of a data set that a run is trained on, and those that it is validated on.
 
-Only the splits `train` and `validation` are touched, never another one.
+Only the splits `train` and `validation` are used, never another one.
 """
 
 import csv
@@ -12,17 +12,14 @@ from collections.abc import Mapping
 import numpy as np
 
 from bone_age_tf.config import DataConfig
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.config.choices import TRAINING_SPLIT, VALIDATION_SPLIT
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.manifest import SPLITS
 from bone_age_tf.data.stratification import Sample, stratified_group_split
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
 
-TRAINING_SPLIT = "train"
-VALIDATION_SPLIT = "validation"
-FOLD_SPLIT = "fold"
-"""Name, instead of a split's, of the fold that was held out from a run."""
 _COLUMNS = ("id", "sex", "bone_age_months", "split", "group")
 _FOLD_SEED = 0
 """The same folds for every run, so that runs with other seeds or settings can be combined."""
@@ -30,7 +27,7 @@ _FOLD_SEED = 0
 
 @dataclasses.dataclass(frozen=True)
 class Selected:
-    """The two parts of a data set that a run sees; they share no radiograph."""
+    """Training and validation records of a run; they share no radiograph."""
 
     radiographs: PreparedRadiographs
     """The data set."""
@@ -69,7 +66,7 @@ def select(
 
 
 def raw_files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[str]:
-    """sha256 of the raw files of these records, which they keep at every scale.
+    """sha256 of the raw files of these records, which are the same at every scale.
 
     Empty where `splits.csv` is missing.
     """
@@ -128,7 +125,9 @@ def _groups(radiographs: PreparedRadiographs, records: Records, splits: list[str
     path = radiographs.folder / SPLITS
     advice = "Copy it again from where the data set was prepared, or prepare the data set again."
     if not path.is_file():
-        raise InputDataError(f"{path}: missing. Folds need it, for it names the patients. {advice}")
+        raise InputDataError(
+            f"{path}: missing. Cross-validation folds need it, because it names the patients. {advice}"
+        )
     with path.open(encoding="utf-8", newline="") as stream:
         rows = list(csv.DictReader(stream))
     missing = sorted(set(_COLUMNS) - set(rows[0] if rows else ()))

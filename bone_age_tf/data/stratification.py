@@ -15,9 +15,9 @@ class Sample:
     """A radiograph that is assigned to a split."""
 
     id: str
-    """Its identifier, no other's."""
+    """Its unique identifier."""
     group: str
-    """The patient, whose radiographs stay together; empty: a group of its own."""
+    """The patient, whose radiographs stay together; empty: no other radiograph of the patient is known."""
     sex: int
     """A `record.Sex`."""
     bone_age_months: float
@@ -27,7 +27,7 @@ class Sample:
 def stratified_group_split(
     samples: Iterable[Sample], shares: Mapping[str, float], seed: int
 ) -> dict[str, str]:
-    """The split of each identifier; a split's share is its number divided by the sum of all.
+    """The split of each identifier; `shares` are relative to their sum.
 
     Groups are assigned stratum after stratum, each to the split that is furthest below its share.
     """
@@ -50,7 +50,7 @@ def stratified_group_split(
 
 
 def stratum(sex: int, bone_age_months: float) -> tuple[int, int]:
-    """Sex and number of the two-year age band; unlabelled (NaN) is a band of its own, -1."""
+    """Sex and number of the two-year age band; unlabelled (NaN) radiographs have the band -1."""
     if math.isnan(bone_age_months):
         return sex, -1
     return sex, int(bone_age_months // AGE_BAND_MONTHS)

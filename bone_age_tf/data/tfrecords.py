@@ -1,8 +1,8 @@
 """Random access to the records of TFRecord files.
 
-A TFRecord file is a row of: length (uint64), checksum (uint32), record, checksum (uint32). The
-places of the records are found once; then each is read by its number, in any order. The checksums
-are not looked at: a data set's files were compared with their sha256 when it was opened.
+A TFRecord file is a sequence of: length (uint64), checksum (uint32), record, checksum (uint32). The
+offsets of the records are determined once; then each is read by its number, in any order. The checksums
+are not verified: the files' sha256 were compared with the manifest when the data set was opened.
 """
 
 import dataclasses
@@ -17,27 +17,27 @@ _FOOTER = 4
 
 
 class RecordFiles:
-    """The records of some files, numbered through. Calls from several threads are safe."""
+    """The records of several files, numbered consecutively. Calls from several threads are safe."""
 
     def __init__(self, paths: Sequence[Path], *, in_memory: bool = False) -> None:
         """`in_memory`: keep the files' content instead of reading from the disk each time."""
         self._contents = [path.read_bytes() for path in paths] if in_memory else []
         self._files = [] if in_memory else [path.open("rb", buffering=0) for path in paths]
         found = [_records(path) for path in paths]
-        self._places = [
-            (file, start, size) for file, places in enumerate(found) for start, size in places
+        self._offsets = [
+            (file, start, size) for file, offsets in enumerate(found) for start, size in offsets
         ]
         self.first = np.cumsum([0, *map(len, found)])[:-1]
         """Number of each file's first record, int [files]."""
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)
 
     def read(self, numbers: np.ndarray) -> np.ndarray:
         """The serialized records with these numbers (int [N]): bytes objects, [N]."""
         records = np.empty(len(numbers), object)
         for row, number in enumerate(numbers):
-            file, start, size = self._places[number]
+            file, start, size = self._offsets[number]
             if self._contents:
                 records[row] = self._contents[file][start : start + size]
             else:
@@ -47,7 +47,7 @@ class RecordFiles:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Records:
-    """Some of the records of some files, in the files' order, and all but the image of each."""
+    """A selection of the records of several files, in file order, with everything but the images."""
 
     paths: tuple[Path, ...]
     """The files."""
@@ -66,7 +66,7 @@ class Records:
         return len(self.numbers)
 
     @property
-    def places(self) -> np.ndarray:
+    def positions(self) -> np.ndarray:
         """File, and record of the file, of each chosen record, int [n, 2]."""
         ends = np.cumsum(self.sizes)
         files = np.searchsorted(ends, self.numbers, side="right")
@@ -84,7 +84,7 @@ class Records:
 
 
 def _records(path: Path) -> list[tuple[int, int]]:
-    """Where each record begins, and how many bytes it has."""
+    """Offset and size in bytes of each record."""
     end = path.stat().st_size
     found = []
     with path.open("rb") as stream:

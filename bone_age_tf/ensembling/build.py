@@ -30,9 +30,8 @@ from bone_age_tf.config import (
     LoggingConfig,
     TrainConfig,
 )
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.leakage import TRAINING_FILES
-from bone_age_tf.data.manifest import versions, write_json
 from bone_age_tf.data.splits import select
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.ensembling.cross_validation import (
@@ -46,9 +45,11 @@ from bone_age_tf.ensembling.ensemble import (
     ENSEMBLE_FILE,
     ENSEMBLE_SCHEMA,
     MEMBERS,
-    told_sex,
+    fixed_sex,
 )
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.versions import versions
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
@@ -263,7 +264,7 @@ def _predict(
 
 def _answering(member: Run, tta: str) -> keras.Model:
     """A member as it answers in the ensemble: all views, and the sex that it knows."""
-    alone = Member(member.load_model(), (1.0, 1.0, 1.0), told_sex(member.config.data.sex))
+    alone = Member(member.load_model(), (1.0, 1.0, 1.0), fixed_sex(member.config.data.sex))
     return build_ensemble_model([alone], VIEWS[tta])
 
 

@@ -19,8 +19,8 @@ import numpy as np
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS
 from bone_age_tf.postprocessing.bias_correction import LinesBySex
@@ -109,7 +109,7 @@ class Ensemble:
         sexes = [member.config.data.sex for member in self.members]
         shares = shares_of(sexes, self.families, self.weights)
         members = [
-            Member(run.load_model(), tuple(row), told_sex(sex))
+            Member(run.load_model(), tuple(row), fixed_sex(sex))
             for run, sex, row in zip(self.members, sexes, shares.tolist(), strict=True)
         ]
         return build_ensemble_model(members, VIEWS[self.tta], self.correction)
@@ -155,7 +155,7 @@ def load_model(folder: str | Path, *, checkpoint: str | None = None) -> keras.Mo
     return open_trained(folder, checkpoint).load_model()
 
 
-def told_sex(sex: str) -> int | None:
+def fixed_sex(sex: str) -> int | None:
     """The sex that a network is always told which was trained with `data.sex`."""
     return None if sex == "both" else int(sex_from_label(sex))
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from bone_age_tf import record
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT, recorded_leakage
-from bone_age_tf.data.manifest import write_json
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import evaluate
+from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics import bootstrap

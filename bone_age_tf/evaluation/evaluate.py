@@ -9,24 +9,21 @@ import cv2
 import numpy as np
 
 from bone_age_tf import record
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.config.choices import FOLD_SPLIT, VALIDATION_SPLIT
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT, TrainingData, find_leakage
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, write_json
-from bone_age_tf.data.splits import FOLD_SPLIT, VALIDATION_SPLIT, select
+from bone_age_tf.data.manifest import MANIFEST
+from bone_age_tf.data.splits import select
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.ensembling.ensemble import is_trained, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
-from bone_age_tf.metrics.predictions import (
-    LabelledPredictions,
-    best,
-    sex_tables,
-    tables,
-    worst,
-    write_predictions,
-)
+from bone_age_tf.metrics.error_tables import best, sex_tables, tables, worst
+from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, SEX_NAMES, Sex
 from bone_age_tf.training.run import Run
 

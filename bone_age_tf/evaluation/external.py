@@ -21,19 +21,16 @@ from bone_age_tf.data.labels import (
     summary,
 )
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
-from bone_age_tf.data.manifest import sha256_of, write_json
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare_predictions
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.provenance import PROVENANCE, write_provenance
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
-from bone_age_tf.metrics.predictions import (
-    COLUMNS,
-    LabelledPredictions,
-    tables,
-    write_predictions,
-)
+from bone_age_tf.metrics.error_tables import tables
+from bone_age_tf.metrics.predictions import COLUMNS, LabelledPredictions, write_predictions
 from bone_age_tf.record import BONE_AGE_MONTHS
 
 log = logging.getLogger(__name__)

@@ -20,9 +20,11 @@ import numpy as np
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.labels import LabelRow, rows_by_id
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, write_json, written_whole
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.atomic import write_json, written_whole
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile, grey_values
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age

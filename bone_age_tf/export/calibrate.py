@@ -22,9 +22,9 @@ from tensorflow.core.protobuf import fingerprint_pb2
 
 from bone_age_tf import record
 from bone_age_tf.config import CalibrationConfig
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.leakage import find_leakage
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, versions, write_json
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden
 from bone_age_tf.export.exported_model import ExportedModel
@@ -32,7 +32,10 @@ from bone_age_tf.export.model_card import CARD, card
 from bone_age_tf.export.signatures import CORRECTION, INTERVALS
 from bone_age_tf.export.versions import new_version
 from bone_age_tf.export.warmup import protos_version, write_warm_up
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.provenance import PROVENANCE, read_provenance
+from bone_age_tf.files.versions import versions
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics import bootstrap
 from bone_age_tf.metrics.predictions import LabelledPredictions, read_predictions

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bone_age_tf.config.choices import FOLD_SPLIT, VALIDATION_SPLIT
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
-from bone_age_tf.data.splits import FOLD_SPLIT, VALIDATION_SPLIT
 from bone_age_tf.ensembling.build import families_of
 from bone_age_tf.ensembling.ensemble import Ensemble, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError

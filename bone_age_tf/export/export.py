@@ -12,7 +12,7 @@ from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import RESEARCH_ONLY, WEIGHTS_DTYPES
 from bone_age_tf.data.leakage import DIGITS, write_training_files
-from bone_age_tf.data.manifest import MANIFEST, describe_file, versions, write_json
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import UsageError
 from bone_age_tf.export.evidence import Evidence, gather_evidence
 from bone_age_tf.export.exported_model import MODEL_SCHEMA
@@ -21,6 +21,9 @@ from bone_age_tf.export.model_card import CARD, card
 from bone_age_tf.export.signatures import SERVING, STATUS
 from bone_age_tf.export.versions import new_version
 from bone_age_tf.export.warmup import protos_version, write_warm_up
+from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.hashing import describe_file
+from bone_age_tf.files.versions import versions
 from bone_age_tf.preprocessing.rejections import OK
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY, SEX_NAMES
 from bone_age_tf.training.run import Run

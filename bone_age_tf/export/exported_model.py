@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.data.leakage import TrainingData, read_training_files
-from bone_age_tf.data.manifest import MANIFEST, FileEntry, find_faults
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.export.allowed_operations import require_harmless
 from bone_age_tf.export.answers import answer_table
@@ -25,6 +25,7 @@ from bone_age_tf.export.signatures import (
     STATUS,
 )
 from bone_age_tf.export.versions import latest_version
+from bone_age_tf.files.hashing import FileEntry, find_faults
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection, rejection_from
 
 MODEL_SCHEMA = "bone-age-tf/model/2"

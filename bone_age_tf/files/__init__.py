@@ -1,1 +1,1 @@
-"""Files of any kind: found, read, written whole."""
+"""Reading and writing files of any kind, without knowledge of their contents."""

@@ -1,4 +1,4 @@
-"""Files that appear whole: a kill leaves the old one or the new one, never a part."""
+"""Atomic writes: after a kill, a file has either its old content or its new content."""
 
 import contextlib
 import json
@@ -9,20 +9,22 @@ from typing import Any
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
+    """Write JSON atomically."""
     write_text(path, json.dumps(content, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text so that the file is either the old one or the whole new one."""
+    """Write text atomically."""
     with written_whole(path) as stream:
         stream.write(text)
 
 
 @contextlib.contextmanager
 def written_whole(path: Path, mode: str = "w") -> Iterator[Any]:
-    """A stream to a file that appears, whole and on the disk, when the block ends well."""
-    aside = path.with_name(f".{path.name}.writing")  # what a kill leaves, the next one replaces
+    """A stream to a file that replaces `path`, synced to disk, if the block ends without an error."""
+    aside = path.with_name(
+        f".{path.name}.writing"
+    )  # a leftover of a kill is overwritten by the next write
     is_binary = "b" in mode
     try:
         with aside.open(

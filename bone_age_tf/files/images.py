@@ -1,4 +1,4 @@
-"""Image files in folders and zips, found by name and read as bytes; a zip is never unpacked."""
+"""Image files in folders and zips, listed by name and read as bytes; zips are read in place."""
 
 import dataclasses
 import functools
@@ -68,7 +68,7 @@ class SourceFile:
 
 
 def grey_values(encoded: bytes) -> np.ndarray | None:
-    """A PNG or JPEG file as float32 [height, width] from 0 to 1, for people and for tests of models.
+    """A PNG or JPEG file as float32 [height, width] from 0 to 1, for display and for perturbed inputs.
 
     As the file stores it: an orientation in the metadata is ignored, as by `preprocessing/decoding.py`. None where
     OpenCV cannot read it.
@@ -81,7 +81,7 @@ def grey_values(encoded: bytes) -> np.ndarray | None:
 
 
 def grey_levels(encoded: bytes) -> np.ndarray:
-    """A file as uint8 [height, width] for the eye: percentiles 0.5 and 99.7 as black and white."""
+    """A file as uint8 [height, width] for display: percentiles 0.5 and 99.7 as black and white."""
     picture = grey_values(encoded)
     if picture is None:
         raise InputDataError("OpenCV cannot read the file, though TensorFlow can.")
@@ -90,9 +90,9 @@ def grey_levels(encoded: bytes) -> np.ndarray:
 
 
 def list_files(path: str | Path) -> list[SourceFile]:
-    """Every file below a folder, or in a zip, zips in the folder looked into; sorted by name.
+    """Every file below a folder, or in a zip, including the members of zips in the folder; sorted by name.
 
-    Hidden files and macOS' resource forks are left out. A single file gives a list of one.
+    Hidden files and macOS resource forks are skipped. A single file gives a list of one.
     """
     path = Path(path)
     if not path.exists():
@@ -101,7 +101,7 @@ def list_files(path: str | Path) -> list[SourceFile]:
 
 
 def radiographs_in(path: str | Path) -> list[SourceFile]:
-    """The images of a folder or zip; a file that is named itself, whatever its ending."""
+    """The images of a folder or zip; a single file is returned whatever its extension."""
     files = list_files(path)
     if len(files) == 1 and files[0].member is None and Path(path).is_file():
         return files

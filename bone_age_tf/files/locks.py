@@ -1,4 +1,4 @@
-"""One process at a time in a folder; the system lets go of a dead process' lock."""
+"""Locks: one process at a time in a folder. The operating system releases the lock of a dead process."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from bone_age_tf.errors import EnvironmentFaultError
 
 @contextlib.contextmanager
 def held(path: Path, busy: str) -> Iterator[None]:
-    """Hold the lock file `path`, its folder made where it is missing.
+    """Hold the lock file `path`; its folder is created if missing.
 
-    Raises `EnvironmentFaultError` with the text `busy` where another process holds it.
+    Raises `EnvironmentFaultError` with the message `busy` if another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0)

@@ -1,4 +1,4 @@
-"""`provenance.json`: how the results beside it were made. A training run has its own `run.json`."""
+"""`provenance.json`: how the results in the same folder were made. A training run has a `run.json` instead."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ PROVENANCE = "provenance.json"
 
 
 def write_provenance(folder: Path, command: str, **facts: Any) -> None:
-    """Note command, versions and these facts, in plain JSON types."""
+    """Record command, versions and these facts, in plain JSON types."""
     write_json(folder / PROVENANCE, {"command": command, **facts, "versions": versions()})
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """What `write_provenance` noted. Raises `OSError` or `ValueError` where there is nothing to read."""
+    """The content that `write_provenance` wrote. Raises `OSError` or `ValueError` if it cannot be read."""
     values = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))
     if not isinstance(values, dict):
         raise ValueError(f"{folder / PROVENANCE}: expected a JSON object")

@@ -1,6 +1,6 @@
-"""CSV and Excel files as text: every cell a string, every row with the number a spreadsheet shows.
+"""CSV and Excel files as text: every cell a string, every row with its row number in a spreadsheet.
 
-pandas reads them, and is told to guess nothing: no numbers, no dates, no "NA" that means "missing".
+pandas reads them with all type inference switched off: no numbers, no dates, no "NA" that means "missing".
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ def read_text_table(file: SourceFile) -> Table:
 
 
 def _read_csv(content: bytes, name: str) -> pd.DataFrame:
-    """Text of all cells below each other, as wide as the first row."""
+    """Text of all cells, as many columns as the first row has."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:

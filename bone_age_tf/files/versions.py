@@ -1,4 +1,4 @@
-"""Versions of what made a file."""
+"""Versions of the software that made a file."""
 
 import importlib.metadata
 import platform

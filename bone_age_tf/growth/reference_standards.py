@@ -1,4 +1,4 @@
-"""Bone age against chronological age: how many standard deviations apart, and what that is called.
+"""Bone age against chronological age: standard deviation score and verdict.
 
 The standard is the Brush Foundation's table as printed in W. W. Greulich and S. I. Pyle,
 Radiographic Atlas of Skeletal Development of the Hand and Wrist, 2nd edition 1959: mean and standard
@@ -30,7 +30,7 @@ DELAYED, AVERAGE, ADVANCED = "delayed", "average", "advanced"
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """A bone age beside a chronological age, both in months."""
+    """A bone age compared with a chronological age, both in months."""
 
     chronological_age_months: float
     difference_months: float
@@ -42,9 +42,9 @@ class Comparison:
     verdict: str | None
     """`delayed`, `average` or `advanced`."""
     verdict_probability: float | None
-    """How likely that verdict is for the true bone age, given the interval; None without one."""
+    """Probability of that verdict for the true bone age, given the interval; None without one."""
     is_infant: bool
-    """Too young for a verdict to mean much."""
+    """Too young for a meaningful verdict."""
 
 
 def compare_with_age(
@@ -56,7 +56,7 @@ def compare_with_age(
     high_months: float | None = None,
     coverage: float = 0.9,
 ) -> Comparison:
-    """What a bone age means at a chronological age; `low` to `high` is its interval of that coverage.
+    """Compare a bone age with a chronological age; `low` to `high` is its prediction interval of that coverage.
 
     The probability takes the true bone age as normally distributed around the estimate, with the
     spread that gives the interval its width.
@@ -68,7 +68,7 @@ def compare_with_age(
         score = difference / sd
         verdict = _verdict(score)
         if low_months is not None and high_months is not None:
-            # The wider side: 0 or 240 months may have cut the other one short.
+            # The wider side: the other one may be clipped at 0 or 240 months.
             half = max(high_months - bone_age_months, bone_age_months - low_months)
             spread = half / NormalDist().inv_cdf((1 + coverage) / 2)
             probability = _probability(verdict, difference, sd, spread)
@@ -110,7 +110,7 @@ def _verdict(score: float) -> str:
 
 
 def _probability(verdict: str, difference: float, sd: float, spread: float) -> float:
-    """Probability that the true difference lies where the verdict says."""
+    """Probability that the true difference has that verdict."""
     if spread <= 0:
         return 1.0
     true = NormalDist(difference, spread)

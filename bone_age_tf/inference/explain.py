@@ -16,9 +16,11 @@ import cv2
 import numpy as np
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, written_whole
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.atomic import written_whole
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile, grey_levels, safe_name
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.inference.neighbours import CACHE, Neighbour, Reference, strip

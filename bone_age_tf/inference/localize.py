@@ -24,8 +24,8 @@ import cv2
 import numpy as np
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import UsageError
+from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.provenance import read_provenance, write_provenance
 from bone_age_tf.preprocessing import overlay

@@ -17,13 +17,16 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
-from bone_age_tf.data.manifest import MANIFEST, sha256_of, written_whole
-from bone_age_tf.data.splits import TRAINING_SPLIT, files_by_id
+from bone_age_tf.config.choices import TRAINING_SPLIT
+from bone_age_tf.data.dataset import PreparedRadiographs
+from bone_age_tf.data.manifest import MANIFEST
+from bone_age_tf.data.splits import files_by_id
 from bone_age_tf.data.tfrecords import RecordFiles, Records
 from bone_age_tf.errors import UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import EXPLAIN, FEATURES
+from bone_age_tf.files.atomic import written_whole
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.record import IMAGE, SEX, SEX_NAMES
 
 log = logging.getLogger(__name__)

@@ -11,13 +11,11 @@ import pandas as pd
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.labels import LabelRow, Problem, rows_by_id
-from bone_age_tf.data.manifest import (
-    MANIFEST,
-    sha256_of,
-    written_whole,
-)
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.atomic import written_whole
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age

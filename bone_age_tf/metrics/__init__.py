@@ -1,1 +1,1 @@
-"""Predictions beside labels, and their errors."""
+"""Predictions with labels, and the metrics computed from them."""

@@ -1,4 +1,4 @@
-"""How far predicted bone ages are from the labels, in months."""
+"""Metrics of predicted bone ages against the labels, in months."""
 
 import numpy as np
 
@@ -82,8 +82,8 @@ def stage(bone_age_months: float, sex: int) -> str | None:
 def agreement(predicted: np.ndarray, true: np.ndarray) -> dict[str, object]:
     """The straight line true = intercept + slope * predicted, [n] months each, with confidence intervals.
 
-    Calibrated answers have the slope 1 and the intercept 0; a slope above 1: they lie too near to the
-    mean. None where all predictions are the same.
+    Calibrated answers have the slope 1 and the intercept 0; a slope above 1: they are biased
+    towards the mean. None where all predictions are the same.
     """
     line = {
         "calibration_slope": lambda x, y: _line(x, y)[0],

@@ -1,7 +1,7 @@
 """Confidence intervals over radiographs, by scipy: percentile bootstrap, and Wilson's for proportions.
 
-Every number comes as `{"value", "low", "high"}`: itself and the ends of its 95 % confidence interval, None
-where there are too few radiographs for one. The seed is fixed, so that the same radiographs give the same interval.
+Every metric is given as `{"value", "low", "high"}`: its value and the ends of its 95 % confidence interval, None
+where there are too few radiographs. The seed is fixed, so that the same radiographs give the same interval.
 """
 
 import math
@@ -14,14 +14,14 @@ from scipy import stats
 RESAMPLES = 2000
 CONFIDENCE_LEVEL = 0.95
 MIN_SAMPLE = 2
-"""Radiographs below which there is no bootstrap interval."""
+"""Smallest number of radiographs with a bootstrap interval."""
 CONFIDENCE_INTERVAL = f"{CONFIDENCE_LEVEL:.0%} confidence interval, bootstrap with {RESAMPLES} resamples of radiographs"
 """What `low` and `high` are, in words, for results."""
 
 Estimate = dict[str, float | None]
 """`value`, `low` and `high`."""
 Metric = Callable[..., np.ndarray]
-"""One or more arrays [..., n] over radiographs -> [...]; NaN where it does not exist."""
+"""One or more arrays [..., n] over radiographs -> [...]; NaN where it is undefined."""
 
 
 def estimates(
@@ -32,31 +32,31 @@ def estimates(
 ) -> dict[str, Estimate]:
     """Each metric of the samples, [n] each, n at least 1, with its interval.
 
-    Several samples are resampled together, as pairs. Resamples in which a metric does not exist do not count.
+    Several samples are resampled together, as pairs. Resamples in which a metric is undefined are ignored.
     """
 
-    def together(*drawn: np.ndarray, axis: int = -1) -> np.ndarray:
-        return np.stack([metric(*drawn) for metric in metrics.values()])
+    def together(*resample: np.ndarray, axis: int = -1) -> np.ndarray:
+        return np.stack([metric(*resample) for metric in metrics.values()])
 
     values = together(*samples)
-    drawn = np.full((len(metrics), 0), math.nan)
+    resampled = np.full((len(metrics), 0), math.nan)
     if len(samples[0]) >= min_sample:
-        drawn = _resampled(together, samples, seed)
+        resampled = _resampled(together, samples, seed)
     return {
         name: _estimate(value, of_metric)
-        for name, value, of_metric in zip(metrics, values, drawn, strict=True)
+        for name, value, of_metric in zip(metrics, values, resampled, strict=True)
     }
 
 
 def mean(values: np.ndarray) -> Estimate:
     """Mean of numbers over radiographs, [n], n at least 1, with its interval."""
-    return estimates({"mean": lambda drawn: drawn.mean(-1)}, values)["mean"]
+    return estimates({"mean": lambda resample: resample.mean(-1)}, values)["mean"]
 
 
 def proportion(holds: np.ndarray) -> Estimate:
     """Share of True among radiographs, bool [n], n at least 1, with Wilson's interval (1927).
 
-    Unlike a bootstrap, it tells that 20 of 20 are no proof of all.
+    Unlike a bootstrap, its interval has a width even where all of 20 are True.
     """
     test = stats.binomtest(int(np.sum(holds)), len(holds))
     ends = test.proportion_ci(CONFIDENCE_LEVEL, method="wilson")
@@ -80,12 +80,12 @@ def _resampled(metric: Metric, samples: tuple[np.ndarray, ...], seed: int) -> np
     return result.bootstrap_distribution
 
 
-def _estimate(value: float, drawn: np.ndarray) -> Estimate:
-    """A metric beside its percentile interval, from its values in resamples, of which NaN does not count."""
+def _estimate(value: float, resampled: np.ndarray) -> Estimate:
+    """A metric with its percentile interval from its values in the resamples; NaN is ignored."""
     if not math.isfinite(value):
         return {"value": None, "low": None, "high": None}
-    if not len(drawn):
+    if not len(resampled):
         return {"value": float(value), "low": None, "high": None}
     tail = 100 * (1 - CONFIDENCE_LEVEL) / 2
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
+    low, high = np.nanpercentile(resampled, [tail, 100 - tail])
     return {"value": float(value), "low": float(low), "high": float(high)}

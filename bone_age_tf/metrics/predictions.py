@@ -1,20 +1,20 @@
-"""Predictions beside labels, whoever made them: one container, and one layout of `predictions.csv`.
+"""Predictions with labels, of this package or external: one container, and one layout of `predictions.csv`.
 
-`predict`, `evaluate` and `ensemble` write these columns in this order, and leave out those that they have
-nothing for. Cells without a value are empty.
+`predict`, `evaluate` and `ensemble` write these columns in this order, and omit those that do not
+apply. Cells without a value are empty.
 
 | column                           | what                                                                     |
 |----------------------------------|--------------------------------------------------------------------------|
 | `id`                             | identifier of the radiograph, unique                                     |
 | `file`                           | its file, by `predict`                                                   |
-| `sex`                            | `F`, `M` or `unknown`, as the model was told                             |
+| `sex`                            | `F`, `M` or `unknown`, as given to the model                             |
 | `bone_age_months`                | the prediction, 0 to 240 months                                          |
 | `bone_age_low_months`, `bone_age_high_months` | ends of the prediction interval, of a model that has these  |
 | `boy_probability`                | instead of the bone age, by a sex classifier                             |
 | `bone_age_months_true`           | the label, 0 to 240 months                                               |
-| `chronological_age_months`       | this and the next four by `predict`, where it is told the age            |
+| `chronological_age_months`       | this and the next four by `predict`, where the age is given              |
 | `difference_months`, `sd_score`, `verdict`, `verdict_probability` | as in `growth/reference_standards.py`   |
-| `status`, `reason`, `warning`    | by `predict`: `ok`, or why there is no bone age; what to look at         |
+| `status`, `reason`, `warning`    | by `predict`: `ok`, or why there is no bone age; warnings                |
 | any other                        | of an ensemble: months of a family, by its name                          |
 """
 
@@ -26,13 +26,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bone_age_tf.data.manifest import write_text
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.atomic import write_text
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.tables import read_text_table
-from bone_age_tf.metrics import bone_age as metrics
-from bone_age_tf.metrics import bootstrap
-from bone_age_tf.metrics.sex import summarize_sex
 from bone_age_tf.record import (
     BONE_AGE_HIGH,
     BONE_AGE_LOW,
@@ -71,9 +68,6 @@ COLUMNS = (
 _TEXT = frozenset((ID, "file", SEX, "verdict", STATUS, "reason", "warning"))
 _FORMATS = {TRUE_MONTHS: "g", BOY_PROBABILITY: ".6f"}
 """Of numbers; all others have two digits after the point."""
-
-AGE_LIMIT_MONTHS = 120
-"""Below this bone age, the sexes are harder to tell apart."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -208,8 +202,8 @@ def write_predictions(folder: Path, predictions: LabelledPredictions) -> None:
 def read_predictions(path: str | Path) -> LabelledPredictions:
     """Bone ages with a label from a `predictions.csv`, or the one in a folder.
 
-    Rows without a bone age (`status`) or without a label are left out. Raises `InputDataError` where it is
-    something else, or nothing is left.
+    Rows without a bone age (`status`) or without a label are left out. Raises `InputDataError` where the file has
+    another format, or no row is left.
     """
     path = Path(path)
     path = path / PREDICTIONS if path.is_dir() else path
@@ -264,94 +258,3 @@ def _require_valid(table: pd.DataFrame, path: Path) -> None:
             raise InputDataError(
                 f"{path}, row {bad.index[0]}: expected {expected} in {name}. Received: {bad.iloc[0]!r}."
             )
-
-
-# === Tables of errors ===
-
-
-def tables(predictions: LabelledPredictions) -> dict[str, Any]:
-    """Every metric overall, by sex, age band, both and stage; agreement; the worst and the best.
-
-    Each number has its confidence interval.
-    """
-    order = np.argsort(predictions.true_months, kind="stable")
-    by_age = predictions.select(order)
-    errors, true = by_age.errors, by_age.true_months
-    sexes = by_age.table[SEX].to_numpy(str)
-    bands = np.array([metrics.age_band(age) for age in true])
-    both = np.array([f"{sex}, {band}" for sex, band in zip(sexes, bands, strict=True)])
-    stages = np.array(
-        [metrics.stage(age, sex) or "" for age, sex in zip(true, by_age.sex, strict=True)]
-    )
-    known = stages != ""
-    return {
-        "overall": metrics.summarize(errors),
-        "by_sex": metrics.by_group(errors, sexes),
-        "by_age_band": metrics.by_group(errors, bands),
-        "by_sex_and_age_band": metrics.by_group(errors, both),
-        "by_stage": metrics.by_group(errors[known], stages[known]),
-        "agreement": metrics.agreement(predictions.predicted, predictions.true_months),
-        "prediction_intervals": _coverage(by_age, sexes, bands),
-        "worst": [_listed(predictions, row) for row in worst(predictions)],
-        "best": [_listed(predictions, row) for row in best(predictions)],
-    }
-
-
-def _coverage(
-    predictions: LabelledPredictions, sexes: np.ndarray, bands: np.ndarray
-) -> dict[str, Any] | None:
-    """How often prediction intervals cover the label, overall, by sex and by age band; None: there are none."""
-    if predictions.interval_months is None:
-        return None
-    low, high = predictions.interval_months
-    covered = (low <= predictions.true_months) & (predictions.true_months <= high)
-
-    def summary(rows: np.ndarray) -> dict[str, Any]:
-        return {
-            "n": int(rows.sum()),
-            "coverage": bootstrap.proportion(covered[rows]),
-            "mean_width_months": float((high - low)[rows].mean()),
-        }
-
-    return {
-        "overall": summary(np.full(len(predictions), True)),
-        "by_sex": {str(name): summary(sexes == name) for name in dict.fromkeys(sexes.tolist())},
-        "by_age_band": {
-            str(name): summary(bands == name) for name in dict.fromkeys(bands.tolist())
-        },
-    }
-
-
-def _listed(predictions: LabelledPredictions, row: int) -> dict[str, Any]:
-    return predictions.table.loc[row, [ID, SEX, TRUE_MONTHS, BONE_AGE_MONTHS]].to_dict()
-
-
-def worst(predictions: LabelledPredictions, count: int = 20) -> list[int]:
-    """Rows with the largest errors, the largest first."""
-    return np.argsort(-np.abs(predictions.errors), kind="stable")[:count].tolist()
-
-
-def best(predictions: LabelledPredictions, count: int = 8) -> list[int]:
-    """Rows with the smallest errors, the smallest first; none that is among the worst."""
-    others = np.argsort(np.abs(predictions.errors), kind="stable")[: max(0, len(predictions) - 20)]
-    return others[:count].tolist()
-
-
-def sex_tables(predictions: LabelledPredictions) -> dict[str, Any]:
-    """Accuracy and AUROC overall, below and from ten years, and by age band."""
-    bands = np.array([metrics.age_band(age) for age in predictions.true_months])
-    is_young = predictions.true_months < AGE_LIMIT_MONTHS
-    probability, is_boy = predictions.predicted, predictions.is_boy
-
-    def summaries(groups: dict[str, np.ndarray]) -> dict[str, Any]:
-        return {
-            name: summarize_sex(probability[rows], is_boy[rows])
-            for name, rows in groups.items()
-            if rows.any()
-        }
-
-    return {
-        **summaries({"overall": np.full(len(bands), True)}),
-        "by_age": summaries({"below 10 years": is_young, "10 years and above": ~is_young}),
-        "by_age_band": summaries({name: bands == name for name in metrics.AGE_BANDS}),
-    }

@@ -1,4 +1,4 @@
-"""How well the sex is told from the hand: the metrics of the sex classifier."""
+"""Metrics of the sex classifier."""
 
 import numpy as np
 from scipy.stats import rankdata
@@ -34,7 +34,7 @@ def auroc(boy_probability: np.ndarray, is_boy: np.ndarray) -> np.ndarray:
 def summarize_sex(boy_probability: np.ndarray, is_boy: np.ndarray) -> dict[str, object]:
     """`n`, accuracy and AUROC of hands [n], each with its confidence interval.
 
-    Resamples of one sex alone do not count for the AUROC.
+    Resamples of a single sex are ignored for the AUROC.
     """
     if not len(is_boy):
         return {"n": 0}

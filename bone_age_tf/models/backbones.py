@@ -15,7 +15,7 @@ from bone_age_tf.models.batch_normalization import fuse_normalization
 _TORCH_MEAN = (0.485, 0.456, 0.406)
 _TORCH_SD = (0.229, 0.224, 0.225)
 _MINUS_ONE_TO_ONE = ((1 / 127.5,) * 3, (-1.0,) * 3)
-_AS_THEY_ARE = ((1.0,) * 3, (0.0,) * 3)
+_UNCHANGED = ((1.0,) * 3, (0.0,) * 3)
 _TORCH = (
     tuple(1 / (255 * sd) for sd in _TORCH_SD),
     tuple(-mean / sd for mean, sd in zip(_TORCH_MEAN, _TORCH_SD, strict=True)),
@@ -38,7 +38,7 @@ class BackboneSpec:
 
 
 def _tiny(*, include_top: bool, weights: None, input_shape: tuple[int, int, int]) -> keras.Model:
-    """Four strided convolutions, for tests and for a first try without a GPU."""
+    """Four strided convolutions, for tests and first trials without a GPU."""
     del include_top, weights
     image = x = layers.Input(input_shape)
     for filters in (16, 32, 64, 96):
@@ -49,7 +49,7 @@ def _tiny(*, include_top: bool, weights: None, input_shape: tuple[int, int, int]
 
 
 def _small(*, include_top: bool, weights: None, input_shape: tuple[int, int, int]) -> keras.Model:
-    """A residual network of 1.6 million weights that learns phantoms from nothing on two cores."""
+    """A residual network of 1.6 million weights that can be trained from random weights on phantoms on two cores."""
     del include_top, weights
     image = layers.Input(input_shape)
     x = layers.Conv2D(24, 5, strides=2, padding="same", use_bias=False)(image)
@@ -61,7 +61,7 @@ def _small(*, include_top: bool, weights: None, input_shape: tuple[int, int, int
 
 
 def _residual(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTensor:
-    """Two convolutions beside a shortcut, as in He et al. 2015."""
+    """Two convolutions and a shortcut, as in He et al. 2015."""
     shortcut = x
     if strides > 1:
         shortcut = layers.AveragePooling2D(strides, padding="same")(x)
@@ -89,9 +89,9 @@ BACKBONES = {
     "inception_v3": BackboneSpec(_apps.InceptionV3, *_MINUS_ONE_TO_ONE, 75),
     "inception_v3_mixed7": BackboneSpec(_inception_v3_mixed7, *_MINUS_ONE_TO_ONE, 75),
     "xception": BackboneSpec(_apps.Xception, *_MINUS_ONE_TO_ONE, 71),
-    "efficientnet_v2_b0": BackboneSpec(_apps.EfficientNetV2B0, *_AS_THEY_ARE, 32),
-    "efficientnet_v2_s": BackboneSpec(_apps.EfficientNetV2S, *_AS_THEY_ARE, 32),
-    "convnext_tiny": BackboneSpec(_apps.ConvNeXtTiny, *_AS_THEY_ARE, 32),
+    "efficientnet_v2_b0": BackboneSpec(_apps.EfficientNetV2B0, *_UNCHANGED, 32),
+    "efficientnet_v2_s": BackboneSpec(_apps.EfficientNetV2S, *_UNCHANGED, 32),
+    "convnext_tiny": BackboneSpec(_apps.ConvNeXtTiny, *_UNCHANGED, 32),
     "densenet_121": BackboneSpec(_apps.DenseNet121, *_TORCH, 32),
     "mobilenet_v2": BackboneSpec(_apps.MobileNetV2, *_MINUS_ONE_TO_ONE, 32),
     "m46": BackboneSpec(vgg_m46.m46, *_MINUS_ONE_TO_ONE, vgg_m46.MIN_SIDE, has_imagenet=False),
@@ -122,7 +122,7 @@ def build_backbone(name: str, frame: tuple[int, int], precision: str) -> keras.M
     """
     spec = find_backbone(name, frame)
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)  # keras.applications takes it from nowhere else
+    keras.config.set_dtype_policy(precision)  # the only way to set the dtype in keras.applications
     try:
         backbone = spec.build(include_top=False, weights=None, input_shape=(*frame, 3))
     finally:

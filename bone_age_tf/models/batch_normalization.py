@@ -1,4 +1,4 @@
-"""Batch normalization as fast as the hardware's kernel, and over all devices of a run.
+"""Batch normalization by the fused kernel, and synchronized over all devices of a run.
 
 On TensorFlow, Keras 3 computes it from some ten operations; the fused kernel makes a step of
 InceptionV3 on a CPU 1.14 (float32) to 1.34 times (bfloat16) as fast (`benchmarks/`).
@@ -20,7 +20,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):  # type: ignore[override]
-        """[N, h, w, c] normalized; what the kernel cannot do is left to Keras."""
+        """[N, h, w, c] normalized; falls back to Keras where the kernel does not apply."""
         channels_last = len(inputs.shape) == 4 and self.axis in (-1, 3)
         special = mask is not None or self.renorm or self.synchronized
         special = special or self.variable_dtype != "float32"
@@ -29,7 +29,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         return self._fused(inputs, bool(training and self.trainable))
 
-    def _fused(self, inputs, learns: bool):
+    def _fused(self, inputs, is_training: bool):
         channels = (inputs.shape[-1],)
         mean = tf.convert_to_tensor(self.moving_mean)
         variance = tf.convert_to_tensor(self.moving_variance)
@@ -37,12 +37,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
             x=inputs,
             scale=tf.convert_to_tensor(self.gamma) if self.scale else tf.ones(channels),
             offset=tf.convert_to_tensor(self.beta) if self.center else tf.zeros(channels),
-            mean=tf.zeros([0]) if learns else mean,
-            variance=tf.zeros([0]) if learns else variance,
+            mean=tf.zeros([0]) if is_training else mean,
+            variance=tf.zeros([0]) if is_training else variance,
             epsilon=self.epsilon,
-            is_training=learns,
+            is_training=is_training,
         )
-        if learns:
+        if is_training:
             # The kernel returns the unbiased variance; Keras keeps that of the batch itself.
             count = tf.cast(tf.size(inputs, tf.int64) // channels[0], tf.float32)
             biased = fused.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)

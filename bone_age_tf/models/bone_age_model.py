@@ -10,7 +10,7 @@ from bone_age_tf.models.backbones import build_backbone, find_backbone
 from bone_age_tf.preprocessing.regions import crop_of
 
 SEXES = 3
-"""F, M, unknown: the third is a state of its own, learned from examples whose sex is dropped."""
+"""F, M, unknown: the third is trained by sex dropout."""
 
 
 def build_bone_age_model(
@@ -24,14 +24,14 @@ def build_bone_age_model(
 
     Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N] (`record.Sex`); output
     `bone_age_months` float32 [N], for the target `sex` `boy_probability`, from 0 to 1. Of the frame,
-    the backbone sees the named region. A network that is not told the sex has the input all the same.
+    the backbone sees the named region. A network that does not use the sex still has the input.
     The backbone computes in the dtype policy `precision`, all that follows it in float32: between 128
     and 256, neighbouring bfloat16 numbers are a month apart.
     Raises `UsageError` where the settings contradict each other or the region is too small.
     """
     if config.target == "sex" and config.head != "regression":
         raise UsageError(
-            f"model.head={config.head} tells months, and model.target=sex a probability. Expected "
+            f"model.head={config.head} predicts months, and model.target=sex a probability. Expected "
             "model.head=regression with it."
         )
     if config.age_mean_months is None or config.age_sd_months is None:

@@ -14,14 +14,14 @@ from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """A network and how much its answer counts."""
+    """A network and its weights in the ensemble."""
 
     network: keras.Model
     """Inputs `image` and `sex`, output months."""
     shares: tuple[float, float, float]
     """Weight of its answer for F, M and unknown; those of all members add up to 1 for each."""
-    told_sex: int | None = None
-    """The sex that it is always told; None: the one that is asked for."""
+    fixed_sex: int | None = None
+    """The sex that it is always given, of a network trained on one sex; None: that of the radiograph."""
 
 
 def build_ensemble_model(
@@ -29,13 +29,13 @@ def build_ensemble_model(
 ) -> keras.Model:
     """Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N]; output months float32 [N].
 
-    The members' means over the views, weighted by sex, then on the line of the sex, within 0 and 240.
+    The members' means over the views, weighted by sex, then recalibrated by sex, within 0 and 240.
     """
     frame = members[0].network.input["image"].shape[1:3]
     image = layers.Input((*frame, 1), dtype="uint8", name="image")
     sex = layers.Input((), dtype="int32", name="sex")
     answers = [
-        MeanOverViews(member.network, views, told_sex=member.told_sex, name=f"member_{number}")(
+        MeanOverViews(member.network, views, fixed_sex=member.fixed_sex, name=f"member_{number}")(
             image, sex
         )
         for number, member in enumerate(members, start=1)

@@ -1,4 +1,4 @@
-"""From the vector that backbone and sex give to the answer, float32 [N]. All of it computes in float32.
+"""The heads: from the joint vector of backbone and sex to the output, float32 [N]. All layers compute in float32.
 
 | answer          | layers                                                    | starts as                         |
 |-----------------|-----------------------------------------------------------|-----------------------------------|
@@ -39,7 +39,7 @@ def regression(x: keras.KerasTensor, mean_months: float, sd_months: float) -> ke
 def expectation(x: keras.KerasTensor, mean_months: float, sd_months: float) -> keras.KerasTensor:
     """Months: the mean of a softmax over 1 to 240. Iglovikov et al. 2018.
 
-    It starts as a normal distribution with the given mean and SD, whatever the radiograph.
+    It starts as a normal distribution with the given mean and SD, for every radiograph.
     """
     start = [-0.5 * ((month - mean_months) / sd_months) ** 2 for month in range(1, MONTHS + 1)]
     logits = layers.Dense(

@@ -4,9 +4,9 @@ import keras
 from keras import layers
 
 FILTERS = (32, 64, 128, 128, 256, 384)
-"""Of the six blocks; 500 x 375 pixels become 6 x 4 places."""
+"""Of the six blocks; 500 x 375 pixels become 6 x 4 positions."""
 MIN_SIDE = 127
-"""Of which the last block leaves one place."""
+"""Smallest side, of which the last block leaves one position."""
 
 
 def m46(*, include_top: bool, weights: None, input_shape: tuple[int, int, int]) -> keras.Model:

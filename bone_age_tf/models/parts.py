@@ -1,4 +1,4 @@
-"""A network of the bone age in two parts: what the backbone sees, and what the head makes of it."""
+"""A bone-age network split into backbone and head."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation: the views of a prepared radiograph over which answers are averaged."""
+"""Test-time augmentation: the views of a prepared radiograph over which predictions are averaged."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,9 +11,9 @@ from keras import ops
 View = tuple[float, float, float, float, bool]
 """Rotation in degrees, zoom, shift to the right and down as shares of the frame, mirrored."""
 
-_AS_IT_IS: View = (0.0, 1.0, 0.0, 0.0, False)
+_IDENTITY: View = (0.0, 1.0, 0.0, 0.0, False)
 _WARPS: tuple[View, ...] = (
-    _AS_IT_IS,
+    _IDENTITY,
     (4.0, 1.03, 0.01, 0.01, False),
     (-4.0, 1.03, -0.01, -0.01, False),
     (4.0, 0.97, -0.01, 0.01, False),
@@ -26,14 +26,14 @@ def _mirrored(views: Sequence[View]) -> tuple[View, ...]:
 
 
 VIEWS: dict[str, tuple[View, ...]] = {
-    "none": (_AS_IT_IS,),
-    "mirror": (_AS_IT_IS, *_mirrored([_AS_IT_IS])),
+    "none": (_IDENTITY,),
+    "mirror": (_IDENTITY, *_mirrored([_IDENTITY])),
     "warps": _WARPS,
     "warps_mirror": (*_WARPS, *_mirrored(_WARPS)),
 }
-"""By name; the first of each is the radiograph as it is."""
-MOST_AT_ONCE = 10
-"""Pictures that the network looks at together where views are averaged: 5 views of two radiographs, 2 of five."""
+"""By name; the first of each is the unchanged radiograph."""
+MAX_IMAGES_AT_ONCE = 10
+"""Images in one forward pass where views are averaged: 5 views of two radiographs, 2 of five."""
 
 
 def is_mirrored(name: str) -> bool:
@@ -61,7 +61,7 @@ def mean_over_views(
 ) -> Any:
     """Mean of the months of the views, float32 [N]: all at once of a few radiographs, else one after the other.
 
-    `months_of` takes uint8 [n, height, width, 1] and what there is of the sex of each, `image` and `sex` [N] are
+    `months_of` takes uint8 [n, height, width, 1] and the sex of each, `image` and `sex` [N] are
     such, `transforms` come from `transforms_of`.
     """
     count = len(transforms)
@@ -70,11 +70,11 @@ def mean_over_views(
     table = ops.convert_to_tensor(transforms)
     pixels = ops.cast(image, "float32")
     radiographs = ops.shape(image)[0]
-    at_once = ops.where(radiographs * count <= MOST_AT_ONCE, count, 1)
+    at_once = ops.where(radiographs * count <= MAX_IMAGES_AT_ONCE, count, 1)
 
-    def goes_on(number, total):
-        # The sum decides nothing; but by asking for it the loop finishes a view before the next,
-        # where TensorFlow would compute up to ten at once, each with memory of its own.
+    def is_unfinished(number, total):
+        # The condition depends on the sum only so that the loop finishes a view before the next:
+        # TensorFlow would compute up to ten at once, each with its own memory.
         waited = ops.isnan(ops.sum(total))
         return ops.cast(number, "float32") < ops.where(waited, count - 0.5, float(count))
 
@@ -92,26 +92,26 @@ def mean_over_views(
         )
 
     start = (ops.convert_to_tensor(0, "int32"), ops.zeros_like(pixels[:, 0, 0, 0]))
-    _, total = ops.while_loop(goes_on, add, start)
+    _, total = ops.while_loop(is_unfinished, add, start)
     return total / count
 
 
 class MeanOverViews(keras.layers.Layer):
     """A network's months, averaged over views of each radiograph.
 
-    Inputs `image` uint8 [N, height, width, 1] and `sex` int32 [N]; output float32 [N]. `told_sex`:
-    the sex that the network is told whatever `sex` says, for one that knows a single sex.
+    Inputs `image` uint8 [N, height, width, 1] and `sex` int32 [N]; output float32 [N]. `fixed_sex`:
+    the sex that the network is given instead of `sex`, if it was trained on a single sex.
     """
 
     def __init__(
-        self, network: keras.Model, views: Sequence[View], *, told_sex: int | None, name: str
+        self, network: keras.Model, views: Sequence[View], *, fixed_sex: int | None, name: str
     ) -> None:
         super().__init__(name=name, dtype="float32", trainable=False)
         self.network = network
-        self.told_sex = told_sex
+        self.fixed_sex = fixed_sex
         frame = network.input["image"].shape[1:3]
         self._transforms = transforms_of(views, frame)
-        self.supports_jit = False  # XLA knows no projective transform
+        self.supports_jit = False  # XLA has no projective transform
         self.built = True
 
     def compute_output_spec(self, image, sex):
@@ -120,8 +120,8 @@ class MeanOverViews(keras.layers.Layer):
 
     def call(self, image, sex):
         """Months of each radiograph."""
-        if self.told_sex is not None:
-            sex = ops.full_like(sex, self.told_sex)
+        if self.fixed_sex is not None:
+            sex = ops.full_like(sex, self.fixed_sex)
 
         def months_of(view, sex):
             return self.network({"image": view, "sex": sex}, training=False)

@@ -1,1 +1,1 @@
-"""From the network's months to the answer."""
+"""From the network's output in months to the predicted bone age."""

@@ -1,8 +1,8 @@
-"""Network's months -> answer: on the line of the sex, within 0 and 240 months, with its interval.
+"""Network output -> bone age: sex-specific linear recalibration, clipping to 0 to 240 months, prediction interval.
 
-The one place for this arithmetic: the graph of an exported model, the model of an ensemble, the engines
+The only implementation of this arithmetic: the graph of an exported model, the model of an ensemble, the engines
 of a server and the fits use it. `keras.ops`, so that it runs inside a graph and on NumPy arrays,
-where the results are tensors all the same. The caller looks up line and half-width, since
+where the results are tensors, too. The caller looks up line and half-width, since
 their tables are variables of a SavedModel here and arrays there.
 """
 
@@ -37,7 +37,7 @@ def interval(months: Any, half_widths: Any) -> Iterator[Any]:
     """Lower, then upper end of the interval, float [N] each, within 0 and 240 months.
 
     `months` [N] are answers, `half_widths` [N] in months. A half-width below 0 stands for no interval: the
-    caller says so in the place of these ends.
+    caller replaces these ends.
     """
     return map(in_range, (months - half_widths, months + half_widths))
 

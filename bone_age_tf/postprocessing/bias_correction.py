@@ -1,10 +1,10 @@
-"""Straight lines from predicted to true months.
+"""Sex-specific linear recalibration of predicted months.
 
-Networks answer too near to the mean, and for girls too old, for boys too young: they lean less on the
-sex than they should. So each sex has a line of its own, fitted by least squares of true on predicted months
-over its radiographs and, together as heavy as `PRIOR_RADIOGRAPHS` of them, all radiographs on the line that
-fits both sexes. A sex with few radiographs gets nearly that common line, one with many its own. Unknown
-sex gets the common line.
+Predictions of the networks are biased towards the mean, too old for girls and too young for boys: the
+networks underuse the sex. So each sex has its own line, fitted by least squares of true on predicted months
+over its radiographs and a prior: all radiographs on the line fitted to both sexes, with the total weight of
+`PRIOR_RADIOGRAPHS` radiographs. A sex with few radiographs gets nearly the common line, one with many its
+own. Unknown sex gets the common line.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from bone_age_tf.record import SEX_NAMES, Sex
 PARTS = 10
 """Parts of a cross-validation."""
 PRIOR_RADIOGRAPHS = 20
-"""How heavy the line of both sexes is in the line of each."""
+"""Weight of the common line in the line of each sex, in radiographs."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Line:
         return self.intercept_months + self.slope * months
 
     def after(self, first: "Line") -> "Line":
-        """The line that does `first`, then this one."""
+        """The composition: `first`, then this line."""
         intercept = self.intercept_months + self.slope * first.intercept_months
         return Line(intercept, self.slope * first.slope)
 
@@ -58,7 +58,7 @@ class LinesBySex:
         return np.array([dataclasses.astuple(line) for line in self.lines])
 
     def after(self, first: "LinesBySex") -> "LinesBySex":
-        """The lines that do `first`, then these."""
+        """The composition: `first`, then these lines."""
         pairs = zip(self.lines, first.lines, strict=True)
         return LinesBySex(tuple(line.after(earlier) for line, earlier in pairs))
 
@@ -69,7 +69,7 @@ class LinesBySex:
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> "LinesBySex":
-        """What `describe` described. Raises `KeyError` and `TypeError` where it is something else."""
+        """The inverse of `describe`. Raises `KeyError` or `TypeError` for other content."""
         return cls(tuple(Line(**description[name]) for name in SEX_NAMES))
 
 
@@ -79,7 +79,7 @@ NO_CORRECTION = LinesBySex()
 def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None) -> Line:
     """Least squares of true on predicted months, [n] each, n at least 1; `weights` 0 or more, [n].
 
-    A shift alone where all predictions are the same.
+    Only a shift where all predictions are the same.
     """
     weights = np.ones(len(predicted)) if weights is None else weights
     centre, target = (np.average(values, weights=weights) for values in (predicted, true))
@@ -90,7 +90,7 @@ def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None
 
 
 def fit_lines(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> LinesBySex:
-    """The lines of radiographs [n], at least one, as the module's first lines say."""
+    """The lines of radiographs [n], at least one, as described in the module's docstring."""
     common = fit_line(predicted, true)
     months = np.concatenate([predicted, predicted])
     targets = np.concatenate([true, common(predicted)])

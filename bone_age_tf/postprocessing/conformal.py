@@ -3,8 +3,8 @@
 The half-width for a group is the k-th smallest absolute error of the n radiographs of that group on
 which the intervals are fitted, with k = ceil((n + 1) * coverage): the interval of a new radiograph of
 the same kind holds its label with at least that probability, whatever the errors look like (Vovk et
-al. 2005, Mondrian; Lei et al. 2018). Where the answers come from a leave-one-out or from folds, that is
-an approximation, close in practice. The group is that of the sex and of the band of the *predicted*
+al. 2005, Mondrian; Lei et al. 2018). With predictions from leave-one-out or cross-validation, this is an
+approximation, close in practice. The group is that of the sex and of the band of the *predicted*
 bone age, since the true one is not known. A group with fewer than `MIN_IN_GROUP` radiographs takes
 the half-width of the band for both sexes, then that of all radiographs. Unknown sex takes the band's.
 """
@@ -24,7 +24,7 @@ from bone_age_tf.postprocessing.bias_correction import parts_of
 from bone_age_tf.record import SEX_NAMES, Sex
 
 MIN_IN_GROUP = 30
-"""Radiographs that a group has a half-width of its own from."""
+"""Smallest number of radiographs for which a group has its own half-width."""
 DEFAULT_COVERAGE = CalibrationConfig.coverage
 
 
@@ -36,9 +36,9 @@ class Intervals:
     half_widths: np.ndarray
     """float [3, bands]: by the codes of `record.Sex` and the bands of `AGE_BANDS`."""
     groups: tuple[tuple[str, ...], ...]
-    """Whose errors each was taken from: `sex and band`, `band` or `all`; [3][bands]."""
+    """The group of errors that each was taken from: `sex and band`, `band` or `all`; [3][bands]."""
     counts: np.ndarray
-    """int [3, bands]: of how many radiographs."""
+    """int [3, bands]: number of radiographs in that group."""
 
     def half_width(self, sex: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         """Months, [n], for sexes (codes) and predicted months [n]."""
@@ -61,14 +61,14 @@ class Intervals:
 
 
 def min_radiographs_for(coverage: float) -> int:
-    """Radiographs that an interval of this coverage needs at least."""
+    """Smallest number of radiographs for an interval of this coverage."""
     return math.ceil(round(coverage / (1 - coverage), 9))
 
 
 def fit_intervals(
     sex: np.ndarray, predicted: np.ndarray, true: np.ndarray, coverage: float = DEFAULT_COVERAGE
 ) -> Intervals:
-    """From radiographs [n] that the model did not learn from: sex codes, predicted and true months.
+    """From radiographs [n] that the model was not trained on: sex codes, predicted and true months.
 
     Raises `InputDataError` where they are too few for the coverage.
     """

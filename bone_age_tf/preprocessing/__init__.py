@@ -1,1 +1,1 @@
-"""The owner of the way from pixels to the prepared radiograph: the same graph everywhere."""
+"""Preprocessing: from the bytes of a file to the prepared radiograph, the same graph everywhere."""

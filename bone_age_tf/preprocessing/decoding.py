@@ -1,6 +1,6 @@
-"""Encoded file -> pixels: PNG and JPEG, 8 and 16 bits, guarded before anything is decoded.
+"""Encoded file -> pixels: PNG and JPEG, 8 and 16 bits, validated before anything is decoded.
 
-Everything here is TensorFlow operations, so that the exported model guards and decodes by the same
+Everything here is TensorFlow operations, so that the exported model validates and decodes by the same
 graph as `prepare`. A file that cannot be used fails an assertion whose text
 `rejections.rejection_from` reads back.
 """
@@ -23,12 +23,12 @@ _HEADER_BYTES = 24  # PNG: signature 8, chunk length 4, "IHDR" 4, width 4, heigh
 
 
 def require(condition: tf.Tensor, reason: str, explanation: str, *data: tf.Tensor) -> tf.Operation:
-    """An assertion that rejects the file; put what must wait for it under its control."""
+    """An assertion that rejects the file; use it as a control dependency."""
     return tf.debugging.Assert(condition, [assertion_text(reason, explanation), *data])
 
 
 def guard(encoded: tf.Tensor) -> tf.Tensor:
-    """The same encoded bytes, once magic bytes and the header's size are known to be harmless.
+    """The same encoded bytes, after a check of the magic bytes and of the image size in the header.
 
     Takes a scalar string. Rejects `empty`, `not_png_or_jpeg`, `too_small` and `too_large`.
     """
@@ -82,19 +82,19 @@ def decode(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def find_rejection(encoded: bytes) -> Rejection | None:
-    """Why these bytes cannot be prepared, as far as can be told without decoding the pixels."""
+    """Why these bytes cannot be prepared, as far as can be determined without decoding the pixels."""
     try:
         _compiled_guard()(encoded)
     except tf.errors.InvalidArgumentError as error:
         return rejection_from(error)
     is_whole = _png_is_whole if encoded.startswith(PNG_SIGNATURE) else _jpeg_is_whole
     if not is_whole(encoded):
-        return Rejection("damaged", "the file is cut short or a checksum in it does not hold")
+        return Rejection("damaged", "the file is truncated or has a wrong checksum")
     return None
 
 
 def image_size(encoded: bytes) -> tuple[int, int] | None:
-    """Height and width that the header of a PNG or JPEG names; None where it has none."""
+    """Height and width from the header of a PNG or JPEG; None where there are none."""
     try:
         if encoded.startswith(PNG_SIGNATURE):
             height, width = _png_size(tf.constant(encoded[:_HEADER_BYTES]))
@@ -119,7 +119,7 @@ def _is_jpeg(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def _png_size(header: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Height and width (int64) from the IHDR chunk; 0 where the header is cut short."""
+    """Height and width (int64) from the IHDR chunk; 0 where the header is truncated."""
     padded = tf.strings.substr(header + b"\0" * _HEADER_BYTES, 16, 8)
     octets = tf.cast(tf.io.decode_raw(padded, tf.uint8), tf.int64)
     places = tf.constant([2**24, 2**16, 2**8, 1], tf.int64)

@@ -1,4 +1,4 @@
-"""All that the preprocessing finds in one file, outside of a graph: for people to look at."""
+"""All intermediate results of the preprocessing of one file, for display."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing import geometry, pipeline
-from bone_age_tf.preprocessing.localizer.network import OUTLOOKS
+from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES
 from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
 
 
@@ -31,7 +31,7 @@ class Finding:
     inverted: bool
     is_registered: bool
     scores: dict[str, float]
-    """What the limits of `quality` were compared with."""
+    """The values that were compared with the limits of `quality`."""
 
     @property
     def frame_corners(self) -> np.ndarray:
@@ -51,10 +51,10 @@ class Examiner:
     def __call__(self, encoded: bytes) -> Finding:
         """Raises `tf.errors.InvalidArgumentError` where `radiograph.decode` does."""
         found = {name: value.numpy() for name, value in self._graph(encoded).items()}
-        outlook = dict(zip(OUTLOOKS, found.pop("outlook").tolist(), strict=True))
+        image_class = dict(zip(IMAGE_CLASSES, found.pop("image_class").tolist(), strict=True))
         names = ("certainty", "distance", "coverage", "edge", "resolution")
         return Finding(
-            scores={**outlook, **{name: float(found.pop(name)) for name in names}},
+            scores={**image_class, **{name: float(found.pop(name)) for name in names}},
             status=found.pop("status").decode(),
             inverted=bool(found.pop("inverted") > 0.5),
             is_registered=bool(found.pop("is_registered")),
@@ -64,7 +64,7 @@ class Examiner:
 
 
 def _largest_part(mask: np.ndarray) -> np.ndarray:
-    """The mask of two looks without the crumbs at their seam."""
+    """The mask merged from two views, without small fragments at their seam."""
     count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask)
     if count < 3:
         return mask
@@ -91,10 +91,10 @@ def _examine(encoded: tf.Tensor, preprocessor: Preprocessor) -> dict[str, tf.Ten
 
 
 def _mask(examined: pipeline.Examination, size: tf.Tensor) -> tf.Tensor:
-    """float32 [height, width]: of the second look, and of the first where that sees no farther."""
+    """float32 [height, width]: of the hand's view, and of the whole radiograph's outside of it."""
 
-    def on_original(plane: tf.Tensor, look: pipeline.Look) -> tf.Tensor:
-        to_view = geometry.inverse(look.to_original)
+    def on_original(plane: tf.Tensor, view: pipeline.View) -> tf.Tensor:
+        to_view = geometry.inverse(view.to_original)
         return geometry.warp([plane[tf.newaxis]], to_view, size)[..., 0]
 
     whole, hand = examined.whole, examined.hand

@@ -1,4 +1,4 @@
-"""The only place that resamples: a radiograph into the prepared frame.
+"""Resampling of a radiograph into the prepared frame; no other module resamples.
 
 `tf.image.resize_with_pad` is not used: its pixels depend on whether the shape is known when the
 graph is made, so that training and serving would differ.
@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 LEVELS = 6
-"""Copies in a pyramid: the whole radiograph, a half, a quarter, ..., 1 / 32."""
+"""Levels of a pyramid: the full resolution, a half, a quarter, ..., 1 / 32."""
 SHARP = 1.25
-"""Pixels of a level for one of the result from which four samples are averaged for each."""
+"""Pixels of a level per pixel of the result above which four samples are averaged."""
 
 
 def fit(pixels: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
@@ -139,7 +139,7 @@ def move(points: tf.Tensor, matrix: tf.Tensor) -> tf.Tensor:
 
 
 def inverse(matrix: tf.Tensor) -> tf.Tensor:
-    """The matrix that leads back. It must not be singular."""
+    """The inverse of a matrix that is not singular."""
     (a, b, c), (d, e, f) = (tf.unstack(row, num=3) for row in tf.unstack(matrix, num=2))
     size = a * e - b * d
     back = tf.stack([tf.stack([e, -b]), tf.stack([-d, a])]) / size
@@ -148,7 +148,7 @@ def inverse(matrix: tf.Tensor) -> tf.Tensor:
 
 
 def product(second: tf.Tensor, first: tf.Tensor) -> tf.Tensor:
-    """The matrix that does `first`, then `second`."""
+    """The composition: `first`, then `second`."""
     linear = tf.linalg.matmul(second[:, :2], first[:, :2])
     shift = tf.linalg.matvec(second[:, :2], first[:, 2]) + second[:, 2]
     return tf.concat([linear, shift[:, tf.newaxis]], axis=1)

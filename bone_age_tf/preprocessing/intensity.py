@@ -9,7 +9,7 @@ import tensorflow as tf
 FULL_SCALE = 65535
 
 POLARITY_SIDE = 128
-"""Longer side of the view on which the polarity is judged."""
+"""Longer side of the view on which the polarity is estimated."""
 POLARITY_WINDOW = 9
 """Width of the neighbourhood there, about that of a finger."""
 POLARITY_MARGIN = 0.05
@@ -22,12 +22,12 @@ them inverted as delivered, 1 falls below it; 7 of the same images inverted on p
 
 BLANK_RANGE = 257
 """Grey levels between the percentiles 0.5 and 99.5 that a picture must exceed: one of 8 bits."""
-SURELY_HAND = 0.9
-"""Value of the hand mask from which a pixel counts for the contrast."""
+HAND_MASK_THRESHOLD = 0.9
+"""Hand probability above which a pixel is used to set the contrast."""
 
 
 def correct_polarity(pixels: tf.Tensor, view: tf.Tensor) -> tf.Tensor:
-    """Turn an inverted radiograph (bone dark on bright) around.
+    """Invert a radiograph whose bones are dark on bright.
 
     `view` is the same radiograph at `POLARITY_SIDE`, same units. Bones, fingers and marker letters
     are narrow and brighter than what is around them, so the differences from the local mean are

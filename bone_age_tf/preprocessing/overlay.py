@@ -1,4 +1,4 @@
-"""What was found, drawn on the radiograph: outline of the hand, key points, the frame."""
+"""Overlays on the radiograph: outline of the hand, key points, the frame."""
 
 from collections.abc import Sequence
 

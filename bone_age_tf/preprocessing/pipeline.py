@@ -20,13 +20,13 @@ VERSION = 2
 """Raised whenever the same file would give other pixels."""
 
 UPRIGHT_ORIGIN = (84.0, 150.0)
-"""Column and row of the capitate in the second look."""
+"""Column and row of the capitate in the view of the hand."""
 UPRIGHT_UNIT = 120.0
 """Pixels between capitate and middle fingertip there."""
 
 
 class Prepared(NamedTuple):
-    """What becomes of one radiograph."""
+    """A prepared radiograph."""
 
     image: tf.Tensor
     """uint8 [*frame, 1]; black where it is rejected."""
@@ -36,8 +36,8 @@ class Prepared(NamedTuple):
     """float32 [2, 3]: (x, y, 1) of the prepared radiograph -> (x, y) of the file."""
 
 
-class Look(NamedTuple):
-    """What the network sees in one view of a radiograph."""
+class View(NamedTuple):
+    """The localizer's outputs for one view of a radiograph."""
 
     found: Localization
     """In pixels of the view."""
@@ -51,26 +51,28 @@ class Look(NamedTuple):
 
 
 class Examination(NamedTuple):
-    """What was found in one radiograph."""
+    """Results of the hand localizer and the quality control for one radiograph."""
 
-    whole: Look
+    whole: View
     """The whole radiograph, letterboxed: is there a hand, and where?"""
-    hand: Look
-    """The hand alone, upright, as the first look places it: mask and key points."""
+    hand: View
+    """The hand alone, upright, as located in the whole radiograph: mask and key points."""
     scores: quality.Scores
     status: tf.Tensor
     """String scalar: `ok`, or a reason of `rejections`."""
     is_registered: tf.Tensor
-    """bool scalar: it was prepared by others already and is only scaled."""
+    """bool scalar: it was registered already and is only scaled."""
 
 
 def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     """A pyramid of the radiograph -> hand, key points, quality."""
     size = tf.shape(levels[0])[1:3]
-    whole = _look(levels, geometry.centred_matrix(size, VIEW), network)
+    whole = _view(levels, geometry.centred_matrix(size, VIEW), network)
     upright = registration.hand_matrix(whole.points, tf.constant(UPRIGHT_ORIGIN), UPRIGHT_UNIT)
-    hand = _look(levels, upright, network)
-    scored = quality.scores(whole.found.outlook, hand.found, network.limits, hand.to_original, size)
+    hand = _view(levels, upright, network)
+    scored = quality.scores(
+        whole.found.image_class, hand.found, network.limits, hand.to_original, size
+    )
     status = quality.status(scored, network.limits)
     uncut = quality.status(scored._replace(edge=tf.constant(0.0)), network.limits)
     is_registered = registration.is_done(levels, hand.points) & (uncut == OK)
@@ -81,15 +83,15 @@ def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     return Examination(whole, hand, scored, status, is_registered)
 
 
-def _look(levels: list[tf.Tensor], to_original: tf.Tensor, network: Localizer) -> Look:
+def _view(levels: list[tf.Tensor], to_original: tf.Tensor, network: Localizer) -> View:
     view = to_levels(geometry.warp(levels, to_original, VIEW))
-    return Look(localization.locate(view, network), to_original)
+    return View(localization.locate(view, network), to_original)
 
 
 def register(
     levels: list[tf.Tensor], examined: Examination, config: PreprocessingConfig
 ) -> Prepared:
-    """One warp into the frame, contrast of the hand alone, nothing around it."""
+    """Warp into the frame, contrast from the hand's pixels, background removed."""
     size = tf.shape(levels[0])[1:3]
     found, is_done = examined.hand.found, examined.is_registered
     to_original = tf.where(
@@ -104,7 +106,7 @@ def register(
     to_view = geometry.product(geometry.inverse(examined.hand.to_original), to_original)
     hand = geometry.warp([found.mask[tf.newaxis]], to_view, config.frame)
     low, high = intensity.percentiles(
-        tf.boolean_mask(warped, hand > intensity.SURELY_HAND),
+        tf.boolean_mask(warped, hand > intensity.HAND_MASK_THRESHOLD),
         config.low_percentile,
         config.high_percentile,
     )
@@ -138,7 +140,7 @@ def letterbox(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
 
 
 def fingerprint(config: PreprocessingConfig) -> str:
-    """sha256 of all that decides a prepared pixel; equal fingerprints, equal pixels."""
+    """sha256 of everything that determines the prepared pixels: equal fingerprints, equal pixels."""
     content = {"version": VERSION, **configuration.to_dict(config)}
     if config.method == "registered":
         content["localizer"] = localizer.digest(config.localizer)

@@ -1,4 +1,4 @@
-"""The way from a file's bytes to a prepared radiograph, as one object.
+"""The whole preprocessing, from a file's bytes to a prepared radiograph, as one object.
 
 `prepare` calls it for every record, and the exported model holds its graph: the same operations, so the
 same pixels. It owns the network that finds the hand.
@@ -48,7 +48,7 @@ class Preprocessor:
         return self.examine(pixels)[1]
 
     def examine(self, pixels: tf.Tensor) -> tuple[Examination, Prepared]:
-        """uint16 [height, width, 1], full scale 65535 -> all that is found, and the prepared radiograph.
+        """uint16 [height, width, 1], full scale 65535 -> all intermediate results, and the prepared radiograph.
 
         Of a configuration whose `method` is `registered`.
         """
@@ -64,7 +64,7 @@ class Preprocessor:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """sha256 of all that decides a prepared pixel, as `pipeline.fingerprint`."""
+        """sha256 of everything that determines the prepared pixels, as `pipeline.fingerprint`."""
         return pipeline.fingerprint(self.config)
 
     def save_beside(self, folder: Path) -> None:

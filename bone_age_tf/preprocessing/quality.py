@@ -1,4 +1,4 @@
-"""Is it one whole hand that can be read? Scores, and limits for them that were learnt from data."""
+"""Quality control: is it one whole, readable hand? Scores, and limits for them that were set from data."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from bone_age_tf.preprocessing import geometry, registration
 from bone_age_tf.preprocessing.localizer.decoding import Localization
-from bone_age_tf.preprocessing.localizer.network import OUTLOOKS, POINTS, VIEW
+from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES, POINTS, VIEW
 from bone_age_tf.preprocessing.localizer.weights import Limits
 from bone_age_tf.preprocessing.rejections import OK
 
@@ -14,8 +14,8 @@ FINGERS_BEGIN = 0.55
 """Hand units above the capitate from which a contact with the edge cuts fingers."""
 EDGE_PIXELS = 1.5
 """Pixels of the view within which the mask is at the edge of the picture."""
-WAY_PLACES = 9
-"""Places that are looked at on the way from the capitate to a key point."""
+POINTS_PER_LINE = 9
+"""Points that are sampled on the line from the capitate to a key point."""
 FREE_POINTS = tuple(
     number for number, name in enumerate(POINTS) if name not in ("middle_tip", "capitate")
 )
@@ -25,8 +25,8 @@ FREE_POINTS = tuple(
 class Scores(NamedTuple):
     """What the limits are compared with; float32 scalars but for the first."""
 
-    outlook: tf.Tensor
-    """Probabilities [outlooks]."""
+    image_class: tf.Tensor
+    """Probabilities [classes]."""
     certainty: tf.Tensor
     distance: tf.Tensor
     coverage: tf.Tensor
@@ -35,14 +35,18 @@ class Scores(NamedTuple):
 
 
 def scores(
-    outlook: tf.Tensor, found: Localization, limits: Limits, to_picture: tf.Tensor, size: tf.Tensor
+    image_class: tf.Tensor,
+    found: Localization,
+    limits: Limits,
+    to_picture: tf.Tensor,
+    size: tf.Tensor,
 ) -> Scores:
     """`to_picture` leads from pixels of the view to those of the picture of `size` (height, width)."""
     along, _ = registration.axes(found.points)
     unit = tf.norm(along)
     step = geometry.steps(to_picture)
     return Scores(
-        outlook,
+        image_class,
         tf.reduce_min(found.certainty),
         _distance(found.points, limits),
         _coverage(found),
@@ -53,9 +57,9 @@ def scores(
 
 def status(scored: Scores, limits: Limits) -> tf.Tensor:
     """`ok`, or the first reason that applies; string scalar."""
-    others = tf.constant(OUTLOOKS[1:])
-    likeliest = others[tf.argmax(scored.outlook[1:])]
-    is_hand = scored.outlook[0] >= limits.hand
+    others = tf.constant(IMAGE_CLASSES[1:])
+    likeliest = others[tf.argmax(scored.image_class[1:])]
+    is_hand = scored.image_class[0] >= limits.hand
     reasons = [
         (is_hand, likeliest),
         (scored.resolution >= limits.resolution, "too_low_resolution"),
@@ -84,7 +88,7 @@ def _distance(points: tf.Tensor, limits: Limits) -> tf.Tensor:
 def _coverage(found: Localization) -> tf.Tensor:
     """How far the mask holds the hand that the key points span."""
     capitate = found.points[POINTS.index("capitate")]
-    ways = tf.constant([[[number / (WAY_PLACES - 1)]] for number in range(WAY_PLACES)])
+    ways = tf.constant([[[number / (POINTS_PER_LINE - 1)]] for number in range(POINTS_PER_LINE)])
     places = tf.reshape(capitate + ways * (found.points - capitate), [-1, 2])
     last = tf.constant([side - 1 for side in reversed(VIEW)])
     pixels = tf.clip_by_value(tf.cast(tf.round(places), tf.int32), 0, last)

@@ -1,6 +1,6 @@
-"""Paths -> radiographs -> prepared, or rejected: how every stage reads files that may be anything.
+"""Paths -> radiographs -> prepared, or rejected: how every stage reads files of unknown content.
 
-A file that cannot be used never ends the work; it comes out with a `Rejection`.
+A file that cannot be used never stops the stage; it is returned with a `Rejection`.
 """
 
 import dataclasses
@@ -16,12 +16,12 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
 from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
 
-SIDE_BY_SIDE = 16
-"""Files that are prepared at the same time; memory holds so many."""
+FILES_IN_PARALLEL = 16
+"""Files that are prepared, and held in memory, at the same time."""
 
 
 class Readable(Protocol):
-    """A `SourceFile`, or what is read like one."""
+    """A `SourceFile`, or an object that is read like one."""
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ Made = TypeVar("Made")
 
 @dataclasses.dataclass(frozen=True)
 class Radiograph(Generic[File, Made]):
-    """What became of one file."""
+    """The result for one file."""
 
     file: File
     encoded: bytes
@@ -88,9 +88,9 @@ def prepare_files(
     *,
     rejected: Callable[[File], Rejection | None] = lambda file: None,
 ) -> Iterator[list[Radiograph[File, Made]]]:
-    """The same of many, in their order, in lists of `SIDE_BY_SIDE` that are prepared at the same time.
+    """The same of many, in their order, in lists of `FILES_IN_PARALLEL` that are prepared at the same time.
 
-    `rejected` tells why a file is not even read. Memory does not grow with the number of files.
+    `rejected` gives the reason why a file is not read at all. Memory does not grow with the number of files.
     """
 
     def one(file: File) -> Radiograph[File, Made]:
@@ -99,5 +99,5 @@ def prepare_files(
 
     remaining = iter(files)
     with ThreadPoolExecutor() as pool:
-        while batch := list(islice(remaining, SIDE_BY_SIDE)):
+        while batch := list(islice(remaining, FILES_IN_PARALLEL)):
             yield list(pool.map(one, batch))

@@ -1,4 +1,4 @@
-"""Key points -> where the frame of Iglovikov et al. 2018 lies in the radiograph.
+"""Key points -> the frame of Iglovikov et al. 2018 in the radiograph.
 
 The frame has 2080 x 1600 (rows x columns) pixels at scale 1: the hand is upright, the tip of the
 middle finger at row 100 above the centre of the capitate at row 1600, column 800, and the thumb is
@@ -14,14 +14,14 @@ TIP = (800.0, 100.0)
 """Column and row of the middle fingertip in the frame at scale 1."""
 CAPITATE = (800.0, 1600.0)
 
-FREE_ROWS = 64
+EMPTY_ROWS = 64
 """1 / this of the rows, at the top, are free in a registered radiograph."""
-EMPTY_SHARE = 0.3
+MIN_EMPTY_SHARE = 0.3
 """Share of a registered radiograph that is exactly 0, at least."""
-NEAR = 300.0
-"""Pixels of the frame at scale 1 that the capitate of a registered radiograph may be off."""
-UPRIGHT = 0.25
-"""Tangent of the angle that its middle finger may be off."""
+MAX_CAPITATE_OFFSET = 300.0
+"""Pixels of the frame at scale 1 between the capitate of a registered radiograph and its nominal position, at most."""
+MAX_TILT = 0.25
+"""Tangent of the angle between its middle finger and the vertical, at most."""
 
 _TIP, _THUMB, _CAPITATE, _INDEX, _LITTLE = (
     POINTS.index(name)
@@ -72,7 +72,7 @@ def in_hand_units(points: tf.Tensor) -> tf.Tensor:
 
 
 def in_hand_units_of(places: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
-    """Any places [N, 2] in the units of the hand with the key points `points`."""
+    """Points [N, 2] in the units of the hand with the key points `points`."""
     along, right = axes(points)
     square = tf.maximum(tf.reduce_sum(along**2), 1e-6)
     away = places - points[_CAPITATE]
@@ -84,13 +84,13 @@ def is_done(levels: list[tf.Tensor], points: tf.Tensor) -> tf.Tensor:
     size = tf.shape(levels[0])[1:3]
     has_shape = size[0] * FRAME_WIDTH == size[1] * FRAME_HEIGHT
     coarse = levels[2][0]
-    above = coarse[: tf.shape(coarse)[0] // FREE_ROWS]
+    above = coarse[: tf.shape(coarse)[0] // EMPTY_ROWS]
     is_removed = tf.reduce_max(above) == 0.0
-    is_removed &= tf.reduce_mean(tf.cast(coarse == 0.0, tf.float32)) > EMPTY_SHARE
+    is_removed &= tf.reduce_mean(tf.cast(coarse == 0.0, tf.float32)) > MIN_EMPTY_SHARE
     scale = tf.cast(size[0], tf.float32) / FRAME_HEIGHT
     placed = (points + 0.5) / scale - 0.5
     tip, capitate = placed[_TIP], placed[_CAPITATE]
-    is_near = tf.norm(capitate - CAPITATE) < NEAR
-    is_upright = tf.abs(tip[0] - capitate[0]) < (capitate[1] - tip[1]) * UPRIGHT
+    is_near = tf.norm(capitate - CAPITATE) < MAX_CAPITATE_OFFSET
+    is_upright = tf.abs(tip[0] - capitate[0]) < (capitate[1] - tip[1]) * MAX_TILT
     is_left = tf.logical_not(is_mirrored(points))
     return has_shape & is_removed & is_near & is_upright & is_left

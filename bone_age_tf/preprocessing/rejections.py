@@ -3,7 +3,7 @@
 Reasons that are seen in the pixels are a status that the graph gives (`EXPLANATIONS`). A file that is
 no radiograph at all (`decoding.guard`) fails the graph with an assertion whose text is `refused
 (REASON): EXPLANATION`: the wire format of exported models, which clients of a server read, so that
-it stays as it is, whatever we call it here.
+it does not change.
 """
 
 import re
@@ -42,7 +42,7 @@ class Rejection(NamedTuple):
 
 
 def assertion_text(reason: str, explanation: str) -> str:
-    """What the graph's assertion says; `rejection_from` reads it."""
+    """Text of the graph's assertion; `rejection_from` parses it."""
     return f"refused ({reason}): {explanation}"
 
 

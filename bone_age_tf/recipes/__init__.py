@@ -1,4 +1,4 @@
-"""Named experiments: a file each, whose docstring says command, hardware, time and score."""
+"""Named experiments, one file each, whose docstring gives command, hardware, time and metrics."""
 
 import importlib
 import pkgutil

@@ -1,9 +1,9 @@
-"""The default recipe's second stage: on from a run at a lower resolution, with half the learning rate.
+"""The default recipe's second stage: fine-tunes a run at a lower resolution, with half the learning rate.
 
 Command: `bone-age-tf train --data prepared --run runs/1 --recipe high_resolution --initial-weights runs/small`
 Before it: `bone-age-tf train --data prepared-small --run runs/small`, on the same radiographs prepared
-with a smaller `--scale`. There an epoch takes less than half the time, and most is learned; the details
-follow. Hands are mirrored here: the network can then be asked for the mirror image, too (`ensemble --tta mirror`).
+with a smaller `--scale`. An epoch there takes less than half the time. Hands are mirrored here, so that test-time
+augmentation can use the mirror image (`ensemble --tta mirror`).
 Measured: `--scale 0.15625` after the default recipe's runs at 0.1, the same folds: 8.34 months
 [7.92, 8.77] instead of 8.98 [8.55, 9.46]; about 8 minutes a fold. With the mirror image
 and sex-specific linear recalibration (`ensemble --tta mirror`): 7.90 [7.50, 8.34]. Without mirrored hands 8.53

@@ -6,8 +6,8 @@ each of the sexes `F`, `M`, `both`; the same of `iglovikov_classification`; then
 runs/* --data prepared --output ensembles/iglovikov --weights fitted`.
 Theirs: mean absolute error, Adam from 1e-3 down to 1e-5, no sex as input. Ours: epochs, batch size and
 augmentation (those of the recipe `m46`, with batches of 16), a straight line for the learning rate, and
-500 steps of warm-up: at 1e-3 the first steps throw the answer off by thousands of months.
-The paper's ensemble of regions has 4.97 months on the 200 official test radiographs.
+500 steps of warm-up: at 1e-3 the first steps change the prediction by thousands of months.
+The paper reports 4.97 months for its ensemble of regions on the 200 official test radiographs.
 Measured: not measured yet.
 """
 

@@ -3,7 +3,7 @@
 Command: `bone-age-tf train --data prepared --run runs/m46 --recipe m46 --initial-weights none`
 Theirs: the hand at scale 0.25 (500 x 375), Adam at 2e-5 with betas 0.5 and 0.999, batches of 8, 50
 epochs, mean absolute error, no sex. Ours: the error in standard deviations instead of 120 months, gamma
-0.8 to 1.25 instead of 0.8 to 1.2. Their checkpoint has 7.08 months on its own validation radiographs.
+0.8 to 1.25 instead of 0.8 to 1.2. Their checkpoint has an MAE of 7.08 months on its own validation radiographs.
 Measured: 880 s (39 epochs) on two cores, fold 1 of 5 of the 951 registered radiographs of a 959-image
 subset of the RSNA training set, 325 x 250, n 191: last weights 20.0 months [17.8, 22.3], best on that
 fold 17.6; the default's two stages in the same time 8.6 [7.6, 9.6]. It was still falling.

@@ -3,7 +3,7 @@
 No download, minutes on two cores.
 
 Command: `bone-age-tf train --data prepared --run runs/phantom --recipe phantom --initial-weights none`
-It shows that the path works. It is no estimate of what the default recipe reaches on real radiographs.
+It shows that all stages work. It does not estimate the performance of the default recipe on real radiographs.
 """
 
 from bone_age_tf.config import AugmentationConfig, ExperimentConfig, ModelConfig, TrainConfig

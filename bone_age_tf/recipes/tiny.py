@@ -1,7 +1,7 @@
-"""A backbone of four convolutions, for tests and to see the whole path in a minute without a GPU.
+"""A backbone of four convolutions, for tests and for a run of all stages in a minute without a GPU.
 
 Command: `bone-age-tf train --data prepared --run runs/tiny --recipe tiny --initial-weights none`
-It is no estimate of anything; use the recipe `default`.
+Its metrics are not meaningful; use the recipe `default`.
 """
 
 from bone_age_tf.config import AugmentationConfig, ExperimentConfig, ModelConfig, TrainConfig

@@ -9,7 +9,7 @@ import jinja2
 
 from bone_age_tf import __version__
 from bone_age_tf.config import RESEARCH_ONLY
-from bone_age_tf.data.manifest import written_whole
+from bone_age_tf.files.atomic import written_whole
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -11,10 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from bone_age_tf.data.manifest import written_whole
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.answers import SEX_LOOKS_WRONG
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.images import grey_levels, safe_name
 from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.growth.reference_standards import CONVENTION, LIMIT_SD, sd_at

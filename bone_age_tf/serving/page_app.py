@@ -25,11 +25,12 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from bone_age_tf import __version__
-from bone_age_tf.data.manifest import MANIFEST, sha256_of
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.export import GOLDEN_HAND
 from bone_age_tf.export.model_card import in_short
 from bone_age_tf.export.signatures import STATUS
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.growth.reference_standards import CONVENTION
 from bone_age_tf.inference.predict import Prediction, compared, prediction_of
 from bone_age_tf.metrics.predictions import OK

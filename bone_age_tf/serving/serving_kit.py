@@ -17,10 +17,11 @@ import jinja2
 
 from bone_age_tf import record
 from bone_age_tf.config import RESEARCH_ONLY
-from bone_age_tf.data.manifest import MANIFEST, write_json, written_whole
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import UsageError
 from bone_age_tf.export.signatures import IMAGE_BYTES, SERVING
 from bone_age_tf.export.warmup import protos_version
+from bone_age_tf.files.atomic import write_json, written_whole
 
 KIT = "serving-kit"
 SAMPLES = "sample_requests"

@@ -1,4 +1,4 @@
-"""The exponential moving average of a model's weights, which is what is evaluated and kept."""
+"""The exponential moving average of a model's weights, which are evaluated and saved."""
 
 import contextlib
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ class AveragedWeights:
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
-        """The model with the averages instead of its own variables."""
+        """Use the averages in the model while the block runs."""
         if self.variables:
             self._own = [variable.numpy() for variable in self._tracked]
             for variable, average in zip(self._tracked, self.variables, strict=True):
@@ -45,7 +45,7 @@ class AveragedWeights:
             self.restore()
 
     def restore(self) -> None:
-        """The model with its own variables again, where the averages are in place."""
+        """Restore the model's own variables, if the averages are in place."""
         for variable, value in zip(self._tracked, self._own, strict=False):
             variable.assign(value)
         self._own = []

@@ -1,4 +1,4 @@
-"""What a run writes while it trains: tables and the terminal's line. Driven by `loop.py`."""
+"""Callbacks that write tables and report progress during training. Driven by `loop.py`."""
 
 import csv
 import dataclasses
@@ -27,7 +27,7 @@ REPEATABLE = (
 )
 """Columns of `history.csv`, those that a run has: the same in every repetition of it."""
 SPEED = ("epoch", "images_per_second", "waiting_share", "seconds")
-"""Columns of `speed.csv`: other ones in every repetition."""
+"""Columns of `speed.csv`: different in every repetition."""
 WAITING_THRESHOLD = 0.02
 """Share of an epoch's time spent waiting for data from which the terminal shows it."""
 
@@ -37,7 +37,7 @@ class ValidationResult:
     """One validation: a row for each radiograph, in the order of the split.
 
     Not `LabelledPredictions`: it is made in every epoch inside the loop, where there are no identifiers,
-    and a network that begins may answer with any number of months.
+    and an untrained network may predict any number of months.
     """
 
     bone_age_months: np.ndarray
@@ -77,7 +77,7 @@ class HistoryCsv(keras.callbacks.Callback):
         self._rows = rows
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Write what an earlier process had finished but not written."""
+        """Write rows that an earlier process finished but did not write."""
         if self._rows:
             self._write()
 
@@ -141,14 +141,14 @@ class ProgressReport(keras.callbacks.Callback):
         self._report(int((logs or {}).get("step", 0)))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Report what is finished with step `batch` of the epoch (from 0)."""
+        """Report the progress after step `batch` of the epoch (from 0)."""
         logs = logs or {}
         self._waiting = logs.get("waiting_share", self._waiting)
         value = logs.get(self._metric.name, float("nan"))
         self._report(batch + 1, self._metric.say(value, self._metric.digits - 1))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Keep validation and waiting for the line."""
+        """Keep validation and waiting share for the progress line."""
         logs = logs or {}
         self._waiting = logs.get("waiting_share", self._waiting)
         self._keep(logs)

@@ -1,7 +1,7 @@
 """The whole state of a training run in one file, written so that a kill cannot damage it.
 
 Stock Keras checkpoints leave out the state of seed generators, so that a resumed run drifts. Here
-every variable of the model and the optimizer is kept, with the place in the data.
+every variable of the model and the optimizer is kept, with the position in the data.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""`--initial-weights`: what a run starts from."""
+"""`--initial-weights`: the weights that a run starts from."""
 
 import dataclasses
 from pathlib import Path
@@ -8,8 +8,8 @@ import keras
 
 from bone_age_tf.config import ModelConfig
 from bone_age_tf.data.leakage import known_files
-from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import UsageError
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.backbones import load_backbone_weights
 from bone_age_tf.training.run import Run
 
@@ -90,7 +90,7 @@ class InitialWeights:
         trained_on = self.run.training_files
         if trained_on is None:
             raise UsageError(
-                f"--initial-weights {self.text}: nothing says what that run was trained on, so it may know the "
+                f"--initial-weights {self.text}: it is not recorded what that run was trained on, so it may include the "
                 "radiographs that are to validate this one. Train it again with this version."
             )
         known = known_files(files, trained_on)
@@ -111,7 +111,7 @@ class InitialWeights:
             model.set_weights(self.run.load_model().get_weights())
         except ValueError as error:
             raise UsageError(
-                f"--initial-weights {self.text}: its radiographs have another size, which a head that keeps the "
-                f"places apart cannot take over ({error}). Expected the same --scale and data.region, or "
+                f"--initial-weights {self.text}: its radiographs have another size, whose weights do not fit "
+                f"a head without global pooling ({error}). Expected the same --scale and data.region, or "
                 "runs with model.pooling=average."
             ) from error

@@ -53,7 +53,7 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(eq=False)
 class Loop:
-    """Everything that a run needs while it trains."""
+    """The state of a run during training."""
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
@@ -83,7 +83,7 @@ class Loop:
     def run(
         self, progress: checkpoint.Progress, callbacks: Sequence[keras.callbacks.Callback]
     ) -> None:
-        """Train to the last epoch. Raises `InterruptedBySignalError` when told to stop."""
+        """Train to the last epoch. Raises `InterruptedBySignalError` after a stop signal."""
         driven = keras.callbacks.CallbackList(list(callbacks), model=self.model)
         self.model.stop_training = False
         with stop_signals() as stop:
@@ -96,7 +96,7 @@ class Loop:
                 if self.model.stop_training:
                     progress.is_finished = True
                     self._save(progress)
-            stop.seen.set()  # nothing can be lost any more
+            stop.seen.set()  # everything is saved
             driven.on_train_end()
             self.devices.agree([progress.epoch], "the end")
 
@@ -198,7 +198,7 @@ class Loop:
         progress.step, progress.error_sum, progress.radiographs = 0, 0.0, 0.0
         self._save(progress)
 
-    # === What lies in the folder ===
+    # === Files of the run folder ===
 
     def _save(self, progress: checkpoint.Progress) -> None:
         if self.devices.is_chief:
@@ -225,8 +225,8 @@ class Loop:
     def _call(
         self, iterator: Iterator[Slice], count: tf.Tensor, is_stopping: tf.Tensor, is_whole: bool
     ) -> tf.Tensor:
-        """`count` steps, float64 [count, 4]; `is_whole`: the backbone learns, too."""
-        del is_whole  # a graph of its own for each
+        """`count` steps, float64 [count, 4]; `is_whole`: the backbone is trained, too."""
+        del is_whole  # each value gets its own graph
         if self.settings.steps_per_execution == 1:
             return self._step(iterator, is_stopping)[tf.newaxis]
         rows = tf.TensorArray(tf.float64, size=count, element_shape=(4,))
@@ -238,7 +238,7 @@ class Loop:
         before = self._now()
         slices = [next(iterator) for _ in range(self.settings.gradient_accumulation_steps)]
         waited = self._now() - before
-        sums = self.devices.total(self.devices.run(self._learn, slices, is_stopping))
+        sums = self.devices.total(self.devices.run(self._replica_step, slices, is_stopping))
         self._averages.move(self.optimizer.iterations)
         return tf.stack([sums[0], sums[1], waited, sums[2]])
 
@@ -246,7 +246,7 @@ class Loop:
         """Seconds; always 0 in a deterministic run, where TensorFlow allows no clock."""
         return tf.zeros((), tf.float64) if self.settings.deterministic else tf.timestamp()
 
-    def _learn(self, slices: Sequence[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
+    def _replica_step(self, slices: Sequence[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
         """One device's part of a step -> its sum of errors, radiographs, stop requests."""
         variables = self.model.trainable_variables
         gradients: list[tf.Tensor] = []

@@ -1,4 +1,4 @@
-"""What a run minimizes, and the metrics that evaluate it.
+"""Objectives: the loss of a run, and the metrics that it is evaluated by.
 
 | `model.target` | minimized, mean over a batch                                      | evaluated by       |
 |----------------|-------------------------------------------------------------------|--------------------|
@@ -44,11 +44,11 @@ CROSS_ENTROPY = Metric("cross_entropy", "cross-entropy", "nats", 3)
 
 
 class Objective(Protocol):
-    """What the loop needs to know about the target."""
+    """What the training loop needs from an objective."""
 
     @property
     def metric(self) -> Metric:
-        """Its lowest value on the validation decides which weights are the best."""
+        """Its lowest validation value selects the best weights."""
         ...
 
     def training_model(self, model: keras.Model) -> keras.Model:
@@ -130,7 +130,7 @@ class LabelDistributionObjective(BoneAgeObjective):
     """Absolute error of the expectation, and how far the softmax is from a normal distribution.
 
     Labels lie on atlas plates, and readers differ by half a year: neighbouring months are nearly as
-    right. Geng 2016 (label distribution learning).
+    correct. Geng 2016 (label distribution learning).
     """
 
     weight: float
@@ -143,7 +143,7 @@ class LabelDistributionObjective(BoneAgeObjective):
     def losses(
         self, outputs: Any, inputs: dict[str, tf.Tensor], months: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The divergence has the gradient of the cross-entropy, and is 0 where all is right."""
+        """The divergence has the gradient of the cross-entropy, and is 0 at the optimum."""
         answers, logits = outputs
         losses, errors = super().losses(answers, inputs, months)
         values = tf.range(1, MONTHS + 1, dtype=tf.float32)
@@ -160,7 +160,7 @@ class SexObjective:
 
     @property
     def metric(self) -> Metric:
-        """Cross-entropy in nats; 0.69 is a coin."""
+        """Cross-entropy in nats; 0.69 is chance level."""
         return CROSS_ENTROPY
 
     def training_model(self, model: keras.Model) -> keras.Model:

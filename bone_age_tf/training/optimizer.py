@@ -11,7 +11,7 @@ from keras import ops
 from bone_age_tf.config import TrainConfig
 
 FLOOR = 0.01
-"""Where a falling learning rate ends, as a share of its highest value."""
+"""Final learning rate of a decaying schedule, as a share of its highest value."""
 
 
 def make_optimizer(
@@ -22,9 +22,9 @@ def make_optimizer(
     starts: Sequence[int] | None = None,
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a run; `rates` are the variables' shares of the learning rate, in order, `starts` the
-    steps at which they begin to learn (None: all at once).
+    steps at which their training begins (None: all at step 0).
 
-    With `mixed_float16` it also scales the loss, and leaves out a step whose gradient overflows.
+    With `mixed_float16` it also scales the loss, and skips a step whose gradient overflows.
     """
     optimizer = LayerwiseAdamW(
         WarmupSchedule(settings, total_steps),
@@ -94,7 +94,7 @@ if not hasattr(keras.optimizers.Adam, "_all_reduce_sum_gradients"):
 
 
 class WarmupSchedule(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear rise to the highest rate, then a fall to `FLOOR` of it, or none."""
+    """Linear rise to the highest rate, then a decay to `FLOOR` of it, or none."""
 
     def __init__(self, settings: TrainConfig, total_steps: int) -> None:
         self._highest = settings.learning_rate
@@ -131,6 +131,6 @@ def layer_rates(model: keras.Model, backbone: keras.Model, decay: float) -> list
 
 
 def first_steps(model: keras.Model, backbone: keras.Model, head_steps: int) -> list[int]:
-    """The step at which every trainable variable begins to learn, in their order."""
+    """The step at which the training of every trainable variable begins, in their order."""
     later = {id(variable) for variable in backbone.trainable_variables}
     return [head_steps * (id(variable) in later) for variable in model.trainable_variables]

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM ask a training to stop after its step; within seconds the process is gone."""
+"""SIGINT and SIGTERM stop a training after its current step, within seconds."""
 
 import contextlib
 import dataclasses
@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-PATIENCE_SECONDS = 10.0
-"""After it, a step that does not end (it may wait for another worker) is not waited for."""
+STOP_TIMEOUT_SECONDS = 10.0
+"""The process exits after this time even if the step does not end (it may wait for another worker)."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 log = logging.getLogger(__name__)
@@ -27,20 +27,20 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[StopRequest]:
-    """The request that SIGINT and SIGTERM make while the block runs; a second one acts at once."""
+    """The stop request that SIGINT and SIGTERM set while the block runs; a second signal acts at once."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     previous = {number: signal.getsignal(number) for number in SIGNALS}
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
         for known, handler in previous.items():
             signal.signal(known, handler)
 
     for number in SIGNALS:
-        signal.signal(number, ask)
+        signal.signal(number, request_stop)
     try:
         with _watched(request):
             yield request
@@ -51,7 +51,7 @@ def stop_signals() -> Iterator[StopRequest]:
 
 @contextlib.contextmanager
 def _watched(request: StopRequest) -> Iterator[None]:
-    """Ends the process where nothing acts on a signal: Python's handlers wait for TensorFlow."""
+    """Ends the process if the loop does not act on a signal: Python's handlers wait for TensorFlow."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -73,9 +73,9 @@ def _watch(reader: int, request: StopRequest) -> None:
         if number not in SIGNALS:
             continue
         log.info("Stopping after this step, to save. A second signal stops at once, without.")
-        if not request.seen.wait(PATIENCE_SECONDS):
+        if not request.seen.wait(STOP_TIMEOUT_SECONDS):
             log.error(
-                f"bone-age-tf: the step did not end within {PATIENCE_SECONDS:.0f} s of the signal. The "
+                f"bone-age-tf: the step did not end within {STOP_TIMEOUT_SECONDS:.0f} s of the signal. The "
                 "same command resumes from the last checkpoint."
             )
             os._exit(128 + number)

@@ -1,4 +1,4 @@
-"""Before a training begins: settings that the data and the devices decide, and what cannot be trained."""
+"""Before training: settings that depend on the data and the devices, and checks of what can be trained."""
 
 import dataclasses
 import statistics
@@ -9,7 +9,7 @@ import numpy as np
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import Selected
 from bone_age_tf.errors import UsageError
 from bone_age_tf.files.versions import versions
@@ -24,8 +24,8 @@ from bone_age_tf.training.strategy import Devices
 def resolve(
     config: ExperimentConfig, selected: Selected, devices: Devices, initial: InitialWeights
 ) -> ExperimentConfig:
-    """Fill in what is taken from the radiographs for training, and them alone (or from the run that
-    this one starts from, for whose head no other numbers give months); and by the devices."""
+    """Fill in settings that depend on the training radiographs (or on the run of the initial weights,
+    whose head was trained with its mean and SD), and on the devices."""
     months = selected.training.bone_age_months.tolist()
     model, augmentation = config.model, config.augmentation
     found = (statistics.fmean(months), max(statistics.pstdev(months), 1.0))
@@ -36,7 +36,7 @@ def resolve(
         model = dataclasses.replace(model, age_mean_months=found[0])
     if model.age_sd_months is None:
         model = dataclasses.replace(model, age_sd_months=found[1])
-    if model.target == "sex":  # the network is not told the sex, so there is nothing to drop
+    if model.target == "sex":  # the sex is no input, so there is nothing to drop
         model = dataclasses.replace(model, sex_units=0)
         augmentation = dataclasses.replace(augmentation, sex_dropout=0.0)
     readers, normalization = config.train.readers or devices.workers, config.train.normalization
@@ -45,14 +45,14 @@ def resolve(
     if normalization == "each_device" and devices.replicas > 1:
         raise UsageError(
             f"train.normalization=each_device is for one device; there are {devices.replicas}. Each would "
-            "have statistics of its own, and the checkpoint those of the first. Use auto."
+            "have its own statistics, and the checkpoint those of the first. Use auto."
         )
     settings = dataclasses.replace(config.train, readers=readers, normalization=normalization)
     return dataclasses.replace(config, model=model, augmentation=augmentation, train=settings)
 
 
 def require_backbone(config: ExperimentConfig, radiographs: PreparedRadiographs) -> None:
-    """Refuse a region or backbone that does not exist, or a region too small for the backbone."""
+    """Raise `UsageError` for a region or backbone that does not exist, or a region too small for the backbone."""
     rows, columns = crop_of(config.data.region, radiographs.frame)
     height, width = radiographs.frame
     find_backbone(config.model.backbone, (height - sum(rows), width - sum(columns)))
@@ -64,7 +64,7 @@ def require_backbone(config: ExperimentConfig, radiographs: PreparedRadiographs)
 
 
 def require_both_sexes(selected: Selected) -> None:
-    """Refuse to train a sex classifier on radiographs of one sex."""
+    """Raise `UsageError` for a sex classifier on radiographs of one sex."""
     counts = np.bincount(selected.training.sex, minlength=len(record.SEX_NAMES))
     if not (counts[record.Sex.F] and counts[record.Sex.M]):
         raise UsageError(
@@ -76,7 +76,7 @@ def require_both_sexes(selected: Selected) -> None:
 def describe(
     config: ExperimentConfig, selected: Selected, initial: InitialWeights
 ) -> dict[str, Any]:
-    """What `run.json` says from the start on."""
+    """The content of `run.json` at the start."""
     manifest, validation = selected.radiographs.manifest, selected.validation
     return {
         "schema": RUN_SCHEMA,

@@ -1,4 +1,4 @@
-"""A run folder: checked before training touches it, opened by the stages after training."""
+"""A run folder: checked before training writes to it, opened by the stages after training."""
 
 import dataclasses
 import json
@@ -13,8 +13,8 @@ from bone_age_tf import config as configuration
 from bone_age_tf.config import CHECKPOINTS, ExperimentConfig, PreprocessingConfig
 from bone_age_tf.config.parsing import require
 from bone_age_tf.data.leakage import read_training_files
-from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 
 RUN_FILE = "run.json"
@@ -34,7 +34,7 @@ class Run:
     description: dict[str, Any]
     """All of `run.json`."""
     checkpoint: str = "best"
-    """Whose weights are used, one of `CHECKPOINTS`."""
+    """The weights that are used, one of `CHECKPOINTS`."""
 
     @classmethod
     def open(cls, folder: str | Path, checkpoint: str = "best") -> "Run":
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def target(self) -> str:
-        """What it tells: `bone_age` or `sex`."""
+        """What it predicts: `bone_age` or `sex`."""
         return self.config.model.target
 
     @property
@@ -76,7 +76,7 @@ class Run:
 
     @property
     def training_files(self) -> frozenset[str] | None:
-        """sha256 of the raw files that it was trained on; None: it does not say."""
+        """sha256 of the raw files that it was trained on; None: not recorded."""
         return read_training_files(self.folder)
 
     @property
@@ -114,11 +114,11 @@ class Run:
         return sha256_of(self.weights)
 
 
-# === Before training touches the folder ===
+# === Before training writes to the folder ===
 
 
 def require_run_folder(folder: Path) -> None:
-    """Refuse a folder of anything else: --fresh would delete it."""
+    """Raise `UsageError` for a folder of anything else: --fresh would delete it."""
     paths = list(folder.iterdir()) if folder.exists() else []
     ours = [path for path in paths if path.name == LOCK or path.name.endswith(".writing")]
     if len(paths) > len(ours) and not _schema_of(folder / RUN_FILE):
@@ -139,7 +139,7 @@ def _schema_of(path: Path) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Delete what a run has written, but for the lock."""
+    """Delete everything that a run has written, except for the lock."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == RUN_FILE):  # that last
         if path.is_dir():
             shutil.rmtree(path)
@@ -148,7 +148,7 @@ def clear(folder: Path) -> None:
 
 
 def require_same_run(folder: Path, description: dict[str, Any]) -> None:
-    """Refuse to resume a run that was begun with other settings or data, or by another version.
+    """Check that a run to be resumed was begun with the same settings, data and version.
 
     Raises `UsageError` with a line for every difference.
     """

@@ -1,4 +1,4 @@
-"""The only place that knows `tf.distribute`: devices, workers, and what precision they compute in.
+"""Devices and workers (the only module that uses `tf.distribute`), and their precision.
 
 | machines | devices | strategy                                                                      |
 |----------|---------|-------------------------------------------------------------------------------|
@@ -116,8 +116,8 @@ class Devices:
             if self.workers == 1:
                 raise
             raise EnvironmentFaultError(
-                f"Worker {self.worker} has lost the others: one of {self.workers} workers, or the way to "
-                "it, is gone. Start the same command on every worker again: training resumes from the "
+                f"Worker {self.worker} has lost the connection to the others: one of {self.workers} workers, or the "
+                "network, is down. Start the same command on every worker again: training resumes from the "
                 f"last checkpoint. (TensorFlow: {type(error).__name__})"
             ) from error
 
@@ -133,11 +133,11 @@ def all_reduce_sum(tensors: Sequence[tf.Tensor]) -> list[tf.Tensor]:
 
 
 def choose_devices() -> Devices:
-    """What `TF_CONFIG` and the GPUs of this machine ask for. To be called before anything else is
-    computed. Raises `UsageError` where `TF_CONFIG` is not understood.
+    """The devices given by `TF_CONFIG` and the GPUs of this machine. To be called before any other
+    computation. Raises `UsageError` where `TF_CONFIG` cannot be parsed.
     """
     if not os.environ.get("TF_CONFIG", "").strip():
-        os.environ.pop("TF_CONFIG", None)  # TensorFlow takes an empty one for broken JSON
+        os.environ.pop("TF_CONFIG", None)  # TensorFlow fails on an empty one
     worker, workers = read_cluster(os.environ.get("TF_CONFIG", ""))
     if workers > 1:
         return Devices(tf.distribute.MultiWorkerMirroredStrategy(), worker, workers)
@@ -157,13 +157,13 @@ def read_cluster(text: str) -> tuple[int, int]:
         others = set(cluster) - {"chief", "worker", "evaluator"}
         kind, index = task.get("type", "worker"), int(task.get("index", 0))
     except (ValueError, AttributeError, TypeError) as error:
-        raise UsageError(f"TF_CONFIG is not understood ({error}). {_TF_CONFIG_HELP}") from error
+        raise UsageError(f"TF_CONFIG cannot be parsed ({error}). {_TF_CONFIG_HELP}") from error
     number = index + (chiefs if kind == "worker" else 0)
     if chiefs + workers == 0:
         return 0, 1
     if others or kind not in ("chief", "worker") or not 0 <= number < chiefs + workers:
         raise UsageError(
-            f"TF_CONFIG names a task or cluster that cannot be: {text}. {_TF_CONFIG_HELP}"
+            f"TF_CONFIG names a task or cluster that is not valid: {text}. {_TF_CONFIG_HELP}"
         )
     return number, chiefs + workers
 

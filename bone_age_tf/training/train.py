@@ -1,4 +1,4 @@
-"""The verb: a data set and a configuration -> a run folder.
+"""Training: a data set and a configuration -> a run folder.
 
 | file                | what                                                                    |
 |---------------------|-------------------------------------------------------------------------|
@@ -27,14 +27,11 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig, TrainConfig
-from bone_age_tf.data.input_pipeline import (
-    PreparedRadiographs,
-    Share,
-    TrainingBatches,
-    ordered_slices,
-)
+from bone_age_tf.config.choices import VALIDATION_SPLIT
+from bone_age_tf.data.dataset import PreparedRadiographs
+from bone_age_tf.data.input_pipeline import Share, TrainingBatches, ordered_slices
 from bone_age_tf.data.leakage import write_training_files
-from bone_age_tf.data.splits import VALIDATION_SPLIT, Selected, raw_files_of, select
+from bone_age_tf.data.splits import Selected, raw_files_of, select
 from bone_age_tf.data.tfrecords import RecordFiles
 from bone_age_tf.files import locks
 from bone_age_tf.files.atomic import write_json
@@ -96,7 +93,7 @@ def train(
     initial.require_fit(config.model)
     if selected.validation is not None:
         initial.require_unseen(raw_files_of(selected.radiographs, selected.validation))
-    objective_of(config)  # refuses settings that contradict each other
+    objective_of(config)  # raises for contradictory settings
     run_folder.require_run_folder(folder)
     with devices.explained(), _held(folder, devices):
         description = describe(config, selected, initial)
@@ -183,7 +180,7 @@ def _train(
 
 
 def seed_everything(settings: TrainConfig) -> None:
-    """Initial weights and dropout from the seed; the same bits on a GPU, too, where that is wanted."""
+    """Initial weights and dropout from the seed; bitwise reproducible on a GPU, too, if `deterministic` is set."""
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -224,11 +221,11 @@ def _begin(
     initial: InitialWeights,
     fresh: bool,
 ) -> None:
-    """The folder of a run that begins; nothing can be refused any more."""
+    """Write the folder of a new run, after all checks."""
     if fresh:
         run_folder.clear(folder)
     if not (folder / RUN_FILE).exists():
-        write_json(folder / RUN_FILE, description)  # first: by it the folder is known as a run
+        write_json(folder / RUN_FILE, description)  # first: it marks the folder as a run
     files = raw_files_of(selected.radiographs, selected.training)
     if files and (initial.run is None or initial.run.training_files is not None):
         earlier = (initial.run and initial.run.training_files) or frozenset()

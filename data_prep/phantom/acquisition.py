@@ -1,4 +1,4 @@
-"""How a radiograph is taken: aim, beam, detector. `clean` is a good one; `varied` what archives hold."""
+"""How a radiograph is taken: aim, beam, detector. `clean` is a good one; `varied` is as found in archives."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
 HAND_ENDS, FOREARM_BEGINS = -0.15, -0.17
 FOREARM_HALF_WIDTH = 0.16
-"""What the aim takes for the hand and for the forearm, in hand units."""
+"""Extent of hand and forearm for the positioning, in hand units."""
 FILLED = 0.85
 
 
@@ -31,7 +31,7 @@ class Acquisition:
     fill: float = 0.93
     """Share of the picture that the hand fills."""
     offset: tuple[float, float] = (0.5, 0.5)
-    """Where in the room that is left the hand lies, 0 to 1."""
+    """Position of the hand in the remaining space, 0 to 1."""
     aspect: float = 0.8
     """Width over height of the picture."""
     forearm: float = 0.2
@@ -43,9 +43,9 @@ class Acquisition:
     scatter: float = 0.25
     """Scattered over primary radiation."""
     noise: float = 0.006
-    """Standard deviation behind nothing but air, as a share of the open beam."""
+    """Standard deviation in the open beam, as a share of its intensity."""
     detail: float = 0.55
-    """How far the detector's software lifts local contrast."""
+    """Strength of the local contrast enhancement."""
     gamma: float = 0.95
     """Exponent of the detector's curve."""
     black: float = 6.0
@@ -61,11 +61,11 @@ class Acquisition:
     holder: bool = False
     """An adult's finger reaches in from the edge."""
     artefact_seed: int = 0
-    """Decides place and look of marker, collimation, border and finger."""
+    """Seed for position and appearance of marker, collimation, border and finger."""
 
 
 def draw_acquisition(rng: np.random.Generator, style: str) -> Acquisition:
-    """Draw how one radiograph is taken."""
+    """Sample the acquisition of one radiograph."""
     clean = Acquisition(
         rotation_degrees=float(rng.normal(0, 2)),
         fill=float(rng.uniform(0.9, 0.96)),
@@ -115,7 +115,7 @@ def _varied(rng: np.random.Generator, clean: Acquisition) -> Acquisition:
 
 
 def aim(taken: Acquisition, parts: Sequence[SoftPart], size: int) -> Camera:
-    """The camera that puts the hand where the exposure wants it; the longer side has `size` pixels."""
+    """The camera that positions the hand as the acquisition requires; the longer side has `size` pixels."""
     longer = max(1.0, taken.aspect)
     height, width = round(size / longer), round(size * taken.aspect / longer)
     every = np.concatenate([part.outline for part in parts])
@@ -127,7 +127,7 @@ def aim(taken: Acquisition, parts: Sequence[SoftPart], size: int) -> Camera:
     scale = float(taken.fill * np.min(np.array([width, height]) / (high - low)))
     room = np.array([width, height]) - scale * (high - low)
     corner = room * np.array(taken.offset)  # left and bottom edge of what is seen
-    if taken.fill > FILLED:  # nobody leaves room below the arm alone
+    if taken.fill > FILLED:  # the forearm ends at the lower edge
         corner[1] = min(corner[1], 0.03 * height)
     matrix = np.zeros((2, 3))
     matrix[:, :2] = scale * np.diag([1.0, -1.0]) @ rotation(taken.rotation_degrees)
@@ -146,19 +146,19 @@ def expose(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Attenuation float32 [height, width] -> the radiograph, uint8 [height, width]."""
-    spoiler = artefacts.Artefacts(np.random.default_rng(taken.artefact_seed), camera, mask)
+    painter = artefacts.Artefacts(np.random.default_rng(taken.artefact_seed), camera, mask)
     if taken.holder:
-        attenuation = attenuation + spoiler.holder()
+        attenuation = attenuation + painter.holder()
     received = _beam(attenuation * np.float32(taken.hardness), taken, camera)
     quantum = rng.standard_normal(received.shape, dtype=np.float32)
     received += np.float32(taken.noise) * quantum * np.sqrt(received)
     grey = _develop(received, mask, taken, camera)
     if taken.collimation != "none":
-        grey = spoiler.collimate(grey, taken.collimation)
+        grey = painter.collimate(grey, taken.collimation)
     if taken.marker:
-        grey = spoiler.mark(grey)
+        grey = painter.mark(grey)
     if taken.film_border:
-        grey = spoiler.border(grey)
+        grey = painter.border(grey)
     if taken.inverted:
         grey = np.float32(255) - grey
     if taken.half_resolution:
@@ -193,7 +193,7 @@ def _wide_blur(plane: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def _coarser(plane: np.ndarray, factor: int, sigma: float = 0.0) -> np.ndarray:
-    """What is left after a copy `factor` times coarser, there blurred by `sigma` of its pixels."""
+    """Resampled through a copy `factor` times coarser, there blurred by `sigma` of its pixels."""
     size = tuple(max(1, round(side / factor)) for side in plane.shape[::-1])
     small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
     if sigma:

@@ -1,4 +1,4 @@
-"""What radiographs show besides the hand: markers, collimation, film borders, an adult's finger."""
+"""Artefacts besides the hand: markers, collimation, film borders, an adult's finger."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ LETTERS = "ABCDEFGHJKLMNPRSTVW"
 
 
 class Artefacts:
-    """Draws into one picture; everything random comes from the generator given."""
+    """Draws artefacts into one image; all random numbers come from the given generator."""
 
     def __init__(self, rng: np.random.Generator, camera: Camera, mask: np.ndarray) -> None:
         self._rng = rng
@@ -46,7 +46,7 @@ class Artefacts:
         cv2.putText(plate, text, (left, round(baseline)), face, scale, (255,), thick, cv2.LINE_AA)
 
     def _free_place(self, shape: tuple[int, ...]) -> tuple[int, int]:
-        """Of twelve places the one that covers least of the hand."""
+        """The one of twelve positions that covers least of the hand."""
         rows = self._rng.integers(-shape[0] // 4, max(1, self._height - 3 * shape[0] // 4), 12)
         columns = self._rng.integers(-shape[1] // 4, max(1, self._width - 3 * shape[1] // 4), 12)
         places = list(zip(rows.tolist(), columns.tolist(), strict=True))
@@ -93,7 +93,7 @@ class Artefacts:
         return field
 
     def border(self, grey: np.ndarray) -> np.ndarray:
-        """Black around the film where the hand leaves room for it."""
+        """Black around the film where there is space beside the hand."""
         rows, columns = np.nonzero(self._mask)
         if rows.size == 0:
             return grey
@@ -144,7 +144,7 @@ def _rotated(stamp: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def _blend(grey: np.ndarray, stamp: np.ndarray, row: int, column: int) -> np.ndarray:
-    """Lay a stamp (0: nothing, 1: lead) over the picture; what sticks out is cut off."""
+    """Lay a stamp (0: nothing, 1: lead) over the picture; what lies outside is cut off."""
     top, left = max(row, 0), max(column, 0)
     bottom, right = (
         min(row + stamp.shape[0], grey.shape[0]),

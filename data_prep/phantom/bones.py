@@ -1,6 +1,6 @@
 """The outlines of the tubular bones at a stage of their maturation, in hand units.
 
-A tubular bone is drawn in a frame of its own: y runs from its growing end into the shaft, x to the
+A tubular bone is modelled in its own frame: y runs from its growing end into the shaft, x to the
 thumb's side. Shaft, epiphysis and, where the growth plate closes, the bridge between them are
 outlines of one bone: what they cover together is bone, what lies between is cartilage.
 """
@@ -25,7 +25,7 @@ JOINT = 0.004
 EPIPHYSIS_HEIGHT = {
     "proximal": 0.104, "middle": 0.128, "distal": 0.165, "metacarpal": 0.188, "radius": 0.062, "ulna": 0.046,
 }  # fmt: skip
-"""Height when grown up: of phalanges and metacarpals as a fraction of the bone's length."""
+"""Height in the adult: of phalanges and metacarpals as a fraction of the bone's length."""
 END_SHAPES = {
     "flat": (0.010, 3.2, 0.0),
     "condyle": (0.016, 3.4, 0.24),
@@ -93,7 +93,7 @@ def tubular_bones(
     individual: Individual,
     growth: float,
 ) -> list[Bone]:
-    """The 19 tubular bones, radius and ulna; `growth` 0 at birth, 1 grown up."""
+    """The 19 tubular bones, radius and ulna; `growth` 0 at birth, 1 adult."""
     return [_tubular(name, segments[name], stages[name], individual, growth) for name in segments]
 
 

@@ -1,4 +1,4 @@
-"""One drawn radiograph with its truth."""
+"""One synthetic radiograph with its ground truth."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart, soft_parts
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-    """What is known about a drawn radiograph because it was drawn."""
+    """Ground truth of a synthetic radiograph."""
 
     bone_age_months: float
     sex: str
@@ -50,8 +50,8 @@ def draw(
     """Draw a radiograph of a left hand, uint8 [height, width], its longer side `size` pixels.
 
     The same state of `rng` at two bone ages draws the same child twice. `style` is `clean` or
-    `varied` (see `acquisition`). Without bones only the soft tissue is left: a control for what a
-    network reads.
+    `varied` (see `acquisition`). Without bones, only soft tissue is rendered: a negative control for what a
+    network uses.
 
     Raises `ValueError` for a bone age outside 0 to 240 months, or a sex other than F and M.
     """
@@ -95,20 +95,20 @@ def _mature(child: skeleton.Individual, bone_age_months: float, sex: str) -> _Ha
     growth = maturation.growth(bone_age_months, sex)
     segments = skeleton.pose(child, growth)
     stages = maturation.stages(bone_age_months, sex, child.scatter)
-    drawn = [
+    rendered = [
         *bones.tubular_bones(segments, stages, child, growth),
         *small_bones.carpal_bones(stages, child),
         *small_bones.sesamoid(segments, stages["sesamoid"], child),
     ]
     millimetres = maturation.hand_unit_millimetres(bone_age_months, sex) * child.size
-    return _Hand(segments, stages, drawn, soft_parts(segments, child, growth), millimetres)
+    return _Hand(segments, stages, rendered, soft_parts(segments, child, growth), millimetres)
 
 
 def _require(bone_age_months: float, sex: str, size: int, style: str) -> None:
     if not 0 <= bone_age_months <= 240:
         raise ValueError(f"bone_age_months: expected 0 to 240, received {bone_age_months}.")
     if sex not in ("F", "M"):
-        raise ValueError(f"sex: a drawn hand is F or M, received {sex!r}.")
+        raise ValueError(f"sex: expected F or M, received {sex!r}.")
     if size < 64:
         raise ValueError(f"size: expected at least 64 pixels, received {size}.")
     if style not in PHANTOM_STYLES:
@@ -121,7 +121,7 @@ POINT_NAMES = {1: "thumb", 2: "index", 3: "middle", 4: "ring", 5: "little"}
 
 
 def _key_points(
-    segments: Mapping[str, Segment], drawn: Mapping[str, bones.Bone]
+    segments: Mapping[str, Segment], by_name: Mapping[str, bones.Bone]
 ) -> dict[str, np.ndarray]:
     """Tips, joints, capitate and wrist in hand units.
 
@@ -129,23 +129,23 @@ def _key_points(
     before it shows; of the thumb: of the head); the other joints are the middle of the joint space;
     `wrist` is the middle of radius and ulna at the radius' growth plate.
     """
-    points = {"capitate": np.zeros(2), "wrist": _wrist(drawn["radius"], drawn["ulna"])}
-    if "capitate" in drawn:
-        points["capitate"] = drawn["capitate"].origin
+    points = {"capitate": np.zeros(2), "wrist": _wrist(by_name["radius"], by_name["ulna"])}
+    if "capitate" in by_name:
+        points["capitate"] = by_name["capitate"].origin
     for ray in RAYS:
         finger = POINT_NAMES[ray]
         metacarpal = segments[f"metacarpal_{ray}"]
         head = THUMB_HEAD * metacarpal.length
         points[f"{finger}_mcp"] = metacarpal.head - head * metacarpal.axis
         if ray > 1:
-            bone = drawn[f"metacarpal_{ray}"]
+            bone = by_name[f"metacarpal_{ray}"]
             points[f"{finger}_mcp"] = bone.at(bone.epiphysis)
         points[f"{finger}_cmc"] = metacarpal.base
         names = [k for k in ("proximal", "middle", "distal") if f"{k}_{ray}" in segments]
         joints = ("ip",) if ray == 1 else ("pip", "dip")
         for name, joint in zip(names, joints, strict=False):
             points[f"{finger}_{joint}"] = segments[f"{name}_{ray}"].head
-        last = drawn[f"distal_{ray}"]
+        last = by_name[f"distal_{ray}"]
         points[f"{finger}_tip"] = last.at(
             float(np.max((last.outlines[0] - last.origin) @ last.axis))
         )

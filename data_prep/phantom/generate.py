@@ -1,4 +1,4 @@
-"""A folder of drawn radiographs: Kaggle's layout, which `prepare` reads, and the truth beside it.
+"""A folder of synthetic radiographs in Kaggle's layout, which `prepare` reads, with their ground truth.
 
 | file                                | what                                                             |
 |-------------------------------------|------------------------------------------------------------------|
@@ -34,29 +34,29 @@ import numpy as np
 
 from bone_age_tf import __version__
 from bone_age_tf.config import PhantomConfig
-from bone_age_tf.data import manifest
 from bone_age_tf.data_prep.phantom import maturation
 from bone_age_tf.data_prep.phantom.draw import Truth, draw
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES
 from bone_age_tf.errors import EnvironmentFaultError, InterruptedBySignalError, UsageError
 from bone_age_tf.files import locks
+from bone_age_tf.files.atomic import write_json, write_text, written_whole
 
 DESCRIPTION = "phantom.json"
 LOCK = ".lock"
 IMAGES = "boneage-training-dataset"
 FOLDERS = (IMAGES, "truth/masks", "truth/bones")
 TABLES = (f"{IMAGES}.csv", "truth/key_points.csv", "truth/radiographs.csv", "truth/bones.csv")
-README = """These radiographs are drawings. No child was radiographed for them.
+README = """These radiographs are synthetic (phantoms). No child was radiographed for them.
 
-bone-age-tf drew them for tests, demonstrations and the training of localizers. They follow published
-ages of ossification, coarsely: nothing measured on them says how well a model reads real radiographs.
+bone-age-tf rendered them for tests, demonstrations and the training of localizers. They follow published
+ages of ossification approximately: results on them do not estimate the performance on real radiographs.
 """
-NUMBERS_AT_ONCE = 8
+RADIOGRAPHS_PER_TASK = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class PhantomReport:
-    """What was drawn."""
+    """Result of `write_phantoms`."""
 
     counts: dict[str, int]
     """Radiographs of each sex."""
@@ -66,23 +66,23 @@ class PhantomReport:
 def write_phantoms(
     config: PhantomConfig, *, on_progress: Callable[[str, int, int], None] | None = None
 ) -> PhantomReport:
-    """Draw the radiographs that `config` describes.
+    """Write the radiographs that `config` describes.
 
     `on_progress("draw", done, total)` is called as they are finished. Raises `UsageError` where the
-    folder holds anything else, `EnvironmentFaultError` where another process draws into it or a
+    folder holds anything else, `EnvironmentFaultError` where another process writes into it or a
     process of ours is killed, `InterruptedBySignalError` on SIGINT and SIGTERM.
     """
     notify = on_progress or (lambda stage, done, total: None)
     output = Path(config.output)
     _require_empty_or_same(output, config)
-    busy = f"{output}: another process is drawing into this folder. Wait for it, or choose another."
+    busy = f"{output}: another process is writing into this folder. Wait for it, or choose another."
     with locks.held(output / LOCK, busy):
         if _is_complete(output, config):
             return PhantomReport(_count(output), already_complete=True)
-        manifest.write_json(output / DESCRIPTION, _description(config, finished=False))
+        write_json(output / DESCRIPTION, _description(config, finished=False))
         for folder in FOLDERS:
             (output / folder).mkdir(parents=True, exist_ok=True)
-        manifest.write_text(output / "README.txt", README)
+        write_text(output / "README.txt", README)
         notify("draw", 0, config.count)
         rows: list[dict[str, Any]] = []
         try:
@@ -93,13 +93,13 @@ def write_phantoms(
         except KeyboardInterrupt as error:
             raise _interrupted(signal.SIGINT) from error
         _write_tables(output, rows)
-        manifest.write_json(output / DESCRIPTION, _description(config, finished=True))
+        write_json(output / DESCRIPTION, _description(config, finished=True))
     return PhantomReport(_count(output))
 
 
 def _interrupted(number: int) -> InterruptedBySignalError:
     return InterruptedBySignalError(
-        "stopped before all was drawn. The same command starts again and ends with the same files.",
+        "stopped before all radiographs were written. The same command starts again and ends with the same files.",
         number,
     )
 
@@ -117,7 +117,9 @@ def draw_number(config: PhantomConfig, number: int) -> tuple[np.ndarray, Truth]:
 def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:
     """Write every radiograph; yields its rows in order."""
     numbers = range(1, config.count + 1)
-    groups = [numbers[i : i + NUMBERS_AT_ONCE] for i in range(0, config.count, NUMBERS_AT_ONCE)]
+    groups = [
+        numbers[i : i + RADIOGRAPHS_PER_TASK] for i in range(0, config.count, RADIOGRAPHS_PER_TASK)
+    ]
     jobs = min(config.jobs or os.cpu_count() or 1, len(groups))
     if jobs == 1:
         for group in groups:
@@ -130,7 +132,7 @@ def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:
             yield from rows
     except BrokenProcessPool as error:
         raise EnvironmentFaultError(
-            "A drawing process was killed, perhaps for want of memory. Say --jobs 1, or fewer."
+            "A worker process was killed, perhaps for lack of memory. Use fewer --jobs."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -138,7 +140,7 @@ def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:
 
 @contextlib.contextmanager
 def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM ends the block as an error, so that no process is left behind."""
+    """SIGTERM raises an error in the block, so that no process is left running."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -193,7 +195,7 @@ def _readable(truth: Truth) -> dict[str, Any]:
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     _, encoded = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 3))
-    with manifest.written_whole(path, "wb") as stream:
+    with written_whole(path, "wb") as stream:
         stream.write(encoded.tobytes())
 
 
@@ -211,7 +213,7 @@ def _write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    manifest.write_text(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def _description(config: PhantomConfig, *, finished: bool) -> dict[str, Any]:
@@ -219,7 +221,7 @@ def _description(config: PhantomConfig, *, finished: bool) -> dict[str, Any]:
     decisive = {k: v for k, v in settings.items() if k not in ("output", "jobs")}
     versions = {"bone_age_tf": __version__, "opencv": cv2.__version__, "numpy": np.__version__}
     return {
-        "what": "drawings of hands, not radiographs of children",
+        "what": "synthetic radiographs (phantoms), not radiographs of children",
         "settings": {**decisive, "ages": list(config.ages)},
         "maturation_sha256": maturation.table_sha256(),
         "versions": versions,
@@ -236,7 +238,7 @@ def _require_empty_or_same(output: Path, config: PhantomConfig) -> None:
     different = [key for key in expected if key != "finished" and found.get(key) != expected[key]]
     if different:
         raise UsageError(
-            f"--output: {output} holds something else than these phantoms "
+            f"--output: {output} holds other files than these phantoms "
             f"({', '.join(different)} differ). Choose an empty folder."
         )
 

@@ -4,15 +4,15 @@ The table has a row for each ossification centre, ages in months for girls (`_f`
 
 | column          | age at which                                                                       |
 |-----------------|------------------------------------------------------------------------------------|
-| `appears`       | the centre shows as a dot                                                          |
+| `appears`       | the centre appears as a dot                                                        |
 | `full_width`    | an epiphysis is as wide as its metaphysis; a carpal bone has its adult outline     |
 | `caps`          | the edges of the epiphysis embrace the metaphysis                                  |
 | `fusion_begins` | the growth plate begins to close, from its middle                                  |
 | `fused`         | bone has replaced the plate                                                        |
 
 `growth_exponent` bends a centre's growth: below 1 it grows fast at first. Correct a number in the
-table and every drawing follows. Ages of appearance are published medians; the later ones are
-drawn from atlas descriptions and coarser.
+table and all phantoms change accordingly. Ages of appearance are published medians; the later ones are
+taken from atlas descriptions and less precise.
 """
 
 import csv
@@ -65,7 +65,7 @@ class Centre:
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """How far one centre has come; none of the numbers falls with bone age, but `scar`."""
+    """Maturation of one centre; all numbers but `scar` are non-decreasing in bone age."""
 
     size: float
     """0: not there; `DOT`: a dot; 1: full width (epiphysis), adult outline (carpal)."""
@@ -78,7 +78,7 @@ class Stage:
 
 
 def table_text() -> str:
-    """`maturation.csv` as it is."""
+    """The text of `maturation.csv`."""
     return (
         importlib.resources.files("bone_age_tf.data_prep.phantom")
         .joinpath(TABLE)
@@ -87,7 +87,7 @@ def table_text() -> str:
 
 
 def table_sha256() -> str:
-    """Identifies the schedule that a drawing follows."""
+    """Identifies the maturation schedule of a phantom."""
     return hashlib.sha256(table_text().encode()).hexdigest()
 
 
@@ -95,7 +95,7 @@ def table_sha256() -> str:
 def centres(sex: str) -> Mapping[str, Centre]:
     """The table for `sex` (F or M), by name of the centre.
 
-    Raises `ValueError` naming the column that is missing or the row that cannot be.
+    Raises `ValueError` naming the missing column or the invalid row.
     """
     suffix = {"F": "_f", "M": "_m"}[sex]
     reader = csv.DictReader(table_text().splitlines())

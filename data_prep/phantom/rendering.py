@@ -1,8 +1,8 @@
-"""Outlines -> what the beam meets: thickness of soft tissue and bone under every pixel.
+"""Outlines -> attenuation: thickness of soft tissue and bone under every pixel.
 
 A bone is a tube of cortical bone around trabecular bone. Its chord under a pixel follows from the
 distance to its edge, as in a cylinder: the shaft gets its bright rims and the ends their even grey.
-Everything is drawn twice as fine as the picture and averaged.
+Everything is rendered at twice the resolution and averaged.
 """
 
 import dataclasses
@@ -74,7 +74,7 @@ def label_map(bones: Sequence[Bone], camera: Camera, labels: Sequence[str]) -> n
 
     A pixel belongs to a bone that covers half of it; where bones overlap, to the later one.
     """
-    drawn = np.zeros((camera.height, camera.width), np.uint8)
+    labelled = np.zeros((camera.height, camera.width), np.uint8)
     for bone in bones:
         outlines = [camera.project(outline) for outline in bone.outlines]
         window = _window(outlines, camera)
@@ -86,9 +86,9 @@ def label_map(bones: Sequence[Bone], camera: Camera, labels: Sequence[str]) -> n
         for outline in outlines:
             _fill(fine, (outline - low + 0.5) * LABELS_FINER - 0.5, 255)
         covered = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
-        part = drawn[low[1] : high[1], low[0] : high[0]]
+        part = labelled[low[1] : high[1], low[0] : high[0]]
         part[covered > EDGE_OF_A_FINE_FILL] = 1 + labels.index(bone.name)
-    return drawn
+    return labelled
 
 
 def _window(outlines: Sequence[np.ndarray], camera: Camera) -> tuple[np.ndarray, np.ndarray] | None:

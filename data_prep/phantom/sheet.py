@@ -1,4 +1,4 @@
-"""A sheet of phantoms to look at: girls above, boys below, older to the right.
+"""A contact sheet of phantoms: girls above, boys below, older to the right.
 
 The picture of `docs/phantoms.md` is `cv2.imwrite("docs/images/phantoms.jpg", sheet())`.
 """

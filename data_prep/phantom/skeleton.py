@@ -1,4 +1,4 @@
-"""Where the bones lie: the proportions of a hand, what differs between children, and the pose.
+"""Skeleton: the proportions of a hand, their variation between children, and the pose.
 
 Proportions were measured on radiographs of ages 1 to 18, in hand units (see the package).
 """
@@ -42,7 +42,7 @@ FINGER_SPREAD_DEGREES = {1: 0.0, 2: 11.0, 3: 0.0, 4: -14.0, 5: -34.0}
 WRIST = ((-0.035, -0.185), (-0.03, -0.172))
 """Middle of radius and ulna at the radius' growth plate, at birth and grown up."""
 FOREARM_LENGTH = 3.5
-"""How far the forearm is drawn: farther than any picture reaches."""
+"""Length of the forearm: beyond the edge of every image."""
 CARPAL_SHIFT_AT_BIRTH = -0.03
 """The bases of the metacarpals stand this much further from the capitate at birth."""
 BONES = (
@@ -81,7 +81,7 @@ class Segment:
 
 @dataclasses.dataclass(frozen=True)
 class Individual:
-    """What makes two children of one bone age and sex differ; drawn before anything of age."""
+    """Individual variation between children of one bone age and sex; sampled before the bone age has any influence."""
 
     scatter: Mapping[str, float]
     """Centre -> how many standard deviations late."""
@@ -107,7 +107,7 @@ class Individual:
 
 
 def draw_individual(rng: np.random.Generator) -> Individual:
-    """A child; the numbers drawn do not depend on age or sex."""
+    """Sample a child; the random numbers do not depend on age or sex."""
 
     def factors(spread: float, common: float) -> dict[str, float]:
         shared = rng.normal(0, common)

@@ -27,9 +27,9 @@ CARPAL_OUTLINES = {
 }  # fmt: skip
 """Adult outlines, counter-clockwise or not, in hand units; the wrist straight."""
 OVERLAP = 1.26
-"""The corner cutting takes a little of the outlines; grown up, they overlap."""
+"""Compensates for the corner cutting, which shrinks the outlines; adult carpal bones overlap."""
 APART_WHILE_YOUNG = 0.13
-"""How much farther from the capitate the others stand while they grow, as a share."""
+"""How much farther the other carpal bones are from the capitate while they grow, as a share."""
 CARPAL_HALF_DEPTH = {"pisiform": 0.012}
 CARPAL_TURN_SHARE = {"scaphoid": 0.35, "lunate": 0.45, "triquetrum": 0.3, "pisiform": 0.3}
 """Share of the wrist's direction that a bone of the proximal row takes part in."""
@@ -79,7 +79,7 @@ def _smooth_curve(points: np.ndarray) -> np.ndarray:
 
 
 def _small_bone(name: str, outline: np.ndarray, half_depth: float) -> Bone:
-    """A bone without an axis of its own; its origin is the centre of its area."""
+    """A bone without a long axis; its origin is the centre of its area."""
     following = np.roll(outline, -1, axis=0)
     cross = outline[:, 0] * following[:, 1] - following[:, 0] * outline[:, 1]
     centre = ((outline + following) * cross[:, None]).sum(axis=0) / (3 * cross.sum())

@@ -1,4 +1,4 @@
-"""Layouts of raw data. One file each; each recognises its layout and yields tables and images only."""
+"""Layouts of raw data. One module each, which recognises its layout and returns tables and images."""
 
 from bone_age_tf.config import PrepareConfig
 from bone_age_tf.data_prep.sources import recipe, rsna, table

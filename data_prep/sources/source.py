@@ -1,4 +1,4 @@
-"""What every layout yields: label tables and the image files that belong to each."""
+"""Result of every layout: label tables and the image files that belong to each."""
 
 import contextlib
 import dataclasses
@@ -13,7 +13,7 @@ from bone_age_tf.files.tables import TABLE_SUFFIXES
 
 @dataclasses.dataclass(frozen=True)
 class LabelledImages:
-    """One label table (None: no labels) and the images that it speaks of."""
+    """One label table (None: no labels) and its images."""
 
     table: LabelTable | None
     images: tuple[SourceFile, ...]
@@ -35,13 +35,13 @@ def read_tables(files: Sequence[SourceFile], options: LabelOptions) -> list[Labe
     """The tables in the source's top folders, those whose header is known."""
     tables = []
     for file in _near_tables(files):
-        with contextlib.suppress(InputDataError):  # notes, drafts, other people's files
+        with contextlib.suppress(InputDataError):  # unrelated files
             tables.append(read_table(file, options))
     return [table for table in tables if table.id_column and (table.age_column or table.sex_column)]
 
 
 def why_no_table(files: Sequence[SourceFile], options: LabelOptions) -> list[str]:
-    """For each file that could have been a label table, why it was not taken."""
+    """For each candidate for a label table, why it was not used."""
     reasons = []
     for file in _near_tables(files):
         try:

@@ -43,7 +43,7 @@ def _no_table(config: PrepareConfig, not_taken: Sequence[str]) -> str:
     return (
         f"{config.source}: radiographs but no label table found. Expected a CSV or Excel table with an "
         "identifier (the file's name without its ending), sex and bone age in months. Name it with "
-        "--labels, and its columns with --id-column, --age-column and --sex-column; or say "
-        "--unlabelled where the data are only for prediction."
-        + "".join(f"\nNot taken: {reason}" for reason in not_taken)
+        "--labels, and its columns with --id-column, --age-column and --sex-column; or pass "
+        "--unlabelled if the data are only for prediction."
+        + "".join(f"\nNot used: {reason}" for reason in not_taken)
     )

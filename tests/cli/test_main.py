@@ -14,7 +14,7 @@ import click
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_hand, write_kaggle_layout
+from conftest import draw_phantom, write_kaggle_layout
 
 from bone_age_tf import __version__
 from bone_age_tf.cli import main as cli
@@ -49,7 +49,7 @@ def shell(capfd: pytest.CaptureFixture[str]) -> Shell:
 @pytest.fixture
 def hand(tmp_path: Path) -> Path:
     path = tmp_path / "hand.png"
-    assert cv2.imwrite(str(path), draw_hand(120, 1))
+    assert cv2.imwrite(str(path), draw_phantom(120, 1))
     return path
 
 
@@ -290,7 +290,7 @@ def test_a_rejected_radiograph_leaves_a_data_set_and_exits_4(shell: Shell, tmp_p
     assert "1 problem:" in outcome.stderr
     assert (tmp_path / "data/manifest.json").exists()
     names = {path.name for path in (tmp_path / "data/preview").iterdir()}
-    assert names == {"sheet-001.jpg", "refused-001.jpg"}
+    assert names == {"sheet-001.jpg", "rejected-001.jpg"}
     again = shell(*arguments)
     assert again.code == 4
     assert "was already complete" in again.stderr
@@ -423,19 +423,17 @@ def test_evaluate_prints_a_table_or_the_json(
     assert json.loads(as_json.stdout) == json.loads((tmp_path / "evaluation.json").read_text())
 
 
-def test_quiet_leaves_only_the_result(shell: Shell, drawn_hands: Path, tmp_path: Path) -> None:
-    outcome = shell(
-        "prepare", drawn_hands, "--output", tmp_path / "data", "--scale", 0.05, "--quiet"
-    )
+def test_quiet_leaves_only_the_result(shell: Shell, phantoms: Path, tmp_path: Path) -> None:
+    outcome = shell("prepare", phantoms, "--output", tmp_path / "data", "--scale", 0.05, "--quiet")
     assert outcome.code == 0
     assert "images/s" not in outcome.stderr
     assert "104 x 80" in outcome.stdout
 
 
-def test_every_step_names_the_next_one(shell: Shell, drawn_hands: Path, tmp_path: Path) -> None:
+def test_every_step_names_the_next_one(shell: Shell, phantoms: Path, tmp_path: Path) -> None:
     data, run, model = tmp_path / "data", tmp_path / "run", tmp_path / "model"
     steps = [
-        (["prepare", drawn_hands, "--output", data, "--scale", 0.05], "bone-age-tf train"),
+        (["prepare", phantoms, "--output", data, "--scale", 0.05], "bone-age-tf train"),
         (
             [
                 "train",

@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_phantom
 
 from bone_age_tf.config import AugmentationConfig
-from bone_age_tf.data.augmentation import NUMBERS, augment, mask_sex
+from bone_age_tf.data.augmentation import NUMBERS, augment, drop_sex
 from bone_age_tf.record import Sex
 
-IMAGE = draw_hand(100, 1, height=104, width=80)[..., np.newaxis]
+IMAGE = draw_phantom(100, 1, height=104, width=80)[..., np.newaxis]
 NOTHING = AugmentationConfig(
     rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, sex_dropout=0
 )
@@ -54,7 +54,7 @@ def test_without_any_change_it_is_the_identity() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 7, 13, 17])
 def test_a_row_does_not_depend_on_its_batch(size: int) -> None:
-    hands = [draw_hand(20 * n, n, height=104, width=80)[..., np.newaxis] for n in range(1, 6)]
+    hands = [draw_phantom(20 * n, n, height=104, width=80)[..., np.newaxis] for n in range(1, 6)]
     images = np.stack([hands[n % 5] for n in range(64)])
     numbers = draw(64)
     together = augment(tf.constant(images), tf.constant(numbers), AugmentationConfig()).numpy()
@@ -116,7 +116,7 @@ def test_rotation_and_zoom_keep_the_centre() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
 def test_sex_is_masked_in_its_share(share: float) -> None:
     sex = tf.constant([int(Sex.M)] * DRAWS, tf.int32)
-    shown = mask_sex(sex, tf.constant(draw(DRAWS)), share)
+    shown = drop_sex(sex, tf.constant(draw(DRAWS)), share)
     assert shown.dtype == tf.int32
     masked = shown.numpy().tolist()
     assert set(masked) <= {int(Sex.M), int(Sex.UNKNOWN)}
@@ -126,11 +126,11 @@ def test_sex_is_masked_in_its_share(share: float) -> None:
 def test_masking_does_not_follow_the_picture_s_changes() -> None:
     numbers = draw(DRAWS)
     sex = tf.constant([int(Sex.F)] * DRAWS, tf.int32)
-    masked = mask_sex(sex, tf.constant(numbers), 0.5).numpy() == int(Sex.UNKNOWN)
+    masked = drop_sex(sex, tf.constant(numbers), 0.5).numpy() == int(Sex.UNKNOWN)
     of_masking = [np.abs(np.corrcoef(row, masked)[0, 1]) > 0.2 for row in numbers.T]
     assert sum(of_masking) == 1
     other = np.where(of_masking, draw(DRAWS, seed=4), numbers)
-    assert not np.array_equal(mask_sex(sex, tf.constant(other), 0.5) == Sex.UNKNOWN, masked)
+    assert not np.array_equal(drop_sex(sex, tf.constant(other), 0.5) == Sex.UNKNOWN, masked)
     first, second = (
         augment(
             tf.repeat(IMAGE[np.newaxis], 9, axis=0), tf.constant(rows[:9]), AugmentationConfig()
@@ -147,14 +147,14 @@ def test_tf_data_gives_what_eager_gives() -> None:
     mapped = (
         tf.data.Dataset.from_tensor_slices((images, sex, numbers))
         .batch(4)
-        .map(lambda image, kind, row: (augment(image, row, config), mask_sex(kind, row, 0.5)))
+        .map(lambda image, kind, row: (augment(image, row, config), drop_sex(kind, row, 0.5)))
     )
     spec: Any = mapped.element_spec
     assert spec[0].shape[1:] == (104, 80, 1)
     pictures, shown = zip(*mapped.as_numpy_iterator(), strict=True)
     eager = augment(tf.constant(images), tf.constant(numbers), config)
     np.testing.assert_array_equal(np.concatenate(pictures), eager)
-    masked = mask_sex(tf.constant(sex), tf.constant(numbers), 0.5)
+    masked = drop_sex(tf.constant(sex), tf.constant(numbers), 0.5)
     np.testing.assert_array_equal(np.concatenate(shown), masked)
 
 

@@ -11,12 +11,12 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.config import AugmentationConfig, PrepareConfig, TrainConfig
 from bone_age_tf.data import input_pipeline
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.input_pipeline import (
-    PreparedRadiographs,
     Share,
     TrainingBatches,
-    _drawn,
     _rows_of_readers,
+    _sampled_rows,
     ordered_slices,
 )
 from bone_age_tf.data.manifest import Shard
@@ -208,17 +208,17 @@ def test_masked_sex_differs_between_epochs(data: PreparedRadiographs) -> None:
     assert len(set(masked)) > 1
 
 
-def test_a_batch_larger_than_the_split_is_refused(data: PreparedRadiographs) -> None:
+def test_a_batch_larger_than_the_split_is_rejected(data: PreparedRadiographs) -> None:
     with pytest.raises(InputDataError, match="train.batch_size"):
         make(data, batch_size=data.count("train") + 1)
 
 
-def test_an_unknown_split_is_refused(data: PreparedRadiographs) -> None:
+def test_an_unknown_split_is_rejected(data: PreparedRadiographs) -> None:
     with pytest.raises(InputDataError, match="no split 'holdout'.*train"):
         data.count("holdout")
 
 
-def test_a_split_with_a_missing_label_is_refused(data: PreparedRadiographs) -> None:
+def test_a_split_with_a_missing_label_is_rejected(data: PreparedRadiographs) -> None:
     data.require_labels("train")
     labels = {**data.manifest.labels, "train": {"count": data.count("train") - 1}}
     manifest = dataclasses.replace(data.manifest, labels=labels)
@@ -412,23 +412,25 @@ def test_each_record_belongs_to_one_reader(counts: Sequence[int], readers: int, 
     found = _rows_of_readers(records, readers)
     assert len(found) == readers
     assert sorted(np.concatenate(found).tolist()) == list(range(len(records)))
-    files = [set(records.places[rows, 0].tolist()) for rows in found]
-    used = sorted(set(records.places[:, 0].tolist()))
+    files = [set(records.positions[rows, 0].tolist()) for rows in found]
+    used = sorted(set(records.positions[:, 0].tolist()))
     whole = used[: len(used) // readers * readers]
     for file in whole:
         assert sum(file in of_reader for of_reader in files) == 1
-    dealt = [int((~np.isin(records.places[rows, 0], whole)).sum()) for rows in found]
-    assert max(dealt) - min(dealt) <= 1
+    assigned = [int((~np.isin(records.positions[rows, 0], whole)).sum()) for rows in found]
+    assert max(assigned) - min(assigned) <= 1
 
 
 # === Rare ages ===
 
 
-def drawn(strata: np.ndarray, share: float, length: int | None = None, seed: int = 0) -> np.ndarray:
-    """How often each row is drawn, int [n]."""
+def counts_of_rows(
+    strata: np.ndarray, share: float, length: int | None = None, seed: int = 0
+) -> np.ndarray:
+    """How often each row is sampled, int [n]."""
     weights = np.bincount(strata)[strata].astype(float) ** -share
     length = length or len(strata)
-    rows = _drawn(np.random.default_rng(seed), strata, weights, length)
+    rows = _sampled_rows(np.random.default_rng(seed), strata, weights, length)
     assert len(rows) == length
     return np.bincount(rows, minlength=len(strata))
 
@@ -438,20 +440,20 @@ STRATA = np.random.default_rng(5).permutation(np.repeat(np.arange(4), [600, 300,
 
 def test_all_strata_are_seen_equally_often_with_1() -> None:
     for seed in range(5):
-        counts = drawn(STRATA, 1.0, seed=seed)
+        counts = counts_of_rows(STRATA, 1.0, seed=seed)
         np.testing.assert_allclose(np.bincount(STRATA, counts), 250, atol=1)
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 1.0])
 @pytest.mark.parametrize("length", [1000, 700])
-def test_every_radiograph_is_drawn_as_often_as_expected(share: float, length: int) -> None:
+def test_every_radiograph_is_sampled_as_often_as_expected(share: float, length: int) -> None:
     sizes = np.bincount(STRATA)
     weights = sizes[STRATA].astype(float) ** -share
     expected = weights / weights.sum() * length
     of_strata = sizes ** (1 - share) / (sizes ** (1 - share)).sum() * length
     total = np.zeros(len(STRATA))
     for seed in range(200):
-        counts = drawn(STRATA, share, length, seed)
+        counts = counts_of_rows(STRATA, share, length, seed)
         assert (counts >= np.floor(expected - 1e-9)).all()
         assert (counts <= np.ceil(expected + 1e-9)).all()
         np.testing.assert_allclose(np.bincount(STRATA, counts), of_strata, atol=1)
@@ -462,7 +464,7 @@ def test_every_radiograph_is_drawn_as_often_as_expected(share: float, length: in
 def test_repetitions_of_a_radiograph_are_not_neighbours() -> None:
     strata = np.repeat([0, 1], [500, 2])
     weights = np.bincount(strata)[strata].astype(float) ** -1.0
-    rows = _drawn(np.random.default_rng(1), strata, weights, 502)
+    rows = _sampled_rows(np.random.default_rng(1), strata, weights, 502)
     rare = np.flatnonzero(rows >= 500)
     assert len(rare) == 251
     assert 0.3 < np.mean(rows[:251] >= 500) < 0.7
@@ -557,7 +559,7 @@ def test_ordered_slices_of_chosen_records(data: PreparedRadiographs, batch_size:
         (Share(1, 2), {"batch_size": 5}),
     ],
 )
-def test_batch_size_readers_and_workers_that_do_not_fit_are_refused(
+def test_batch_size_readers_and_workers_that_do_not_fit_are_rejected(
     data: PreparedRadiographs, share: Share, settings: dict[str, Any]
 ) -> None:
     with pytest.raises(UsageError, match="train.readers.*multiple"):
@@ -575,7 +577,7 @@ def test_batch_size_readers_and_workers_that_do_not_fit_are_refused(
         (Share(replicas=2), {"gradient_accumulation_steps": 3, "drop_remainder": False}),
     ],
 )
-def test_a_device_with_nothing_to_do_is_refused(
+def test_a_device_with_nothing_to_do_is_rejected(
     data: PreparedRadiographs, share: Share, settings: dict[str, Any]
 ) -> None:
     assert data.count("train") % 5 == 4
@@ -625,12 +627,12 @@ def test_ordered_slices_are_the_split_in_order(
 
 
 def test_raw_records_give_the_batches_of_png(
-    data: PreparedRadiographs, drawn_hands: Path, tmp_path: Path
+    data: PreparedRadiographs, phantoms: Path, tmp_path: Path
 ) -> None:
     from bone_age_tf.data_prep.prepare import prepare
 
     config = PrepareConfig(
-        source=str(drawn_hands),
+        source=str(phantoms),
         output=str(tmp_path / "raw"),
         preprocessing=data.manifest.preprocessing,
         split={"train": 0.6, "validation": 0.2, "test": 0.2},

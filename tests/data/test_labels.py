@@ -1,4 +1,4 @@
-"""R11 of the facts: every spelling of a label table is read or refused with its row number."""
+"""Every spelling in a label table is read, or reported as a problem with its row number."""
 
 import math
 from collections.abc import Sequence
@@ -127,7 +127,7 @@ def test_excel_formula_without_stored_result_is_a_problem_of_its_row(tmp_path: P
     ],
     ids=["damaged-xlsx", "empty", "open-quote", "header-twice"],
 )
-def test_file_that_is_no_table_is_refused_by_name(
+def test_file_that_is_no_table_is_rejected_by_name(
     tmp_path: Path, name: str, content: bytes
 ) -> None:
     with pytest.raises(InputDataError, match=name):
@@ -196,7 +196,7 @@ def test_ages_up_to_the_ends_of_the_range_are_taken(
         "id;boneage;male\n1;7,5;True\n2;12,25;True\n3;17,9;False\n",
     ],
 )
-def test_table_evidently_in_years_is_refused_with_the_flag_that_decides(
+def test_table_evidently_in_years_is_rejected_with_the_flag_that_decides(
     tmp_path: Path, content: str
 ) -> None:
     rows, problems = _parse(tmp_path, content)
@@ -205,7 +205,7 @@ def test_table_evidently_in_years_is_refused_with_the_flag_that_decides(
     assert "--age-unit" in problems[0].message
 
 
-def test_column_named_in_years_is_refused_even_with_one_row(tmp_path: Path) -> None:
+def test_column_named_in_years_is_rejected_even_with_one_row(tmp_path: Path) -> None:
     _, problems = _parse(tmp_path, "id,age (years),male\n1,8,True\n", age_column="age (years)")
     assert _found(problems) == [(1, "age_in_years")]
 

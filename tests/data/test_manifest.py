@@ -1,4 +1,4 @@
-"""R10 of the facts: a data set that changed since it was written is refused, by the file's name."""
+"""A data set that changed since it was written is an error that names the file."""
 
 import shutil
 from collections.abc import Callable
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from bone_age_tf.data.manifest import MANIFEST, load_data_set, written_whole
+from bone_age_tf.data.manifest import MANIFEST, load_data_set
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.atomic import written_whole
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def _overwrite_by_another(shard: Path) -> None:
     ],
     ids=["truncated", "cut-at-a-record", "bit-flipped", "overwritten", "emptied", "deleted"],
 )
-def test_damaged_shard_is_refused_by_name(data_set: Path, damage: Callable[[Path], None]) -> None:
+def test_damaged_shard_is_rejected_by_name(data_set: Path, damage: Callable[[Path], None]) -> None:
     first, *others = sorted(data_set.glob("*.tfrecord-*"))
     damage(first)
     with pytest.raises(InputDataError) as caught:
@@ -63,7 +64,7 @@ def test_damaged_shard_is_refused_by_name(data_set: Path, damage: Callable[[Path
 @pytest.mark.parametrize(
     "name", ["bone_age-train.tfrecord-00000-of-00002 (1)", "bone_age-extra.tfrecord-00000-of-00001"]
 )
-def test_duplicated_shard_is_refused_by_name(data_set: Path, name: str) -> None:
+def test_duplicated_shard_is_rejected_by_name(data_set: Path, name: str) -> None:
     shutil.copyfile(next(data_set.glob("*.tfrecord-*")), data_set / name)
     with pytest.raises(InputDataError) as caught:
         load_data_set(data_set)
@@ -87,7 +88,7 @@ def test_untouched_data_set_holds(data_set: Path) -> None:
     }
 
 
-def test_split_that_is_not_there_is_refused_with_those_that_are(data_set: Path) -> None:
+def test_split_that_is_not_there_is_rejected_with_those_that_are(data_set: Path) -> None:
     with pytest.raises(InputDataError, match=r"no split 'tests'.*train, validation, test"):
         load_data_set(data_set).shards_of("tests")
 
@@ -99,7 +100,7 @@ def test_folder_without_a_manifest_is_no_data_set(data_set: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "{}", '{"schema": "bone-age-tf/data-set/0"}'])
-def test_manifest_that_cannot_be_read_is_refused_by_name(data_set: Path, content: str) -> None:
+def test_manifest_that_cannot_be_read_is_rejected_by_name(data_set: Path, content: str) -> None:
     (data_set / MANIFEST).write_text(content)
     with pytest.raises(InputDataError, match=MANIFEST):
         load_data_set(data_set)

@@ -9,7 +9,7 @@ import pytest
 
 from bone_age_tf import record
 from bone_age_tf.config import DataConfig
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import Selected, select
 from bone_age_tf.data.stratification import stratum
 from bone_age_tf.data.tfrecords import RecordFiles, Records
@@ -77,7 +77,7 @@ def test_numbers_and_places_lead_to_the_records(data: PreparedRadiographs) -> No
     read = RecordFiles(records.paths).read(records.numbers)
     found = record.parse_labels(read.tolist())
     assert [id.decode() for id in found[record.ID].numpy()] == list(records.ids)
-    for (file, row), id in zip(records.places, records.ids, strict=True):
+    for (file, row), id in zip(records.positions, records.ids, strict=True):
         (alone,) = RecordFiles([records.paths[file]]).read(np.array([row]))
         assert record.parse_labels([alone])[record.ID].numpy()[0].decode() == id
 
@@ -114,7 +114,7 @@ def test_without_a_validation_split_there_is_none(data: PreparedRadiographs) -> 
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
-def test_missing_labels_are_refused(data: PreparedRadiographs, split: str) -> None:
+def test_missing_labels_are_rejected(data: PreparedRadiographs, split: str) -> None:
     labels = {**data.manifest.labels, split: {"count": 7}}
     manifest = dataclasses.replace(data.manifest, labels=labels)
     with pytest.raises(InputDataError, match=f"{split!r}.*only 7 bone ages"):
@@ -166,7 +166,7 @@ def test_a_patient_validates_in_one_fold(changed: Callable[..., Path]) -> None:
         assert not {patient[id] for id in training.ids} & {patient[id] for id in validation.ids}
 
 
-def test_too_many_folds_are_refused(
+def test_too_many_folds_are_rejected(
     data: PreparedRadiographs, changed: Callable[..., Path]
 ) -> None:
     with pytest.raises(InputDataError, match="32 radiographs of 32 patients.*33 folds"):
@@ -196,7 +196,7 @@ def swapped_sex(rows: Rows) -> Rows:
     ],
     ids=["fewer", "more", "sex", "age", "no age", "split", "no group"],
 )  # fmt: skip
-def test_a_table_of_other_radiographs_is_refused_for_folds_only(
+def test_a_table_of_other_radiographs_is_rejected_for_folds_only(
     change: Callable[[Rows], Rows], message: str, changed: Callable[..., Path]
 ) -> None:
     data = PreparedRadiographs.open(changed(change))
@@ -206,7 +206,7 @@ def test_a_table_of_other_radiographs_is_refused_for_folds_only(
 
 
 @pytest.mark.parametrize("content", [None, ""])
-def test_a_missing_table_is_refused(prepared: Path, tmp_path: Path, content: str | None) -> None:
+def test_a_missing_table_is_rejected(prepared: Path, tmp_path: Path, content: str | None) -> None:
     folder = shutil.copytree(prepared, tmp_path / "data")
     (folder / "splits.csv").unlink()
     if content is not None:
@@ -256,7 +256,7 @@ def test_unknown_sex_is_left_out_where_that_is_asked_for(data: PreparedRadiograp
 @pytest.mark.parametrize(
     ("config", "known_sex_only"), [(DataConfig(sex="F"), False), (DataConfig(), True)]
 )
-def test_no_radiograph_of_that_sex_is_refused(
+def test_no_radiograph_of_that_sex_is_rejected(
     data: PreparedRadiographs, config: DataConfig, known_sex_only: bool
 ) -> None:
     with pytest.raises(InputDataError, match="no radiograph is left for training.*unknown 24"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_hand, write_kaggle_layout
+from conftest import draw_phantom, write_kaggle_layout
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
 from bone_age_tf.data.labels import Problem
@@ -59,7 +59,7 @@ def test_row_without_an_image_is_reported(raw: Path) -> None:
 
 
 def test_image_without_a_row_is_reported(raw: Path) -> None:
-    assert cv2.imwrite(str(raw / IMAGES / "7.png"), draw_hand(90, 1))
+    assert cv2.imwrite(str(raw / IMAGES / "7.png"), draw_phantom(90, 1))
     rows, problems = _check(raw)
     assert [(p.id, p.code, p.file) for p in problems] == [("7", "no_row", f"{IMAGES}/7.png")]
     assert len(rows) == 6
@@ -67,7 +67,7 @@ def test_image_without_a_row_is_reported(raw: Path) -> None:
 
 def test_two_images_for_one_row_are_reported_and_neither_is_taken(raw: Path) -> None:
     (raw / IMAGES / "b").mkdir()
-    assert cv2.imwrite(str(raw / IMAGES / "b/1001.jpg"), draw_hand(90, 1))
+    assert cv2.imwrite(str(raw / IMAGES / "b/1001.jpg"), draw_phantom(90, 1))
     rows, problems = _check(raw)
     assert [(p.id, p.code) for p in problems] == [("1001", "two_images")]
     assert "1001" not in {row.id for row in rows}
@@ -110,7 +110,7 @@ def test_file_that_is_no_radiograph_is_reported(
 def test_truncated_jpeg_is_reported(raw: Path) -> None:
     (raw / IMAGES / "1003.png").unlink()
     path = raw / IMAGES / "1003.jpg"
-    assert cv2.imwrite(str(path), draw_hand(90, 1))
+    assert cv2.imwrite(str(path), draw_phantom(90, 1))
     _cut_short(path)
     assert _found(_check(raw)[1]) == [(5, "1003", "damaged")]
 
@@ -138,7 +138,7 @@ def test_identifier_in_two_tables_is_reported(tmp_path: Path) -> None:
     for number, split in enumerate(("train", "test")):
         (tmp_path / split).mkdir()
         for name in (f"{split}only", "both"):
-            picture = draw_hand(90, 10 * number + len(name))
+            picture = draw_phantom(90, 10 * number + len(name))
             assert cv2.imwrite(str(tmp_path / split / f"{name}.png"), picture)
         text = f"id,boneage,male\n{split}only,90,True\nboth,90,True\n"
         (tmp_path / f"{split}.csv").write_text(text)
@@ -190,19 +190,19 @@ def test_limit_reads_only_the_selected_files_but_the_whole_table(raw: Path) -> N
     _add_row(raw, "9000,999,True")
     (raw / IMAGES / "7.png").write_bytes(b"")
     rows, problems = _check(raw, limit=2)
-    drawn = sorted((f"100{number}" for number in range(6)), key=lambda name: shuffle_key(0, name))[
-        :2
-    ]
-    assert {row.id for row in rows} == set(drawn) - {"1005"}
+    sampled = sorted(
+        (f"100{number}" for number in range(6)), key=lambda name: shuffle_key(0, name)
+    )[:2]
+    assert {row.id for row in rows} == set(sampled) - {"1005"}
     found = {("7", "no_row"), ("9000", "bad_age"), ("9000", "no_image")}
-    unread = {("1005", "empty")} if "1005" in drawn else set()
+    unread = {("1005", "empty")} if "1005" in sampled else set()
     assert {(problem.id, problem.code) for problem in problems} == found | unread
 
 
 def test_patient_in_the_training_and_test_tables_of_a_layout_is_reported(tmp_path: Path) -> None:
     for number, split in enumerate(("train", "test")):
         (tmp_path / split).mkdir()
-        assert cv2.imwrite(str(tmp_path / split / f"{split}1.png"), draw_hand(90, number))
+        assert cv2.imwrite(str(tmp_path / split / f"{split}1.png"), draw_phantom(90, number))
         table = f"id,boneage,male,patient\n{split}1,90,True,P\n"
         (tmp_path / f"{split}.csv").write_text(table)
     _, problems = _check(tmp_path, LabelOptions(group_column="patient"))

@@ -79,14 +79,14 @@ def test_radiographs_are_found_where_there_are_some(
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"):
         monkeypatch.delenv(name, raising=False)
     named = find_radiographs("mine", str(tmp_path / "named"), count=2)
-    assert (named.folder, named.is_drawn) == (Path("mine"), False)
-    drawn = find_radiographs(None, str(tmp_path / "drawn"), count=2)
-    assert drawn.is_drawn
-    assert "no child's" in drawn.why
-    assert len(list((tmp_path / "drawn/boneage-training-dataset").glob("*.png"))) == 2
+    assert (named.folder, named.is_synthetic) == (Path("mine"), False)
+    found = find_radiographs(None, str(tmp_path / "phantoms"), count=2)
+    assert found.is_synthetic
+    assert "phantoms" in found.why
+    assert len(list((tmp_path / "phantoms/boneage-training-dataset").glob("*.png"))) == 2
     assert not asked
     (tmp_path / "home/.kaggle").mkdir(parents=True)
     (tmp_path / "home/.kaggle/kaggle.json").write_text("{}")
     kaggle = find_radiographs(None, str(tmp_path / "kaggle"), count=2)
-    assert (kaggle.folder, kaggle.is_drawn) == (tmp_path / "kaggle", False)
+    assert (kaggle.folder, kaggle.is_synthetic) == (tmp_path / "kaggle", False)
     assert len(asked) == 1

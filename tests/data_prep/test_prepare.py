@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, draw_hand, png_without_pixels, write_kaggle_layout
+from conftest import ROOT, draw_phantom, png_without_pixels, write_kaggle_layout
 from filelock import FileLock
 
 from bone_age_tf import record
@@ -42,7 +42,7 @@ SMALL = PreprocessingConfig(scale=0.05)
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """12 drawn hands, ids 1000 to 1011 in rows 2 to 13; a test may damage them."""
+    """12 phantoms, ids 1000 to 1011 in rows 2 to 13; a test may damage them."""
     return write_kaggle_layout(tmp_path / "raw", 12)
 
 
@@ -168,7 +168,7 @@ def _splits_of(folder: Path, split: str) -> list[str]:
 
 def test_unlabelled_radiographs_have_no_bone_age(tmp_path: Path) -> None:
     (tmp_path / "raw").mkdir()
-    assert cv2.imwrite(str(tmp_path / "raw/x.png"), draw_hand(90, 0))
+    assert cv2.imwrite(str(tmp_path / "raw/x.png"), draw_phantom(90, 0))
     _prepare(tmp_path / "raw", tmp_path / "out", label_options=LabelOptions(unlabelled=True))
     (item,) = _records(tmp_path / "out").values()
     assert np.isnan(item["bone_age_months"].numpy())
@@ -177,12 +177,12 @@ def test_unlabelled_radiographs_have_no_bone_age(tmp_path: Path) -> None:
 
 
 def test_limit_draws_that_many_rows_by_the_seed(raw: Path, tmp_path: Path) -> None:
-    drawn = []
+    samples = []
     for number, seed in enumerate((0, 0, 1)):
         output = tmp_path / f"out{number}"
         assert sum(_prepare(raw, output, limit=5, seed=seed).splits.values()) == 5
-        drawn.append(set(_records(output)))
-    assert drawn[0] == drawn[1] != drawn[2]
+        samples.append(set(_records(output)))
+    assert samples[0] == samples[1] != samples[2]
 
 
 def test_nothing_tells_where_the_source_lay_or_what_else_the_table_says(tmp_path: Path) -> None:
@@ -372,7 +372,7 @@ def test_pixels_that_cannot_be_decoded_are_listed_and_left_out(raw: Path, tmp_pa
     _assert_left_out(tmp_path / "out", report, "damaged")
 
 
-REFUSED = {
+REJECTED = {
     "blank": lambda hand: np.full_like(hand, 80),
     "not_a_hand": lambda hand: np.random.default_rng(0).integers(0, 256, hand.shape, np.uint8),
     "two_hands": lambda hand: np.hstack([hand, hand[:, ::-1]]),
@@ -380,12 +380,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("code", REFUSED)
+@pytest.mark.parametrize("code", REJECTED)
 def test_what_is_not_one_whole_hand_is_left_out_with_its_reason(
     raw: Path, tmp_path: Path, code: str
 ) -> None:
-    """It is no error, and nobody has to say --skip-bad."""
-    picture = REFUSED[code](draw_hand(120, 3))
+    """It is no error, and needs no --skip-bad."""
+    picture = REJECTED[code](draw_phantom(120, 3))
     assert cv2.imwrite(str(raw / IMAGES / "1003.png"), picture)
     report = _prepare(raw, tmp_path / "out")
     _assert_left_out(tmp_path / "out", report, code)
@@ -405,7 +405,7 @@ def _assert_left_out(output: Path, report: PrepareReport, code: str) -> None:
     assert code in line
 
 
-def test_a_refused_radiograph_does_not_excuse_a_damaged_one(raw: Path, tmp_path: Path) -> None:
+def test_a_rejected_radiograph_does_not_excuse_a_damaged_one(raw: Path, tmp_path: Path) -> None:
     _write_blank(raw / IMAGES / "1003.png")
     (raw / IMAGES / "1005.png").write_bytes(png_without_pixels())
     with pytest.raises(InputDataError, match="2 problems(.|\n)*not published"):
@@ -427,7 +427,7 @@ def test_every_way_of_preprocessing_refuses_a_blank_one(
 
 
 def test_the_letterbox_takes_what_is_no_hand(raw: Path, tmp_path: Path) -> None:
-    picture = REFUSED["not_a_hand"](draw_hand(120, 3))
+    picture = REJECTED["not_a_hand"](draw_phantom(120, 3))
     assert cv2.imwrite(str(raw / IMAGES / "1003.png"), picture)
     config = PreprocessingConfig(method="letterbox", scale=0.05)
     assert sum(_prepare(raw, tmp_path / "out", preprocessing=config).splits.values()) == 12
@@ -461,7 +461,7 @@ def test_row_that_stays_when_its_repetition_is_left_out_is_in_every_list(
 @pytest.mark.parametrize(
     "spoil", [lambda path: path.write_bytes(b""), _write_blank], ids=["empty", "blank"]
 )
-def test_nothing_left_is_refused_as_bad_input(
+def test_nothing_left_is_rejected_as_bad_input(
     tmp_path: Path, spoil: Callable[[Path], None]
 ) -> None:
     raw = write_kaggle_layout(tmp_path / "raw", 1)
@@ -471,7 +471,7 @@ def test_nothing_left_is_refused_as_bad_input(
     assert not (tmp_path / "out/manifest.json").exists()
 
 
-def test_table_without_rows_is_refused_and_leaves_nothing(raw: Path, tmp_path: Path) -> None:
+def test_table_without_rows_is_rejected_and_leaves_nothing(raw: Path, tmp_path: Path) -> None:
     shutil.rmtree(raw / IMAGES)
     (raw / IMAGES).mkdir()
     with pytest.raises(InputDataError):
@@ -538,7 +538,7 @@ def test_an_own_localizer_goes_with_the_data_set(
     )
 
 
-def test_a_folder_that_is_no_localizer_is_refused_before_any_work(
+def test_a_folder_that_is_no_localizer_is_rejected_before_any_work(
     raw: Path, tmp_path: Path
 ) -> None:
     config = PreprocessingConfig(scale=0.05, localizer=str(tmp_path / "nowhere"))
@@ -559,7 +559,7 @@ def test_a_folder_that_is_no_localizer_is_refused_before_any_work(
     ],
     ids=["seed", "shards", "limit", "encoding", "scale", "method"],
 )
-def test_other_settings_are_refused_and_the_data_set_stays(
+def test_other_settings_are_rejected_and_the_data_set_stays(
     raw: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     _prepare(raw, tmp_path / "out")

@@ -16,7 +16,7 @@ IMAGES = "boneage-training-dataset"
 
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
-    """8 drawn hands, ids 1000 to 1007; 1002 is blank and 1005 without fingers."""
+    """8 phantoms, ids 1000 to 1007; 1002 is blank and 1005 without fingers."""
     folder = write_kaggle_layout(tmp_path / "raw", 8)
     hand = cv2.imread(str(folder / IMAGES / "1005.png"), cv2.IMREAD_GRAYSCALE)
     assert cv2.imwrite(str(folder / IMAGES / "1005.png"), hand[hand.shape[0] // 2 :])
@@ -51,17 +51,17 @@ def reddish(picture: np.ndarray) -> np.ndarray:
     return (red > 180) & (blue < 140) & (green < 140)
 
 
-def test_sheets_of_some_and_of_all_refused(raw: Path) -> None:
+def test_sheets_of_some_and_of_all_rejected(raw: Path) -> None:
     report = run(raw, 4)
     assert sorted(problem.id for problem in report.problems) == ["1002", "1005"]
     found = sheets(raw)
-    assert list(found) == ["refused-001.jpg", "sheet-001.jpg"]
-    assert cells(found["sheet-001.jpg"]) == cells(found["refused-001.jpg"]) == 1
-    wide, narrow = found["sheet-001.jpg"].shape[1], found["refused-001.jpg"].shape[1]
+    assert list(found) == ["rejected-001.jpg", "sheet-001.jpg"]
+    assert cells(found["sheet-001.jpg"]) == cells(found["rejected-001.jpg"]) == 1
+    wide, narrow = found["sheet-001.jpg"].shape[1], found["rejected-001.jpg"].shape[1]
     assert wide > 4 * 1.5 * preview.SIDE * 0.75
     assert narrow < wide / 2
     label = slice(0, 22)
-    assert reddish(found["refused-001.jpg"][label]).any()
+    assert reddish(found["rejected-001.jpg"][label]).any()
     assert not reddish(found["sheet-001.jpg"][label]).any()
 
 
@@ -81,14 +81,14 @@ def test_many_go_on_the_next_sheet(raw: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(preview, "COLUMNS", 2)
     run(raw, 100)
     found = sheets(raw)
-    assert list(found) == ["refused-001.jpg", "sheet-001.jpg", "sheet-002.jpg"]
+    assert list(found) == ["rejected-001.jpg", "sheet-001.jpg", "sheet-002.jpg"]
     assert [cells(sheet) for sheet in found.values()] == [1, 2, 1]
 
 
 def test_the_letterbox_has_sheets_too(raw: Path) -> None:
     report = run(raw, 100, method="letterbox")
     assert [problem.id for problem in report.problems] == ["1002"]
-    assert list(sheets(raw)) == ["refused-001.jpg", "sheet-001.jpg"]
+    assert list(sheets(raw)) == ["rejected-001.jpg", "sheet-001.jpg"]
 
 
 def test_a_preview_changes_nothing_of_the_data_set(raw: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_preview_changes_nothing_of_the_data_set(raw: Path, tmp_path: Path) ->
     before = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
     report = run(raw, 3)  # of the data set that is there already
     assert report.already_complete
-    assert list(sheets(raw)) == ["refused-001.jpg", "sheet-001.jpg"]
+    assert list(sheets(raw)) == ["rejected-001.jpg", "sheet-001.jpg"]
     after = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()}
     assert after == before
     assert sum(load_data_set(output).splits.values()) == 6
@@ -108,7 +108,7 @@ def test_another_preview_replaces_the_first(raw: Path) -> None:
     run(raw, 3)
     (raw.parent / "out" / preview.FOLDER / "sheet-099.jpg").write_bytes(b"of another run")
     run(raw, 1)
-    assert list(sheets(raw)) == ["refused-001.jpg", "sheet-001.jpg"]
+    assert list(sheets(raw)) == ["rejected-001.jpg", "sheet-001.jpg"]
 
 
 def test_a_damaged_radiograph_does_not_stop_the_preview(raw: Path) -> None:

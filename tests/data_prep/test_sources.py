@@ -9,7 +9,7 @@ import numpy as np
 import openpyxl
 import pytest
 import tensorflow as tf
-from conftest import draw_hand, encode, write_kaggle_layout
+from conftest import draw_phantom, encode, write_kaggle_layout
 
 from bone_age_tf import record
 from bone_age_tf.config import LabelOptions, PrepareConfig, PreprocessingConfig
@@ -33,7 +33,7 @@ VALIDATION = [["Image ID", "male", "Bone Age (months)"], [1386, "TRUE", 30], [13
 def _hands(folder: Path, names: Sequence[object], *, seed: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names):
-        picture = draw_hand(100, 100 * seed + number)
+        picture = draw_phantom(100, 100 * seed + number)
         assert cv2.imwrite(str(folder / f"{name}.png"), picture)
 
 
@@ -158,7 +158,7 @@ def test_registered_recipe_is_only_scaled(tmp_path: Path) -> None:
     config = PreprocessingConfig()
     expected = {}
     for number in ("1", "2"):
-        hand = draw_hand(60 * int(number), int(number), height=450, width=360)
+        hand = draw_phantom(60 * int(number), int(number), height=450, width=360)
         prepared = Preprocessor(config).graph(encode(hand)).image.numpy()[..., 0] // 2
         expected[number] = prepared
         (tmp_path / "raw/train").mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def test_registered_recipe_stays_so_where_the_first_file_is_damaged(tmp_path: Pa
 
 def test_registered_recipe_reports_a_radiograph_of_another_size(tmp_path: Path) -> None:
     _write_recipe(tmp_path, "train", ["1", "2"], (2080, 1600))
-    assert cv2.imwrite(str(tmp_path / "train/2.png"), draw_hand(90, 0))
+    assert cv2.imwrite(str(tmp_path / "train/2.png"), draw_phantom(90, 0))
     source = find_source(PrepareConfig(source=str(tmp_path), output="unused"))
     _, problems = check(source, LabelOptions(), limit=None, seed=0, jobs=1)
     assert [(problem.id, problem.code) for problem in problems] == [("2", "not_registered")]
@@ -238,7 +238,7 @@ def test_images_may_lie_in_another_folder(tmp_path: Path) -> None:
     assert [row.file.name for row in rows] == ["x1.png"]
 
 
-def test_two_tables_are_refused_with_their_names_and_the_flag(tmp_path: Path) -> None:
+def test_two_tables_are_rejected_with_their_names_and_the_flag(tmp_path: Path) -> None:
     _hands(tmp_path, ["x1"])
     for name in ("a.csv", "b.csv"):
         _table(tmp_path / name, [["id", "bone_age_months", "sex"], ["x1", 90, "M"]])
@@ -265,7 +265,7 @@ def test_other_files_beside_the_table_are_no_obstacle(
     assert len(rows) == 1
 
 
-def test_radiographs_without_a_table_are_refused_with_the_flags_that_help(tmp_path: Path) -> None:
+def test_radiographs_without_a_table_are_rejected_with_the_flags_that_help(tmp_path: Path) -> None:
     _hands(tmp_path, ["x1"])
     with pytest.raises(InputDataError, match=r"no label table.*--labels.*--unlabelled"):
         _find(tmp_path)
@@ -278,7 +278,7 @@ def test_radiographs_without_a_table_are_taken_for_prediction(tmp_path: Path) ->
     assert all(np.isnan(row.label.bone_age_months) for row in rows)
 
 
-def test_folder_without_radiographs_is_refused(tmp_path: Path) -> None:
+def test_folder_without_radiographs_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "hand.tif").write_bytes(b"II*\0")
     with pytest.raises(InputDataError, match=r"no radiographs found.*--image-dir"):
         _find(tmp_path)

@@ -12,7 +12,7 @@ import pytest
 from bone_age_tf import config as configuration
 from bone_age_tf.cli.result_tables import ensemble_table
 from bone_age_tf.config import ExperimentConfig, override
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import select
 from bone_age_tf.ensembling.build import ensemble, families_of
 from bone_age_tf.ensembling.ensemble import Ensemble, is_trained, open_trained, shares_of

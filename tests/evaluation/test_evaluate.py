@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from bone_age_tf.config import DataConfig, override
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
-from bone_age_tf.data.manifest import sha256_of
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import select
 from bone_age_tf.ensembling.ensemble import is_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation.evaluate import evaluate
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.run import Run
 from bone_age_tf.training.train import train
@@ -80,8 +80,8 @@ def test_groups_add_up_to_all(table: str, of_run: Path) -> None:
     assert sum(summary["n"] for summary in read(of_run)[table].values()) == 8
 
 
-def test_predictions_are_the_labels_of_the_split(of_run: Path, drawn_hands: Path) -> None:
-    with (drawn_hands / "boneage-training-dataset.csv").open() as stream:
+def test_predictions_are_the_labels_of_the_split(of_run: Path, phantoms: Path) -> None:
+    with (phantoms / "boneage-training-dataset.csv").open() as stream:
         labels = {row["id"]: row for row in csv.DictReader(stream)}
     for row in predictions(of_run):
         label = labels[row["id"]]

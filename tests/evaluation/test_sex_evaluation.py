@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from bone_age_tf.cli import main as cli
 from bone_age_tf.cli import result_tables
 from bone_age_tf.config import override
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.evaluation.evaluate import evaluate

@@ -6,7 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_hand
+from conftest import draw_phantom
 
 from bone_age_tf.cli import main as cli
 from bone_age_tf.errors import InputDataError
@@ -23,7 +23,7 @@ from bone_age_tf.evaluation.stress import (
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.preprocessing.rejections import Rejection
 
-PICTURE = draw_hand(120, 1, height=208, width=160).astype(np.float32) / 255
+PICTURE = draw_phantom(120, 1, height=208, width=160).astype(np.float32) / 255
 
 
 def changed(name: str, picture: np.ndarray = PICTURE, seed: int = 0) -> np.ndarray:
@@ -82,9 +82,9 @@ def labelled(tmp_path: Path) -> tuple[str, str]:
     folder.mkdir()
     rows = ["id,sex,boneage"]
     for number in range(4):
-        cv2.imwrite(str(folder / f"c{number}.png"), draw_hand(60 + 30 * number, number))
+        cv2.imwrite(str(folder / f"c{number}.png"), draw_phantom(60 + 30 * number, number))
         rows.append(f"c{number},{'FM'[number % 2]},{60 + 30 * number}")
-    cv2.imwrite(str(folder / "other.png"), draw_hand(100, 9))
+    cv2.imwrite(str(folder / "other.png"), draw_phantom(100, 9))
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     return str(folder), str(tmp_path / "labels.csv")
 

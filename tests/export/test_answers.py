@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError, BoneAgeError, InputDataError
 from bone_age_tf.export.answers import answer_of
@@ -12,7 +12,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.preprocessing import radiographs
 from bone_age_tf.preprocessing.rejections import Rejection
 
-HAND = draw_hand(120, 1)
+HAND = draw_phantom(120, 1)
 COLUMNS = [
     "file", "sex", "bone_age_months", "bone_age_low_months", "bone_age_high_months", "status", "reason", "warning",
 ]  # fmt: skip
@@ -83,9 +83,9 @@ def test_all_kinds_together_each_with_its_sex(
 def test_more_than_one_batch_keeps_the_order(
     model: ExportedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hands = [draw_hand(40 + 30 * number, number) for number in range(5)]
+    hands = [draw_phantom(40 + 30 * number, number) for number in range(5)]
     together = model.predict(hands, sex="M").bone_age_months
-    monkeypatch.setattr(radiographs, "SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(radiographs, "FILES_IN_PARALLEL", 2)
     np.testing.assert_allclose(model.predict(hands, sex="M").bone_age_months, together, atol=1e-3)
     alone = [model.predict(hand, sex="M").bone_age_months[0] for hand in hands]
     np.testing.assert_allclose(together, alone, atol=1e-3)

@@ -10,12 +10,12 @@ import tensorflow as tf
 from conftest import prepare_hands
 
 from bone_age_tf.config import CalibrationConfig
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
-from bone_age_tf.data.manifest import sha256_of
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.export.calibrate import calibrate, doubts, leave_one_out
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.provenance import PROVENANCE
 from bone_age_tf.metrics.bone_age import age_band
 from bone_age_tf.postprocessing.bias_correction import fit_line, fit_lines
@@ -241,9 +241,9 @@ def test_a_split_that_the_model_was_trained_on_is_refused(
 
 
 def test_radiographs_that_the_model_knows_from_another_data_set_are_refused(
-    exported: Path, drawn_hands: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    exported: Path, phantoms: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    data = prepare_hands(drawn_hands, tmp_path / "again", {"test": 1.0})
+    data = prepare_hands(phantoms, tmp_path / "again", {"test": 1.0})
     with pytest.raises(
         ModelRefusedError, match="was trained on 24 of the 40 radiographs of the split 'test'"
     ):

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 from tensorflow.core.protobuf import saved_model_pb2
 
 from bone_age_tf.errors import BoneAgeError, ModelRefusedError, UsageError
@@ -172,7 +172,7 @@ def test_a_bad_file_fails_its_request_with_the_reason(
 
 def test_a_refused_picture_has_its_reason_and_no_months(model: ExportedModel) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8)
-    pictures = [np.zeros((99, 99), np.uint8), noise, draw_hand(120, 3)[150:]]
+    pictures = [np.zeros((99, 99), np.uint8), noise, draw_phantom(120, 3)[150:]]
     files = [golden_png(), *(encode(picture) for picture in pictures), golden_png()]
     answer = answer_to(model, files, ["F"] * 5)
     statuses = [status.decode() for status in answer["status"]]
@@ -276,7 +276,7 @@ def test_float16_variables_change_the_months_little(
     np.testing.assert_allclose(months[0], months[1], atol=0.2)
     assert months[0] != months[1]
     np.testing.assert_array_equal(half.prepare(golden_png()), model.prepare(golden_png()))
-    pictures = [encode(draw_hand(60, 3)), encode(draw_hand(180, 4))]
+    pictures = [encode(draw_phantom(60, 3)), encode(draw_phantom(180, 4))]
     answers = [serve(m, pictures, ["F", "unknown"]) for m in (half, model)]
     np.testing.assert_allclose(*answers, atol=0.2)
 
@@ -333,7 +333,7 @@ def test_a_sex_classifier_adds_its_probability_and_nothing_else(
         export_saved_model(run=str(run), output=str(tmp_path), sex_classifier=str(sex_classifier))
     )
     noise = np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8)
-    pictures = [golden_png(), encode(draw_hand(60, 3)), encode(noise)]
+    pictures = [golden_png(), encode(draw_phantom(60, 3)), encode(noise)]
     answer, alone = (answer_to(m, pictures, ["F", "M", "F"]) for m in (both, model))
     assert set(answer) - set(alone) == {"boy_probability"}
     np.testing.assert_array_equal(answer["bone_age_months"], alone["bone_age_months"])

@@ -80,14 +80,14 @@ def test_member_that_climbs_out_of_its_zip_touches_nothing_outside(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 and no more", b"no zip at all"])
-def test_damaged_zip_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+def test_damaged_zip_is_rejected_by_name(tmp_path: Path, content: bytes) -> None:
     _write_file(tmp_path / "damaged.zip", content)
     with pytest.raises(InputDataError, match=r"damaged\.zip"):
         list_files(tmp_path)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_damaged_member_is_refused_by_name_and_others_are_read(
+def test_damaged_member_is_rejected_by_name_and_others_are_read(
     tmp_path: Path, compression: int
 ) -> None:
     members = {"1.png": bytes(range(256)) * 40, "2.png": b"two"}
@@ -101,7 +101,7 @@ def test_damaged_member_is_refused_by_name_and_others_are_read(
     assert second.read() == b"two"
 
 
-def test_encrypted_member_is_refused_by_name(tmp_path: Path) -> None:
+def test_encrypted_member_is_rejected_by_name(tmp_path: Path) -> None:
     path = _write_zip(tmp_path / "set.zip", {"1.png": b"one"})
     content = bytearray(path.read_bytes())
     content[6] |= 1  # the flag of encryption in the local header,
@@ -111,7 +111,7 @@ def test_encrypted_member_is_refused_by_name(tmp_path: Path) -> None:
         list_files(path)[0].read()
 
 
-def test_file_over_the_limit_is_refused_before_it_is_read(
+def test_file_over_the_limit_is_rejected_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(image_files, "MAX_FILE_BYTES", 10)
@@ -137,11 +137,11 @@ def test_member_that_lies_about_its_size_gives_no_more_than_it_says(tmp_path: Pa
         file.read()
 
 
-def test_path_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_path_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match="nowhere"):
         list_files(tmp_path / "nowhere")
 
 
-def test_file_that_vanished_is_refused_by_name(tmp_path: Path) -> None:
+def test_file_that_vanished_is_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"gone\.png"):
         SourceFile("gone.png", str(tmp_path / "gone.png")).read()

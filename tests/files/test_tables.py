@@ -1,4 +1,4 @@
-"""What pandas reads is text, and nothing is guessed."""
+"""Tables are read as text, without type inference."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_columns_without_a_name_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n", "\nid,sex\n1,F\n", " , \n1,2\n"])
-def test_a_table_without_names_of_columns_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_table_without_names_of_columns_is_rejected(tmp_path: Path, content: str) -> None:
     with pytest.raises(InputDataError, match=r"t\.csv: expected the names of the columns"):
         read(tmp_path / "t.csv", content)
 

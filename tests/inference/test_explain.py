@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_phantom
 
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.inference.explain import explain
@@ -135,7 +135,7 @@ def reads_brightness_at(rows: slice, columns: slice) -> Callable[[np.ndarray], n
 
 
 def test_occlusion_points_at_what_the_answer_depends_on() -> None:
-    image = draw_hand(120, 3, height=208, width=160)[..., None]
+    image = draw_phantom(120, 3, height=208, width=160)[..., None]
     answers = reads_brightness_at(slice(128, 144), slice(61, 74))  # one cell of the grid
     months = float(answers(image[None])[0])
     falls = occlusion(answers, image, months)
@@ -148,7 +148,7 @@ def test_occlusion_points_at_what_the_answer_depends_on() -> None:
 
 def test_a_zone_counts_its_own_bones_alone() -> None:
     frame = (208, 160)
-    image = draw_hand(120, 3, height=208, width=160)[..., None]
+    image = draw_phantom(120, 3, height=208, width=160)[..., None]
     zone = zones_of(frame) == 1 + ZONES.index("carpals")
     rows, columns = (np.flatnonzero(zone.any(axis=axis)) for axis in (1, 0))
     middle = (
@@ -174,7 +174,7 @@ def test_zones_lie_where_the_bones_are() -> None:
 
 
 def test_blur_takes_the_bones_and_leaves_the_hand() -> None:
-    image = draw_hand(120, 3, height=208, width=160)[..., None].copy()
+    image = draw_phantom(120, 3, height=208, width=160)[..., None].copy()
     image[:20] = 0
     smooth = blurred(image)
     assert smooth.shape == image.shape
@@ -223,7 +223,7 @@ def hands(tmp_path: Path) -> Path:
     folder = tmp_path / "hands"
     folder.mkdir()
     for number in range(2):
-        cv2.imwrite(str(folder / f"h{number}.png"), draw_hand(60 + 60 * number, number))
+        cv2.imwrite(str(folder / f"h{number}.png"), draw_phantom(60 + 60 * number, number))
     cv2.imwrite(str(folder / "grey.png"), np.full((300, 200), 90, np.uint8))
     return folder
 

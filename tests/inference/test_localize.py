@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data_prep.phantom import draw
@@ -46,7 +46,7 @@ def radiographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "deeper/mirrored.jpg": MIRRORED,
         "faint.png": 255 * 200 - HAND.astype(np.uint16) * 100,
         "noise.png": np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8),
-        "two.png": np.hstack([draw_hand(100, 1), draw_hand(120, 2)]),
+        "two.png": np.hstack([draw_phantom(100, 1), draw_phantom(120, 2)]),
     }
     for name, picture in pictures.items():
         (folder / name).write_bytes(encode(picture, Path(name).suffix))

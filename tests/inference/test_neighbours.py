@@ -9,7 +9,7 @@ import tensorflow as tf
 from scipy.spatial import distance
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import EXPLAIN
@@ -63,11 +63,11 @@ def test_the_order_is_that_of_scipy_s_cosines(
 
 
 def test_a_file_is_not_its_own_neighbour(
-    reference: Reference, model: ExportedModel, prepared: Path, drawn_hands: Path
+    reference: Reference, model: ExportedModel, prepared: Path, phantoms: Path
 ) -> None:
     known = training(prepared)
     identifier = known["id"][0].decode()
-    encoded = next(drawn_hands.rglob(f"{identifier}.png")).read_bytes()
+    encoded = next(phantoms.rglob(f"{identifier}.png")).read_bytes()
     own = features(model, known["image"][:1])[0]
     assert reference.nearest(own)[0].id == identifier
     others = reference.nearest(own, encoded, count=10_000)
@@ -137,9 +137,9 @@ def test_a_strip_has_a_panel_for_each(reference: Reference, model: ExportedModel
 
 
 def test_explain_writes_them(
-    exported: Path, prepared: Path, drawn_hands: Path, tmp_path: Path
+    exported: Path, prepared: Path, phantoms: Path, tmp_path: Path
 ) -> None:
-    file = sorted(drawn_hands.rglob("*.png"))[0]
+    file = sorted(phantoms.rglob("*.png"))[0]
     output = tmp_path / "out"
     explain([str(file)], model=str(exported), output=str(output), sex="F", neighbours=str(prepared))
     with (output / "neighbours.csv").open() as stream:

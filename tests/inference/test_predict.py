@@ -12,14 +12,14 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 
 from bone_age_tf.cli import main as cli
 from bone_age_tf.cli.result_tables import prediction_table
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.manifest import FileEntry
 from bone_age_tf.errors import InputDataError, ModelRefusedError
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.files.hashing import FileEntry
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.inference.predict import Prediction, PredictReport, predict
 from bone_age_tf.metrics.predictions import COLUMNS
@@ -35,7 +35,7 @@ def hands(tmp_path: Path) -> Path:
     folder = tmp_path / "hands"
     (folder / "deeper").mkdir(parents=True)
     for number, name in enumerate(["a.png", "b.jpg", "deeper/c.JPEG"]):
-        assert cv2.imwrite(str(folder / name), draw_hand(60 + 50 * number, number))
+        assert cv2.imwrite(str(folder / name), draw_phantom(60 + 50 * number, number))
     (folder / "notes.txt").write_text("no radiograph")
     return folder
 
@@ -149,10 +149,10 @@ def test_bad_files_are_rows_with_a_reason(hands: Path, predicted: Predicted) -> 
         "cut.png": (png[: len(png) // 2], "damaged"),
         "empty.png": (b"", "empty"),
         "page.png": (b"<html></html>", "not_png_or_jpeg"),
-        "small.png": (encode(draw_hand(9, 9)[:32, :32]), "too_small"),
-        "blank.png": (encode(draw_hand(9, 9) * 0), "blank"),
+        "small.png": (encode(draw_phantom(9, 9)[:32, :32]), "too_small"),
+        "blank.png": (encode(draw_phantom(9, 9) * 0), "blank"),
         "noise.png": (encode(noise), "not_a_hand"),
-        "two.png": (encode(np.hstack([draw_hand(99, 1), draw_hand(120, 2)])), "two_hands"),
+        "two.png": (encode(np.hstack([draw_phantom(99, 1), draw_phantom(120, 2)])), "two_hands"),
     }
     for name, (content, _) in bad.items():
         (hands / name).write_bytes(content)
@@ -184,7 +184,7 @@ def test_more_files_than_a_batch_keep_their_rows(
     hands: Path, predicted: Predicted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, at_once = predicted(hands)
-    monkeypatch.setattr(radiographs, "SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(radiographs, "FILES_IN_PARALLEL", 2)
     _, in_two = predicted(hands)
     for name, row in at_once.items():
         assert float(in_two[name]["bone_age_months"]) == pytest.approx(

@@ -69,6 +69,6 @@ def test_bands_include_their_lower_end(months: float, band: str) -> None:
 
 
 @pytest.mark.parametrize("months", [-0.1, 241, float("nan")])
-def test_an_age_outside_every_band_is_refused(months: float) -> None:
+def test_an_age_outside_every_band_is_rejected(months: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 240"):
         metrics.age_band(months)

@@ -5,14 +5,13 @@ import pytest
 
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics.error_tables import tables, worst
 from bone_age_tf.metrics.predictions import (
     COLUMNS,
     LabelledPredictions,
     csv_text,
     read_predictions,
     table_of,
-    tables,
-    worst,
     write_predictions,
 )
 
@@ -88,7 +87,7 @@ def test_rows_without_bone_age_or_label_are_left_out(tmp_path: Path) -> None:
         "id,sex,bone_age_months_true,bone_age_months\n1,F,241,13\n",
     ],
 )
-def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
+def test_other_files_are_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "predictions.csv").write_text(text)
     with pytest.raises(InputDataError, match="predictions.csv"):
         read_predictions(tmp_path)

@@ -126,7 +126,7 @@ def test_the_target_sex_gives_a_probability() -> None:
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-score[:, 0])), rtol=1e-5)
 
 
-def test_an_expectation_of_the_sex_is_refused() -> None:
+def test_an_expectation_of_the_sex_is_rejected() -> None:
     with pytest.raises(UsageError, match=r"model\.head=expectation.*model\.head=regression"):
         build(target="sex", head="expectation")
 

@@ -115,7 +115,7 @@ def test_the_backbone_is_built_for_the_region() -> None:
     assert shapes == {"frame": (520, 400), "carpal": (188, 188)}
 
 
-def test_an_unknown_region_is_refused() -> None:
+def test_an_unknown_region_is_rejected() -> None:
     config = ModelConfig(backbone="tiny", age_mean_months=120.0, age_sd_months=40.0)
     with pytest.raises(UsageError, match=r"data\.region: there is no region 'foot'"):
         build_bone_age_model(config, FRAME, region="foot")
@@ -146,13 +146,13 @@ def test_months_are_never_built_without_mean_and_spread() -> None:
         build_bone_age_model(ModelConfig(backbone="tiny"), FRAME)
 
 
-def test_unknown_backbone_is_refused_with_the_known_ones() -> None:
+def test_unknown_backbone_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="'resnet_9000'.*inception_v3"):
         find_backbone("resnet_9000", FRAME)
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_too_small_a_frame_is_refused(backbone: str) -> None:
+def test_too_small_a_frame_is_rejected(backbone: str) -> None:
     smallest = BACKBONES[backbone].min_side
     find_backbone(backbone, (smallest, 500))
     message = f"at least {smallest} pixels a side.*Received 500 x {smallest - 1}"
@@ -198,7 +198,7 @@ def test_weights_none_leaves_the_backbone_alone() -> None:
 
 
 @pytest.mark.parametrize("weights", ["there-is-none.weights.h5", "imagenette", "model.h5"])
-def test_a_wrong_weights_option_is_refused(
+def test_a_wrong_weights_option_is_rejected(
     weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -207,7 +207,7 @@ def test_a_wrong_weights_option_is_refused(
         load_backbone_weights(backbone_of(), weights)
 
 
-def test_imagenet_is_refused_for_a_backbone_without_it() -> None:
+def test_imagenet_is_rejected_for_a_backbone_without_it() -> None:
     with pytest.raises(UsageError, match="--initial-weights none"):
         load_backbone_weights(backbone_of(), "imagenet")
 
@@ -224,7 +224,7 @@ def test_weights_that_cannot_be_downloaded_are_explained(monkeypatch: pytest.Mon
 
 @pytest.mark.filterwarnings("ignore:Skipping nested container")
 @pytest.mark.parametrize("content", ["garbage", "another model"])
-def test_a_file_of_other_content_is_refused(content: str, tmp_path: Path) -> None:
+def test_a_file_of_other_content_is_rejected(content: str, tmp_path: Path) -> None:
     path = tmp_path / "other.weights.h5"
     if content == "garbage":
         path.write_bytes(b"no weights at all")

@@ -95,7 +95,7 @@ def test_mirror_is_known_by_name() -> None:
 def test_the_answer_is_the_mean_over_the_views(name: str, count: int) -> None:
     pixels, sex = hand(count), np.arange(count, dtype=np.int32) % 3
     alone = network(centre_x, by_sex=100)
-    layer = MeanOverViews(alone, VIEWS[name], told_sex=None, name="member")
+    layer = MeanOverViews(alone, VIEWS[name], fixed_sex=None, name="member")
     answer = ops.convert_to_numpy(layer(pixels, sex))
     expected = np.mean([alone({"image": view, "sex": sex}) for view in seen(pixels, name)], axis=0)
     np.testing.assert_allclose(answer, expected, rtol=1e-5)
@@ -116,7 +116,7 @@ def test_one_broken_answer_leaves_the_others(count: int) -> None:
 
     pixels = hand(2)[[0, *[1] * (count - 1)]]
     pixels[0] = 255
-    layer = MeanOverViews(network(broken), VIEWS["mirror"], told_sex=None, name="member")
+    layer = MeanOverViews(network(broken), VIEWS["mirror"], fixed_sex=None, name="member")
     answer = ops.convert_to_numpy(layer(pixels, np.zeros(count, np.int32)))
     assert not np.isfinite(answer[0])
     np.testing.assert_allclose(answer[1:], 14.5, rtol=1e-5)
@@ -135,7 +135,7 @@ def test_members_count_by_sex() -> None:
 
 
 def test_a_member_of_one_sex_is_always_told_it() -> None:
-    member = Member(network(by_sex=100), (1, 1, 1), told_sex=1)
+    member = Member(network(by_sex=100), (1, 1, 1), fixed_sex=1)
     model = build_ensemble_model([member], VIEWS["none"])
     months = np.asarray(model({"image": hand(1).repeat(3, 0), "sex": np.arange(3)}))
     np.testing.assert_allclose(months, 100 + hand().mean(), rtol=1e-5)

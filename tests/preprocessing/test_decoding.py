@@ -9,14 +9,14 @@ import numpy as np
 import psutil
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_phantom
 from PIL import Image
 
 from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing.decoding import MAX_SIDE, MIN_SIDE
 from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
 
-HAND = draw_hand(100, 1, height=120, width=90)
+HAND = draw_phantom(100, 1, height=120, width=90)
 
 
 def encode(picture: np.ndarray, ending: str = ".png") -> bytes:
@@ -97,7 +97,7 @@ def test_jpeg_has_the_levels_of_another_decoder(mode: str, progressive: bool) ->
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg"])
-def test_a_usable_file_is_not_refused(ending: str) -> None:
+def test_a_usable_file_is_not_rejected(ending: str) -> None:
     assert radiograph.find_rejection(encode(HAND, ending)) is None
 
 
@@ -113,7 +113,7 @@ def test_size_of_what_is_no_image_is_none() -> None:
     assert radiograph.image_size(b"hello") is None
 
 
-REFUSED: dict[str, tuple[bytes, str]] = {
+REJECTED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "empty"),
     "short png": (png_header(100, 100)[:20], "too_small"),
     "png signature alone": (png_header(100, 100)[:8], "too_small"),
@@ -136,21 +136,21 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "truncated png": (encode(HAND)[:-200], "damaged"),
     "truncated jpeg": (encode(HAND, ".jpg")[:-200], "damaged"),
 }
-"""Name -> the bytes, and the reason that they are refused for."""
+"""Name -> the bytes, and the reason that they are rejected for."""
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_when_checked(name: str) -> None:
-    encoded, reason = REFUSED[name]
+@pytest.mark.parametrize("name", REJECTED)
+def test_rejected_when_checked(name: str) -> None:
+    encoded, reason = REJECTED[name]
     rejection = radiograph.find_rejection(encoded)
     assert rejection is not None
     assert rejection.reason == reason
     assert "\n" not in rejection.explanation
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_refused_when_decoded(name: str) -> None:
-    encoded, reason = REFUSED[name]
+@pytest.mark.parametrize("name", REJECTED)
+def test_rejected_when_decoded(name: str) -> None:
+    encoded, reason = REJECTED[name]
     with pytest.raises(tf.errors.InvalidArgumentError) as caught:
         decoded(encoded)
     assert rejection_from(caught.value).reason == reason
@@ -174,7 +174,7 @@ def test_the_explanation_names_height_and_width(make: Callable[[int, int], bytes
 
 @pytest.mark.parametrize("name", ["png bomb", "jpeg bomb", "gif", "tiff", "pdf", "html"])
 def test_a_bomb_costs_neither_time_nor_memory(name: str) -> None:
-    encoded, reason = REFUSED[name]
+    encoded, reason = REJECTED[name]
     radiograph.find_rejection(encoded)  # traces the guard
     process = psutil.Process()
     before = process.memory_info().rss

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_phantom
 
 from bone_age_tf.preprocessing import geometry
 
-HAND = draw_hand(120, 0, height=512, width=400).astype(np.float32)
+HAND = draw_phantom(120, 0, height=512, width=400).astype(np.float32)
 SIZE = (90, 110)
 SUBSAMPLES = 8
 

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_phantom
 
 from bone_age_tf.config import PrepareConfig, PreprocessingConfig, override
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.manifest import load_data_set
 from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.export.exported_model import ExportedModel
@@ -42,18 +42,20 @@ def write_source(folder: Path, hands: list[np.ndarray]) -> Path:
 
 @pytest.fixture(scope="module")
 def awkward(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 drawn hands: every size twice. Read only."""
+    """40 phantoms: every size twice. Read only."""
     sizes = enumerate(2 * SIZES)
-    hands = [draw_hand(20 + 5 * n, n, height=height, width=width) for n, (height, width) in sizes]
+    hands = [
+        draw_phantom(20 + 5 * n, n, height=height, width=width) for n, (height, width) in sizes
+    ]
     return write_source(tmp_path_factory.mktemp("awkward"), hands)
 
 
 def write_whole(folder: Path) -> Path:
-    """30 drawn hands of many sizes, some of them turned, mirrored or inverted."""
+    """30 phantoms of many sizes, some of them turned, mirrored or inverted."""
     hands = []
     for number in range(30):
         height = 240 + 8 * number
-        hand = draw_hand(12 + 7 * number, number, height=height, width=round(0.8 * height))
+        hand = draw_phantom(12 + 7 * number, number, height=height, width=round(0.8 * height))
         kind = number % 5
         if kind == 1:
             hand = hand[:, ::-1]
@@ -97,7 +99,7 @@ def command_line(source: Path, model: ExportedModel, output: Path) -> dict[str, 
 def assert_parity(
     source: Path, config: PreprocessingConfig, run: Path, exported: Path, folder: Path
 ) -> int:
-    """`source` holds `images/` and `labels.csv`. Returns how many of them are not refused."""
+    """`source` holds `images/` and `labels.csv`. Returns how many of them are not rejected."""
     data = prepare_source(source, config, folder / "data", "test")
     records = list(PreparedRadiographs.open(data).examples("test").as_numpy_iterator())
     rejects = {row["id"]: row["code"] for row in load_data_set(data).rejects}
@@ -153,7 +155,7 @@ def test_whole_drawn_hands(run: Path, exported: Path, tmp_path: Path) -> None:
 
 
 def test_awkward_sizes(awkward: Path, run: Path, exported: Path, tmp_path: Path) -> None:
-    """What is refused of them depends on the localizer; every way must refuse the same."""
+    """What is rejected of them depends on the localizer; every way must refuse the same."""
     count = assert_parity(awkward, REGISTERED, run, exported, tmp_path)
     assert 15 < count < 2 * len(SIZES)
 

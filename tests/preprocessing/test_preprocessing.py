@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.preprocessing import geometry, intensity, pipeline
@@ -63,7 +63,7 @@ def test_a_radiograph_of_the_frame_s_size_is_not_resampled() -> None:
 
 
 def test_eager_function_and_tf_data_agree_byte_for_byte() -> None:
-    files = [encode(draw_hand(100, n, height=h, width=w)) for n, (h, w) in enumerate(SHAPES)]
+    files = [encode(draw_phantom(100, n, height=h, width=w)) for n, (h, w) in enumerate(SHAPES)]
     mapped = tf.data.Dataset.from_tensor_slices(files).map(
         Preprocessor(LETTERBOX), num_parallel_calls=2
     )
@@ -78,7 +78,7 @@ def test_eager_function_and_tf_data_agree_byte_for_byte() -> None:
 
 
 def test_stretch_goes_from_0_to_255() -> None:
-    dull = draw_hand(120, 3, height=208, width=160) // 3 + 60
+    dull = draw_phantom(120, 3, height=208, width=160) // 3 + 60
     picture = prepared(dull)
     assert picture.min() == 0
     assert picture.max() == 255
@@ -107,12 +107,12 @@ def test_no_level_is_between_two_equal_ones() -> None:
 @pytest.mark.parametrize("config", [LETTERBOX, REGISTERED], ids=lambda config: config.method)
 @pytest.mark.parametrize("level", [0, 1, 128, 255])
 @pytest.mark.parametrize("shape", [(120, 90), (90, 300)])
-def test_blank_is_refused_and_black(
+def test_blank_is_rejected_and_black(
     shape: tuple[int, int], level: int, config: PreprocessingConfig
 ) -> None:
-    refused = Preprocessor(config).graph(encode(np.full(shape, level, np.uint8)))
-    assert refused.status == "blank"
-    np.testing.assert_array_equal(refused.image, np.zeros((*FRAME, 1), np.uint8))
+    rejected = Preprocessor(config).graph(encode(np.full(shape, level, np.uint8)))
+    assert rejected.status == "blank"
+    np.testing.assert_array_equal(rejected.image, np.zeros((*FRAME, 1), np.uint8))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -133,12 +133,12 @@ def test_pixels_of_the_letterbox_are_led_back_to_the_file(shape: tuple[int, int]
 
 @pytest.mark.parametrize("shape", SHAPES[:8])
 def test_16_bit_equals_its_8_bit_twin(shape: tuple[int, int]) -> None:
-    hand = draw_hand(90, 5, height=shape[0], width=shape[1])
+    hand = draw_phantom(90, 5, height=shape[0], width=shape[1])
     np.testing.assert_array_equal(prepared(hand), prepared(hand.astype(np.uint16) * 257))
 
 
 def test_brightness_and_contrast_of_the_film_do_not_matter() -> None:
-    hand = draw_hand(90, 5, height=208, width=160).astype(np.uint16)
+    hand = draw_phantom(90, 5, height=208, width=160).astype(np.uint16)
     bright, dark = prepared(hand * 200 + 9000), prepared(hand * 100 + 500)
     np.testing.assert_allclose(bright.astype(int), dark, atol=1)
 
@@ -146,13 +146,13 @@ def test_brightness_and_contrast_of_the_film_do_not_matter() -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("shape", [(340, 260), (260, 340), (500, 180)])
 def test_an_inverted_hand_is_turned_around(seed: int, shape: tuple[int, int]) -> None:
-    hand = draw_hand(60 + 40 * seed, seed, height=shape[0], width=shape[1])
+    hand = draw_phantom(60 + 40 * seed, seed, height=shape[0], width=shape[1])
     upright, inverted = prepared(hand).astype(int), prepared(255 - hand).astype(int)
     assert np.abs(upright - inverted).max() <= 1
 
 
 def test_polarity_has_the_sign_of_the_bone() -> None:
-    view = tf.constant(draw_hand(120, 0, height=128, width=100)[..., None], tf.int32) * 257
+    view = tf.constant(draw_phantom(120, 0, height=128, width=100)[..., None], tf.int32) * 257
     assert float(intensity.polarity(view)) > 0
     assert float(intensity.polarity(intensity.FULL_SCALE - view)) < intensity.POLARITY_THRESHOLD
 

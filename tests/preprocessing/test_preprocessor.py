@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError
@@ -38,7 +38,7 @@ def test_it_keeps_its_localizer_and_shares_it_with_nobody(registered: Preprocess
 
 
 def test_eager_graph_and_a_graph_around_it_agree(registered: Preprocessor) -> None:
-    encoded = encode(draw_hand(120, 1))
+    encoded = encode(draw_phantom(120, 1))
     around = graph_of(lambda content: registered(content).image)
     image = registered.graph(encoded).image
     assert image.shape == (*REGISTERED.frame, 1)

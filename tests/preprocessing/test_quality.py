@@ -9,7 +9,7 @@ import tensorflow as tf
 from bone_age_tf.preprocessing import quality, registration
 from bone_age_tf.preprocessing import rejections as reasons
 from bone_age_tf.preprocessing.localizer.decoding import Localization
-from bone_age_tf.preprocessing.localizer.network import OUTLOOKS, POINTS, VIEW
+from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES, POINTS, VIEW
 from bone_age_tf.preprocessing.localizer.weights import Limits
 
 FREE = 2 * len(quality.FREE_POINTS)
@@ -37,7 +37,7 @@ VIEW_POINTS = {
 """An upright hand in the view; its hand unit is 120 pixels."""
 
 
-def judged(**changes: float | list[float]) -> str:
+def status_of(**changes: float | list[float]) -> str:
     changed = GOOD._replace(**{name: tf.constant(value) for name, value in changes.items()})
     return quality.status(changed, LIMITS).numpy().decode()
 
@@ -68,15 +68,15 @@ WHOLE = found(slice(25, 224), slice(40, 140))
 
 
 def test_a_good_radiograph_is_ok() -> None:
-    assert judged() == reasons.OK
+    assert status_of() == reasons.OK
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"outlook": [0.5, 0.4, 0.05, 0.05]}, "not_a_hand"),
-        ({"outlook": [0.5, 0.1, 0.3, 0.1]}, "no_whole_hand"),
-        ({"outlook": [0.0, 0.1, 0.3, 0.6]}, "two_hands"),
+        ({"image_class": [0.5, 0.4, 0.05, 0.05]}, "not_a_hand"),
+        ({"image_class": [0.5, 0.1, 0.3, 0.1]}, "no_whole_hand"),
+        ({"image_class": [0.0, 0.1, 0.3, 0.6]}, "two_hands"),
         ({"resolution": 59.0}, "too_low_resolution"),
         ({"certainty": 0.49}, "implausible_key_points"),
         ({"distance": 4.1}, "implausible_key_points"),
@@ -86,13 +86,13 @@ def test_a_good_radiograph_is_ok() -> None:
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
 def test_each_limit_has_its_reason(changes: dict[str, float], reason: str) -> None:
-    assert judged(**changes) == reason
+    assert status_of(**changes) == reason
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"outlook": [0.6, 0.4, 0.0, 0.0]},
+        {"image_class": [0.6, 0.4, 0.0, 0.0]},
         {"resolution": 60.0},
         {"distance": 4.0},
         {"coverage": 0.8},
@@ -101,18 +101,18 @@ def test_each_limit_has_its_reason(changes: dict[str, float], reason: str) -> No
     ids=lambda changes: next(iter(changes)),
 )
 def test_what_is_just_at_its_limit_is_ok(changes: dict[str, float]) -> None:
-    assert judged(**changes) == reasons.OK
+    assert status_of(**changes) == reasons.OK
 
 
 def test_the_first_reason_is_the_one_that_is_given() -> None:
     bad = {"resolution": 1.0, "certainty": 0.0, "distance": 99.0, "edge": 1.0}
-    assert judged(**bad, outlook=[0.1, 0.0, 0.0, 0.9]) == "two_hands"
-    assert judged(**bad) == "too_low_resolution"
-    assert judged(edge=1.0, certainty=0.0) == "implausible_key_points"
+    assert status_of(**bad, image_class=[0.1, 0.0, 0.0, 0.9]) == "two_hands"
+    assert status_of(**bad) == "too_low_resolution"
+    assert status_of(edge=1.0, certainty=0.0) == "implausible_key_points"
 
 
 def test_every_status_has_an_explanation() -> None:
-    given = {*OUTLOOKS[1:], "too_low_resolution", "implausible_key_points", "mask_touches_top"}
+    given = {*IMAGE_CLASSES[1:], "too_low_resolution", "implausible_key_points", "mask_touches_top"}
     assert set(reasons.EXPLANATIONS) == given | {reasons.BLANK}
     assert reasons.OK not in reasons.EXPLANATIONS
 

@@ -55,7 +55,7 @@ def test_a_file_is_prepared_or_rejected(name: str, made: int | Rejection) -> Non
 def test_many_keep_their_order_and_are_prepared_side_by_side(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(radiographs, "SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(radiographs, "FILES_IN_PARALLEL", 2)
     meet = threading.Barrier(2, timeout=20)
     files = [Written("a" * number) for number in (1, 2, 3, 4)]
 

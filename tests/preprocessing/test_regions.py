@@ -38,6 +38,6 @@ def test_the_carpal_region_holds_the_capitate() -> None:
     assert columns.start < 200 < columns.stop
 
 
-def test_an_unknown_region_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_region_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="'foot'.*carpal"):
         crop_of("foot", (520, 400))

@@ -1,4 +1,4 @@
-"""The whole way from a file to the registered hand, on drawn hands whose truth is known."""
+"""From a file to the registered hand, on phantoms whose ground truth is known."""
 
 import csv
 import dataclasses
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data_prep.phantom import draw
@@ -31,7 +31,7 @@ TIP, CAPITATE = POINTS.index("middle_tip"), POINTS.index("capitate")
 
 
 class Hand(NamedTuple):
-    """A drawn radiograph, and what is true of it."""
+    """A synthetic radiograph and its ground truth."""
 
     radiograph: np.ndarray
     mask: np.ndarray
@@ -42,14 +42,14 @@ class Hand(NamedTuple):
 
 @pytest.fixture(scope="module")
 def hands() -> list[Hand]:
-    drawn = []
+    hands = []
     for number, age in enumerate(AGES):
         rng = np.random.default_rng(10 + number)
         radiograph, truth = draw(age, "FM"[number % 2], rng, size=480)
         points = np.array([truth.key_points[name] for name in POINTS])
         unit = float(np.hypot(*(points[TIP] - points[CAPITATE])))
-        drawn.append(Hand(radiograph, truth.mask, points, unit))
-    return drawn
+        hands.append(Hand(radiograph, truth.mask, points, unit))
+    return hands
 
 
 @functools.cache  # tracing takes seconds
@@ -259,7 +259,7 @@ def test_another_picture_is_not_taken_for_registered(
     assert not examiner(encode(np.ascontiguousarray(change(registered)))).is_registered
 
 
-def test_what_only_lies_like_a_registered_hand_is_refused(registered: np.ndarray) -> None:
+def test_what_only_lies_like_a_registered_hand_is_rejected(registered: np.ndarray) -> None:
     cut = registered.copy()
     cut[325:] = 0  # carpal bones, wrist and forearm
     assert prepare(cut).status != OK
@@ -272,48 +272,48 @@ def test_what_only_lies_like_a_registered_hand_is_refused(registered: np.ndarray
 
 
 def two_hands() -> np.ndarray:
-    hand = draw_hand(120, 3)
-    return np.hstack([hand, draw_hand(120, 4)[:, ::-1]])
+    hand = draw_phantom(120, 3)
+    return np.hstack([hand, draw_phantom(120, 4)[:, ::-1]])
 
 
 def disc() -> np.ndarray:
     return cv2.circle(np.zeros((300, 400), np.uint8), (200, 150), 90, (200,), -1)
 
 
-REFUSED = {
+REJECTED = {
     "noise": np.random.default_rng(0).integers(0, 256, (300, 260)).astype(np.uint8),
     "gradient": np.tile(np.arange(256, dtype=np.uint8), (300, 1)),
     "disc": disc(),
     "two hands": two_hands(),
-    "without fingers": draw_hand(120, 3)[150:],
-    "without wrist": draw_hand(120, 3)[:190],
-    "half a hand": draw_hand(120, 3)[:, :110],
+    "without fingers": draw_phantom(120, 3)[150:],
+    "without wrist": draw_phantom(120, 3)[:190],
+    "half a hand": draw_phantom(120, 3)[:, :110],
 }
 
 
 @pytest.mark.parametrize("config", [CONFIG, SMALL], ids=lambda config: config.scale)
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_one_whole_hand_is_refused_and_black(
+@pytest.mark.parametrize("name", REJECTED)
+def test_what_is_not_one_whole_hand_is_rejected_and_black(
     name: str, config: PreprocessingConfig
 ) -> None:
-    refused = prepare(REFUSED[name], config)
-    assert refused.status.numpy().decode() in EXPLANATIONS
-    assert refused.image.shape == (*config.frame, 1)
-    assert not np.any(refused.image)
-    assert np.isfinite(refused.prepared_to_original).all()
+    rejected = prepare(REJECTED[name], config)
+    assert rejected.status.numpy().decode() in EXPLANATIONS
+    assert rejected.image.shape == (*config.frame, 1)
+    assert not np.any(rejected.image)
+    assert np.isfinite(rejected.prepared_to_original).all()
 
 
 @pytest.mark.parametrize(("name", "reason"), [("noise", "not_a_hand"), ("two hands", "two_hands")])
 def test_the_reason_is_the_right_one(name: str, reason: str) -> None:
-    assert prepare(REFUSED[name]).status == reason
+    assert prepare(REJECTED[name]).status == reason
 
 
-def test_a_refused_finding_says_what_was_seen(examiner: Examiner) -> None:
-    found = examiner(encode(REFUSED["two hands"]))
+def test_a_rejected_finding_says_what_was_seen(examiner: Examiner) -> None:
+    found = examiner(encode(REJECTED["two hands"]))
     assert found.status == "two_hands"
     assert found.scores["two_hands"] > 0.5
     assert not found.prepared.any()
-    assert found.mask.shape == found.radiograph.shape == REFUSED["two hands"].shape
+    assert found.mask.shape == found.radiograph.shape == REJECTED["two hands"].shape
 
 
 def test_a_file_that_cannot_be_decoded_fails() -> None:

@@ -38,7 +38,7 @@ def in_picture(zoom: float, degrees: float, mirrored: bool) -> tf.Tensor:
 
 @pytest.mark.parametrize("scale", [1.0, 0.25, 0.05])
 @pytest.mark.parametrize("picture", PICTURES, ids=str)
-def test_capitate_and_fingertip_come_to_their_places(
+def test_capitate_and_fingertip_are_mapped_to_their_positions(
     picture: tuple[float, float, bool], scale: float
 ) -> None:
     points = in_picture(*picture)

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from page_reader import Page
 
-from bone_age_tf.data.manifest import write_json
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
+from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.provenance import write_provenance
-from bone_age_tf.metrics.predictions import LabelledPredictions, tables, write_predictions
+from bone_age_tf.metrics.error_tables import tables
+from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
 from bone_age_tf.report.evaluation_report import write_evaluation_report
 from bone_age_tf.report.page import estimate, signed, years
 

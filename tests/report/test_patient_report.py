@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import draw_hand
+from conftest import draw_phantom
 from page_reader import Page
 
 from bone_age_tf.config import CalibrationConfig
@@ -35,7 +35,7 @@ def with_intervals(exported: Path, local: Path, tmp_path_factory: pytest.TempPat
 def hands(tmp_path: Path) -> str:
     folder = tmp_path / "hands"
     folder.mkdir()
-    cv2.imwrite(str(folder / "a b&c.png"), draw_hand(120, 1))
+    cv2.imwrite(str(folder / "a b&c.png"), draw_phantom(120, 1))
     cv2.imwrite(str(folder / "grey.png"), np.full((300, 200), 90, np.uint8))
     return str(folder)
 
@@ -117,6 +117,6 @@ def test_a_page_needs_nothing_else(hands: str, exported: Path, tmp_path: Path) -
 
 def test_predictions_of_other_files_are_refused(hands: str, exported: Path, tmp_path: Path) -> None:
     predict([hands], model=str(exported), output=str(tmp_path / "out"), sex="F")
-    cv2.imwrite(f"{hands}/more.png", draw_hand(100, 2))
+    cv2.imwrite(f"{hands}/more.png", draw_phantom(100, 2))
     with pytest.raises(InputDataError, match="2 predictions for 3 files"):
         write_patient_reports([hands], model=str(exported), predictions=str(tmp_path / "out"))

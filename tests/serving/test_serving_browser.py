@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 from running_server import Running
 
 from bone_age_tf import __version__
@@ -56,7 +56,7 @@ def page(browser: Any, server: Running) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def hand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "hand.png"
-    path.write_bytes(encode(draw_hand(120, 1)))
+    path.write_bytes(encode(draw_phantom(120, 1)))
     return path
 
 
@@ -207,7 +207,7 @@ def test_a_refusal_is_in_plain_words(page: Any, tmp_path: Path) -> None:
 
 def test_a_refusal_shows_what_was_found(page: Any, tmp_path: Path) -> None:
     cut = tmp_path / "cut.png"
-    cut.write_bytes(encode(draw_hand(120, 1, height=800, width=640)[:500]))
+    cut.write_bytes(encode(draw_phantom(120, 1, height=800, width=640)[:500]))
     read(page, cut, "F")
     page.wait_for_selector(".banner", timeout=SECONDS)
     assert page.locator("#overlay path").count() >= 1

@@ -15,11 +15,12 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT
 
-from bone_age_tf.data.manifest import MANIFEST, write_json
+from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.graph import write_saved_model
+from bone_age_tf.files.atomic import write_json
 from bone_age_tf.models.test_time_augmentation import VIEWS
 from bone_age_tf.postprocessing.bias_correction import Line, LinesBySex
 from bone_age_tf.postprocessing.conformal import Intervals

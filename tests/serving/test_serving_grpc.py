@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 from running_server import Running
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
@@ -26,7 +26,7 @@ from tensorflow_serving.apis import (
 
 from bone_age_tf.export.exported_model import ExportedModel
 
-HANDS = [encode(draw_hand(60 + 40 * number, number)) for number in range(3)]
+HANDS = [encode(draw_phantom(60 + 40 * number, number)) for number in range(3)]
 SEXES = ["F", "M", "unknown"]
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 from running_server import Running
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
@@ -27,7 +27,7 @@ from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError, UsageEr
 from bone_age_tf.serving import bodies, http_server
 from bone_age_tf.serving.model_folder import ModelFolder
 
-HAND = {"b64": base64.b64encode(encode(draw_hand(120, 1))).decode()}
+HAND = {"b64": base64.b64encode(encode(draw_phantom(120, 1))).decode()}
 BODY = {"instances": [{"image_bytes": HAND, "sex": "F"}]}
 
 

@@ -10,7 +10,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from conftest import draw_hand, encode
+from conftest import draw_phantom, encode
 from running_server import Running
 
 from bone_age_tf import __version__
@@ -20,7 +20,7 @@ from bone_age_tf.report import patient_report
 from bone_age_tf.serving import pictures
 from bone_age_tf.serving.served_model import ServedModel
 
-HAND = encode(draw_hand(120, 1))
+HAND = encode(draw_phantom(120, 1))
 
 
 def read(client: httpx.Client, server: Running, encoded: bytes = HAND, **query: Any) -> Any:
@@ -118,7 +118,7 @@ def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running
 def test_a_hand_that_is_refused_is_drawn_as_it_was_found(
     client: httpx.Client, server: Running
 ) -> None:
-    picture = draw_hand(120, 1, height=1200, width=960)[:750]
+    picture = draw_phantom(120, 1, height=1200, width=960)[:750]
     answer = read(client, server, encode(picture))
     assert "a part of the hand is missing" in answer["reason"]
     view = answer["view"]

@@ -11,10 +11,10 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from conftest import draw_hand, encode, png_without_pixels
+from conftest import draw_phantom, encode, png_without_pixels
 from running_server import Running
 
-HAND = {"b64": base64.b64encode(encode(draw_hand(120, 1))).decode()}
+HAND = {"b64": base64.b64encode(encode(draw_phantom(120, 1))).decode()}
 ROW = {"image_bytes": HAND, "sex": "F"}
 
 
@@ -156,7 +156,7 @@ def test_a_bad_file_fails_no_other_one(client: httpx.Client, ours: str) -> None:
 @pytest.mark.parametrize(
     ("encoded", "words"),
     [
-        (base64.b64encode(encode(draw_hand(60, 2))), "encoded twice"),
+        (base64.b64encode(encode(draw_phantom(60, 2))), "encoded twice"),
         (b"[[0, 1, 2]]", "JSON list"),
         (b"%PDF-1.4", "PDF"),
         (png_without_pixels(), "rejected (damaged)"),
@@ -178,7 +178,7 @@ def test_too_many_at_a_time_are_refused(client: httpx.Client, ours: str) -> None
 
 
 def test_jpeg_and_png_are_read(client: httpx.Client, ours: str) -> None:
-    picture = draw_hand(120, 1)
+    picture = draw_phantom(120, 1)
     jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
     row = {"image_bytes": {"b64": base64.b64encode(jpeg).decode()}, "sex": "F"}
     one, other = post(client, ours, {"instances": [ROW, row]}).json()["predictions"]

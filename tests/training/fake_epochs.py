@@ -1,4 +1,4 @@
-"""Epochs that nobody trained, for what is logged of them."""
+"""Fake epochs for tests of the logs."""
 
 from collections.abc import Sequence
 from pathlib import Path

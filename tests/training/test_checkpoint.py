@@ -91,7 +91,7 @@ def test_without_a_file_nothing_is_restored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [make_model(4), keras.Sequential()], ids=["shape", "count"])
-def test_a_checkpoint_of_another_model_is_refused(other: keras.Model, tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_model_is_rejected(other: keras.Model, tmp_path: Path) -> None:
     checkpoint.save(tmp_path, make_model().variables, Progress())
     before = values(other.variables)
     with pytest.raises(InputDataError, match="another model.*--fresh"):

@@ -235,6 +235,6 @@ def test_tf_config_names_this_worker(text: str, expected: tuple[int, int]) -> No
         '{"cluster": {"ps": ["a:1"], "worker": ["b:1"]}, "task": {"type": "ps", "index": 0}}',
     ],
 )
-def test_a_tf_config_that_cannot_be_is_refused(text: str) -> None:
+def test_a_tf_config_that_cannot_be_is_rejected(text: str) -> None:
     with pytest.raises(UsageError, match=r"TF_CONFIG.*host1:12345"):
         read_cluster(text)

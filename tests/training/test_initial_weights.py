@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from bone_age_tf.config import ExperimentConfig, override
-from bone_age_tf.data.manifest import sha256_of
 from bone_age_tf.errors import InterruptedBySignalError, ModelRefusedError, UsageError
+from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training.initial_weights import InitialWeights
@@ -110,7 +110,7 @@ def test_stopped_and_resumed_is_bit_identical(run: Path, prepared: Path, tmp_pat
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_going_on_with_other_weights_is_refused(run: Path, prepared: Path, tmp_path: Path) -> None:
+def test_going_on_with_other_weights_is_rejected(run: Path, prepared: Path, tmp_path: Path) -> None:
     start(prepared, tmp_path / "run", run)
     changed = shutil.copytree(run, tmp_path / "changed" / run.name)
     other = Run.open(changed).load_model()
@@ -130,7 +130,7 @@ def test_going_on_with_other_weights_is_refused(run: Path, prepared: Path, tmp_p
         ("model.target=sex", "model.target: 'bone_age' there, 'sex' here"),
     ],
 )
-def test_another_network_is_refused_by_name(
+def test_another_network_is_rejected_by_name(
     assignment: str, line: str, run: Path, prepared: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match="another network") as caught:
@@ -151,7 +151,7 @@ def test_places_that_are_kept_apart_fit_one_size(run: Path, tmp_path: Path) -> N
         InitialWeights.find(str(source)).load(model, model.get_layer("tiny"))
 
 
-def test_a_folder_without_weights_or_run_is_refused(run: Path, tmp_path: Path) -> None:
+def test_a_folder_without_weights_or_run_is_rejected(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelRefusedError, match=r"There is no run\.json"):
         InitialWeights.find(str(tmp_path))
     shutil.copy(run / "run.json", tmp_path / "run.json")
@@ -159,12 +159,12 @@ def test_a_folder_without_weights_or_run_is_refused(run: Path, tmp_path: Path) -
         InitialWeights.find(str(tmp_path))
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="imagenet, none, a run folder.*which is not there"):
         InitialWeights.find(str(tmp_path / "none.weights.h5"))
 
 
-def test_a_run_that_knows_the_radiographs_for_judging_is_refused(
+def test_a_run_that_knows_the_radiographs_for_judging_is_rejected(
     prepared: Path, tmp_path: Path
 ) -> None:
     first, same, other = (tmp_path / name for name in ("first", "same", "other"))
@@ -176,7 +176,7 @@ def test_a_run_that_knows_the_radiographs_for_judging_is_refused(
         start(prepared, other, same, "data.fold=2/2")
     assert not other.exists()
     (same / "training_files.txt").unlink()
-    with pytest.raises(UsageError, match="nothing says what that run was trained on"):
+    with pytest.raises(UsageError, match="it is not recorded what that run was trained on"):
         start(prepared, other, same, "data.fold=2/2")
 
 

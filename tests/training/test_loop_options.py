@@ -59,7 +59,7 @@ def progress(folder: Path) -> dict[str, Any]:
 
 
 def backbone_and_head(folder: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """What `last` has: every variable of the backbone, and the others that learn."""
+    """Variables in the checkpoint `last`: those of the backbone, and the other trainable ones."""
     model = Run.open(folder, "last").load_model()
     backbone = model.get_layer("tiny")
     inside = {id(v) for v in backbone.variables}
@@ -103,7 +103,7 @@ def test_the_backbone_stays_as_it_is_in_the_freeze_backbone_epochs(
 ) -> None:
     import keras
 
-    from bone_age_tf.data.input_pipeline import PreparedRadiographs
+    from bone_age_tf.data.dataset import PreparedRadiographs
     from bone_age_tf.models.bone_age_model import build_bone_age_model
 
     config = Run.open(head_first["run"]).config
@@ -270,7 +270,7 @@ def test_the_first_layer_moves_by_its_rate(
 ) -> None:
     import keras
 
-    from bone_age_tf.data.input_pipeline import PreparedRadiographs
+    from bone_age_tf.data.dataset import PreparedRadiographs
     from bone_age_tf.models.bone_age_model import build_bone_age_model
 
     folder, _, _ = others

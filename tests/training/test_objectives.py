@@ -1,4 +1,4 @@
-"""What is minimized and judged, by hand and in whole runs."""
+"""Losses and metrics of the objectives, by hand and in whole runs."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bone_age_tf.config import ExperimentConfig, ModelConfig, override
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.errors import InterruptedBySignalError, UsageError
 from bone_age_tf.metrics import sex as metrics
 from bone_age_tf.models.bone_age_model import build_bone_age_model
@@ -56,8 +56,8 @@ def test_bone_age_is_minimized_in_sds_and_judged_in_months() -> None:
     losses, errors = objective.losses(predicted, {}, tf.constant(MONTHS))
     np.testing.assert_allclose(errors, [20, 10, 0], atol=1e-4)
     np.testing.assert_allclose(losses, [0.5, 0.25, 0], atol=1e-5)
-    judged = objective.evaluate(predicted.numpy(), MONTHS, np.zeros(3))
-    assert judged == {"mae_months": pytest.approx(10, abs=1e-4)}
+    evaluated = objective.evaluate(predicted.numpy(), MONTHS, np.zeros(3))
+    assert evaluated == {"mae_months": pytest.approx(10, abs=1e-4)}
 
 
 def test_the_divergence_is_nothing_where_the_softmax_is_as_wanted() -> None:
@@ -120,23 +120,23 @@ def test_sex_is_minimized_and_judged_by_the_cross_entropy_of_the_probability() -
     probability = keras.ops.convert_to_numpy(model(inputs, training=False))
     right = np.where(inputs["sex"] == 1, probability, 1 - probability)
     np.testing.assert_allclose(losses, -np.log(right), rtol=1e-4)
-    judged = SexObjective().evaluate(probability, np.zeros(6), inputs["sex"])
-    assert list(judged) == ["cross_entropy", "accuracy", "auroc"]
-    assert judged["cross_entropy"] == pytest.approx(float(np.mean(losses)), rel=1e-4)
-    assert judged["auroc"] == metrics.auroc(probability, inputs["sex"] == 1)
+    evaluated = SexObjective().evaluate(probability, np.zeros(6), inputs["sex"])
+    assert list(evaluated) == ["cross_entropy", "accuracy", "auroc"]
+    assert evaluated["cross_entropy"] == pytest.approx(float(np.mean(losses)), rel=1e-4)
+    assert evaluated["auroc"] == metrics.auroc(probability, inputs["sex"] == 1)
 
 
 def test_an_impossible_answer_has_a_finite_loss() -> None:
     inputs = {"sex": tf.constant([0, 1])}
     losses, _ = SexObjective().losses(tf.constant([[200.0], [-200.0]]), inputs, tf.zeros(2))
     np.testing.assert_allclose(losses, 200)
-    judged = SexObjective().evaluate(np.array([1.0, 0.0]), np.zeros(2), np.array([0, 1]))
-    assert np.isfinite(list(judged.values())).all()
+    evaluated = SexObjective().evaluate(np.array([1.0, 0.0]), np.zeros(2), np.array([0, 1]))
+    assert np.isfinite(list(evaluated.values())).all()
 
 
 def test_girls_alone_have_no_auroc() -> None:
-    judged = SexObjective().evaluate(np.array([0.2, 0.6]), np.zeros(2), np.zeros(2))
-    assert set(judged) == {"cross_entropy", "accuracy"}
+    evaluated = SexObjective().evaluate(np.array([0.2, 0.6]), np.zeros(2), np.zeros(2))
+    assert set(evaluated) == {"cross_entropy", "accuracy"}
 
 
 def test_the_objective_follows_the_configuration() -> None:
@@ -157,7 +157,7 @@ def test_a_label_distribution_needs_a_softmax(model: dict[str, str]) -> None:
 
 
 def learn(objective: Objective, model: keras.Model, steps: int) -> list[float]:
-    """Losses while a network learns eight pictures of noise by heart."""
+    """Losses while a network overfits eight images of noise."""
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (8, *FRAME, 1)).astype(np.uint8)
     inputs = {"image": tf.constant(images), "sex": tf.constant([0, 1] * 4)}
@@ -340,7 +340,7 @@ def test_radiographs_of_unknown_sex_teach_nothing(
     assert asked == [True, False]
 
 
-def test_one_sex_alone_is_refused(prepared: Path, tmp_path: Path) -> None:
+def test_one_sex_alone_is_rejected(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="girls and of boys.*Received 12 and 0.*data.sex=both"):
         start(prepared, tmp_path / "run", *SEX, "data.sex=F")
     assert not (tmp_path / "run").exists()

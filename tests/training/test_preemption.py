@@ -13,7 +13,7 @@ from bone_age_tf.training.preemption import SIGNALS, stop_signals
 STUCK = """
 import ctypes, sys, threading
 from bone_age_tf.training import interruption
-interruption.PATIENCE_SECONDS = 1.0
+interruption.STOP_TIMEOUT_SECONDS = 1.0
 with interruption.stop_signals() as stop:
     print("ready", flush=True)
     if sys.argv[1] == "c":  # a mutex that this thread holds already: never back in Python

@@ -20,7 +20,7 @@ from bone_age_tf.config import (
     PreprocessingConfig,
     override,
 )
-from bone_age_tf.data.input_pipeline import PreparedRadiographs
+from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import select
 from bone_age_tf.data_prep.prepare import prepare
 from bone_age_tf.errors import (
@@ -205,7 +205,7 @@ def test_killed_after_an_epoch_and_resumed_is_bit_identical(
         ("train.epochs=3", "config.train.epochs: was 2, now 3"),
     ],
 )
-def test_a_changed_setting_is_refused_by_name(
+def test_a_changed_setting_is_rejected_by_name(
     assignment: str, line: str, run: Path, prepared: Path
 ) -> None:
     with pytest.raises(UsageError, match=line) as caught:
@@ -214,12 +214,12 @@ def test_a_changed_setting_is_refused_by_name(
     assert "--fresh" in str(caught.value)
 
 
-def test_other_initial_weights_are_refused_by_name(run: Path, prepared: Path) -> None:
+def test_other_initial_weights_are_rejected_by_name(run: Path, prepared: Path) -> None:
     with pytest.raises(UsageError, match="weights: was 'none', now 'imagenet'"):
         start(prepared, run, weights="imagenet")
 
 
-def test_a_run_of_an_earlier_version_is_refused_until_it_is_started_over(
+def test_a_run_of_an_earlier_version_is_rejected_until_it_is_started_over(
     copied_run: Path, prepared: Path
 ) -> None:
     description = json.loads((copied_run / "run.json").read_text())
@@ -276,13 +276,13 @@ def test_a_start_that_failed_does_not_bind_the_next_one(prepared: Path, tmp_path
 
 
 @pytest.mark.parametrize("size", [0, 100, 10_000])
-def test_a_damaged_checkpoint_is_refused(size: int, copied_run: Path, prepared: Path) -> None:
+def test_a_damaged_checkpoint_is_rejected(size: int, copied_run: Path, prepared: Path) -> None:
     os.truncate(copied_run / "checkpoint.npz", size)
     with pytest.raises(InputDataError, match="--fresh"):
         start(prepared, copied_run)
 
 
-def test_a_damaged_data_set_is_refused_by_file(prepared: Path, tmp_path: Path) -> None:
+def test_a_damaged_data_set_is_rejected_by_file(prepared: Path, tmp_path: Path) -> None:
     data = shutil.copytree(prepared, tmp_path / "data")
     shard = sorted(data.glob("*.tfrecord-*"))[0]
     shard.write_bytes(shard.read_bytes()[:-1])
@@ -291,7 +291,7 @@ def test_a_damaged_data_set_is_refused_by_file(prepared: Path, tmp_path: Path) -
     assert not (tmp_path / "run").exists()
 
 
-def test_an_unlabelled_data_set_is_refused(prepared: Path, tmp_path: Path) -> None:
+def test_an_unlabelled_data_set_is_rejected(prepared: Path, tmp_path: Path) -> None:
     data = shutil.copytree(prepared, tmp_path / "data")
     manifest = json.loads((data / "manifest.json").read_text())
     manifest["labels"]["train"]["count"] = 0
@@ -392,7 +392,7 @@ def test_a_run_of_one_sex_learns_from_it_alone(prepared: Path, tmp_path: Path) -
     ],
     ids=["unknown", "too small for the backbone"],
 )
-def test_a_region_that_cannot_be_is_refused(
+def test_a_region_that_cannot_be_is_rejected(
     assignments: list[str], message: str, prepared: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -410,14 +410,14 @@ def test_a_region_needs_registered_radiographs(prepared: Path, tmp_path: Path) -
 
 
 def test_an_own_localizer_goes_with_the_run_and_into_the_model(
-    drawn_hands: Path, tmp_path: Path
+    phantoms: Path, tmp_path: Path
 ) -> None:
     own = shutil.copytree(localizer.SHIPPED, tmp_path / "own")
     description = json.loads((own / localizer.DESCRIPTION).read_text())
     description["limits"]["edge"] += 0.125
     (own / localizer.DESCRIPTION).write_text(json.dumps(description))
     config = PrepareConfig(
-        source=str(drawn_hands),
+        source=str(phantoms),
         output=str(tmp_path / "data"),
         preprocessing=PreprocessingConfig(scale=0.05, localizer=str(own)),
         split={"train": 1.0},
@@ -471,7 +471,7 @@ def test_a_start_that_was_killed_is_begun_again(
         assert start(prepared, folder, "train.epochs=1").epochs == 1
 
 
-def test_each_device_by_itself_is_refused_on_several(
+def test_each_device_by_itself_is_rejected_on_several(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Several(strategy.Devices):

@@ -1,1 +1,1 @@
-"""The network that finds the hand."""
+"""The hand localizer: its network, its weights and the decoding of its outputs."""

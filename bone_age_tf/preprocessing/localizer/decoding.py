@@ -1,4 +1,4 @@
-"""The whole radiograph at low resolution -> hand mask, key points and outlook.
+"""The whole radiograph at low resolution -> hand mask, key points and image class.
 
 Coordinates are (x, y), x = column, pixel centres at whole numbers.
 """
@@ -19,14 +19,14 @@ PEAK_RADIUS = 4
 ROUNDING = 64.0
 """Key points are whole multiples of 1 / this pixel, so that differences in the last bit of a
 convolution, as between processors or batch sizes, do not reach the prepared pixels."""
-INSIDE = 0.5
+MASK_THRESHOLD = 0.5
 """Probability from which a pixel belongs to the hand."""
 CLEANING_STRIDE = 2
 """The connected part is found on a mask this much coarser."""
 
 
 class Localization(NamedTuple):
-    """What the network sees in one radiograph."""
+    """Decoded outputs of the network for one view."""
 
     points: tf.Tensor
     """float32 [points, 2] in pixels of the view."""
@@ -34,21 +34,21 @@ class Localization(NamedTuple):
     """float32 [points]: share of a heat map that lies around its peak, 0 to 1."""
     mask: tf.Tensor
     """float32 [*VIEW, 1]: probability of hand, 0 outside the hand's own connected part."""
-    outlook: tf.Tensor
-    """float32 [outlooks]: probabilities that add up to 1."""
+    image_class: tf.Tensor
+    """float32 [classes]: probabilities that add up to 1."""
     inverted: tf.Tensor
     """float32 scalar: probability that bone is dark."""
 
 
 def locate(view: tf.Tensor, network: Network) -> Localization:
-    """int32 [*VIEW, 1], 0 to `FULL_SCALE`, the rest of the frame 0 -> what is in it."""
+    """int32 [*VIEW, 1], 0 to `FULL_SCALE`, 0 outside of the radiograph -> the decoded outputs."""
     logits = network(network_input(view)[tf.newaxis])
     points, certainty = _peaks(logits[OUTPUTS.heat][0])
     return Localization(
         points,
         certainty,
         _clean(tf.sigmoid(logits[OUTPUTS.mask][0]), points),
-        tf.nn.softmax(logits[OUTPUTS.outlook][0]),
+        tf.nn.softmax(logits[OUTPUTS.image_class][0]),
         tf.sigmoid(logits[OUTPUTS.inverted][0, 0]),
     )
 
@@ -57,7 +57,7 @@ def network_input(view: tf.Tensor) -> tf.Tensor:
     """int32 [*VIEW, 1], 0 to `FULL_SCALE` -> uint8 [*VIEW, 2], what the network reads.
 
     The same picture twice: between two percentiles, where densities keep their order, and
-    equalised, where a faint hand beside a bright marker still shows.
+    equalised, so that a faint hand next to a bright marker is visible.
     """
     cumulative = intensity.cumulative_histogram(view)
     low, high = intensity.levels_at(cumulative, 1.0, 99.5)
@@ -97,7 +97,7 @@ def _peaks(heat: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _clean(probability: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
     """The part of the mask that is connected with the hand's key points, its holes filled."""
     coarse = tf.nn.max_pool2d(probability[tf.newaxis], CLEANING_STRIDE, CLEANING_STRIDE, "VALID")
-    inside = coarse[0, :, :, 0] > INSIDE
+    inside = coarse[0, :, :, 0] > MASK_THRESHOLD
     hand = _connected(inside, _at(points, inside))
     border = tf.pad(
         tf.zeros(inside.shape - tf.constant(2), tf.bool), [[1, 1], [1, 1]], constant_values=True
@@ -129,7 +129,7 @@ def _finer(plane: tf.Tensor) -> tf.Tensor:
 
 
 def _connected(inside: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-    """bool [h, w]: what is reached from the seeds without leaving `inside`, in four directions.
+    """bool [h, w]: pixels that are connected with the seeds within `inside`, in four directions.
 
     Whole runs of a row, then of a column, are reached at once, until nothing is added.
     """

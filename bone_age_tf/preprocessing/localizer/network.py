@@ -1,7 +1,7 @@
-"""The network that finds the hand: one encoder, a mask, key points and an outlook.
+"""The network that finds the hand: one encoder, a mask, key points and the image class.
 
-Keras layers only. It lives beside the preprocessing that runs it, not in `models/`, because the
-preprocessing of every model holds it (docs/decisions/0004).
+Keras layers only. It is part of the preprocessing and not of `models/`, because the preprocessing of
+every model contains it (docs/decisions/0004).
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 VIEW = (224, 176)
-"""Rows and columns of what the network sees: the whole radiograph, letterboxed."""
+"""Rows and columns of the network's input: the whole radiograph, letterboxed."""
 CHANNELS = 2
 """Grey levels stretched between two percentiles, and equalised."""
 STRIDE = 2
@@ -21,8 +21,8 @@ POINTS = ("middle_tip", "thumb_tip", "capitate", "index_mcp", "little_mcp", "wri
 second and fifth metacarpal's epiphysis (of the head once fused), and the middle between radius and
 ulna at the level of the radius' growth plate."""
 
-OUTLOOKS = ("hand", "not_a_hand", "no_whole_hand", "two_hands")
-"""What the whole picture looks like."""
+IMAGE_CLASSES = ("hand", "not_a_hand", "no_whole_hand", "two_hands")
+"""Image classes. The output and its layer are named `outlook` in the weights."""
 
 _WIDTHS = (24, 48, 80, 128)
 
@@ -34,8 +34,8 @@ class Outputs(NamedTuple):
     """Logits [N, *VIEW, 1]: hand and forearm."""
     heat: str = "heat"
     """Logits [N, VIEW / STRIDE, points]; the softmax over a map's pixels is where the point is."""
-    outlook: str = "outlook"
-    """Logits [N, outlooks]."""
+    image_class: str = "outlook"
+    """Logits [N, classes]."""
     inverted: str = "inverted"
     """Logit [N, 1]: bone is dark."""
 
@@ -93,9 +93,9 @@ def build_hand_localizer(*, for_training: bool = False) -> keras.Model:
     quarters = layers.Conv2D(STRIDE**2, 3, padding="same", name="mask_quarters")(x)
     mask = _interleave(quarters)
     heat = layers.Conv2D(len(POINTS), 1, name="heat_logits")(x)
-    outlook = layers.Dense(len(OUTLOOKS), name="outlook_logits")(whole)
+    image_class = layers.Dense(len(IMAGE_CLASSES), name="outlook_logits")(whole)
     inverted = layers.Dense(1, name="inverted_logit")(whole)
-    heads = dict(zip(OUTPUTS, (mask, heat, outlook, inverted), strict=True))
+    heads = dict(zip(OUTPUTS, (mask, heat, image_class, inverted), strict=True))
     outputs = {
         name: layers.Activation("linear", dtype="float32", name=name)(head)
         for name, head in heads.items()

@@ -1,4 +1,4 @@
-"""A trained localizer: its network, and what was learnt about good radiographs with it.
+"""A trained localizer: its network, and the quality limits that were set with it.
 
 A folder holds `hand_localizer.weights.h5` (convolutions, float16) and `hand_localizer.json`
 (limits for `quality`, what it was trained on). The package ships one in `assets/`;
@@ -27,7 +27,7 @@ SHIPPED = Path(__file__).parents[2] / "assets"
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What a radiograph must keep to be used; learnt by `training/localizer/limits.py`."""
+    """Limits that a radiograph must meet to be accepted; set by `training/localizer/limits.py`."""
 
     hand: float
     """Smallest probability of one whole hand."""
@@ -115,7 +115,7 @@ def keep_beside(config: PreprocessingConfig, folder: Path) -> None:
 
 
 def digest(setting: str) -> str:
-    """sha256 of what decides the localizer's answers: its weights and its limits."""
+    """sha256 of the localizer's weights and limits."""
     folder = folder_of(setting)
     limits = json.dumps(dataclasses.asdict(_describe(folder)), sort_keys=True)
     return hashlib.sha256((folder / WEIGHTS).read_bytes() + limits.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What the hand localizer learns from: radiographs with what is known about the hand in each.
+"""Training examples of the hand localizer: radiographs with their annotations.
 
 Coordinates are (x, y) in pixels, x = column.
 """
@@ -18,7 +18,7 @@ from bone_age_tf.files.images import SourceFile, list_files
 from bone_age_tf.preprocessing.localizer.network import POINTS
 
 SIDE = 352
-"""Longer side of a radiograph in memory; half as much again as the network sees."""
+"""Longer side of a radiograph in memory; 1.5 times that of the network's input."""
 
 KEY_POINT_TABLES = ("key_points.csv", "truth/key_points.csv")
 MASK_FOLDERS = ("masks", "truth/masks")
@@ -27,7 +27,7 @@ _ASIDE = ("truth", "masks")
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """A radiograph, and what is known about the hand in it."""
+    """A radiograph and its annotations."""
 
     id: str
     image: np.ndarray
@@ -58,7 +58,7 @@ def read_examples(folder: str | Path) -> list[Example]:
     ]
     if not files:
         raise InputDataError(
-            f"{folder}: expected radiographs (PNG, JPEG) to learn from, found none."
+            f"{folder}: expected radiographs (PNG, JPEG) for training, found none."
         )
     missing = sorted(set(points) - {file.stem for file in files})
     if missing:
@@ -114,7 +114,7 @@ def _read(file: SourceFile, points: np.ndarray | None, mask: Path | None) -> Exa
 
 
 def _decode(encoded: bytes, name: str) -> np.ndarray:
-    """uint8 [height, width] as `radiograph.decode` sees it, whatever orientation a tag asks for."""
+    """uint8 [height, width] as `decoding.decode` reads it, without regard to an orientation tag."""
     content = np.frombuffer(encoded, np.uint8)
     flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(content, flags) if content.size else None
@@ -126,7 +126,7 @@ def _decode(encoded: bytes, name: str) -> np.ndarray:
 
 
 def digest(examples: Iterable[Example]) -> str:
-    """sha256 of everything that is trained on."""
+    """sha256 of all training examples."""
     found = hashlib.sha256()
     for example in sorted(examples, key=lambda e: (e.id, e.mask is None)):
         found.update(example.id.encode() + example.image.tobytes())

@@ -22,13 +22,13 @@ FALSE_REJECTION_RATE = 0.001
 """Share of good radiographs beyond each limit."""
 FALSE_REJECTION_RATE_BY_CLASS = 0.002
 NEGATIVES = 2000
-"""Pictures that are not one whole hand, drawn to set the limit of the image class."""
+"""Pictures that are not one whole hand, sampled to set the limit of the image class."""
 OUTLIER_SHARE = 0.02
 """Share of the good radiographs that is left out of mean and covariance, the farthest ones."""
 MIN_HANDS = 30
-"""Good radiographs in which the network must find a hand, for limits to be set."""
-COARSER = 2.0
-"""How much coarser than the coarsest good radiograph one may be."""
+"""Smallest number of good radiographs with a detected hand for limits to be set."""
+RESOLUTION_MARGIN = 2.0
+"""Factor by which a radiograph may be coarser than the coarsest good one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Scored:
     """The free key points in hand units."""
 
 
-def learn_limits(
-    network: keras.Model, good: Sequence[Example], drawn: Sequence[Example], seed: int
+def set_limits(
+    network: keras.Model, good: Sequence[Example], phantoms: Sequence[Example], seed: int
 ) -> Limits:
-    """`good` are radiographs of one whole hand; the negatives are made from `drawn`.
+    """`good` are radiographs of one whole hand; the negatives are made from `phantoms`.
 
     Raises `InputDataError` where the network finds a hand in too few of the good ones.
     """
@@ -61,7 +61,7 @@ def learn_limits(
             f"The localizer finds a hand in {found} of {len(good)} good radiographs; expected at least "
             f"{MIN_HANDS}. Give more radiographs or phantoms with --data, or train longer with --set steps=3000."
         )
-    sampler = Sampler([(1.0, drawn)], seed, negative_share=1.0)
+    sampler = Sampler([(1.0, phantoms)], seed, negative_share=1.0)
     negatives = np.array([score(sampler.draw().view[..., 0]).hand for _ in range(NEGATIVES)])
     hand = np.array([row.hand for row in rows])
     is_hand = hand >= 0.5
@@ -80,14 +80,14 @@ def learn_limits(
         distance=distance,
         coverage=least([row.coverage for row in rows]),
         edge=-least([-row.edge for row in rows]),
-        resolution=least(pixels) / COARSER,
+        resolution=least(pixels) / RESOLUTION_MARGIN,
         mean=tuple(mean.tolist()),
         precision=tuple(map(tuple, precision.tolist())),
     )
 
 
 def _threshold(good: np.ndarray, negatives: np.ndarray) -> float:
-    """The middle of the probabilities at which fewest of both are misclassified."""
+    """The middle of the thresholds with the fewest misclassifications of both."""
     limits = np.linspace(0.02, 0.98, 97)
     wrong = [(good < limit).mean() + (negatives >= limit).mean() for limit in limits]
     best = limits[np.isclose(wrong, np.min(wrong))]
@@ -128,7 +128,7 @@ def scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
         scores = examined.scores
         shape = quality.shape_vector(examined.hand.points)
         numbers = (
-            scores.outlook[0],
+            scores.image_class[0],
             scores.certainty,
             scores.coverage,
             scores.edge,

@@ -1,4 +1,4 @@
-"""What the hand localizer is trained to: mask, heat maps, image class and polarity."""
+"""Losses of the hand localizer: mask, heat maps, image class and polarity."""
 
 import keras
 from keras import ops
@@ -48,7 +48,7 @@ def heat_loss(true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.Keras
 LOSSES = {
     OUTPUTS.mask: mask_loss,
     OUTPUTS.heat: heat_loss,
-    OUTPUTS.outlook: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    OUTPUTS.image_class: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     OUTPUTS.inverted: keras.losses.BinaryCrossentropy(from_logits=True),
 }
-WEIGHTS = {OUTPUTS.mask: 1.0, OUTPUTS.heat: 1.0, OUTPUTS.outlook: 0.6, OUTPUTS.inverted: 0.3}
+WEIGHTS = {OUTPUTS.mask: 1.0, OUTPUTS.heat: 1.0, OUTPUTS.image_class: 0.6, OUTPUTS.inverted: 0.3}

@@ -1,4 +1,4 @@
-"""Positive mining: what a localizer finds in radiographs that nobody has annotated.
+"""Positive mining: pseudo-labels by a localizer for radiographs without annotations.
 
 As in Iglovikov et al. 2018: predict, keep what passes the checks, train again. Two views of the
 same radiograph, the second one turned and mirrored, must agree.
@@ -17,18 +17,18 @@ from bone_age_tf.preprocessing.localizer import decoding as localization
 from bone_age_tf.preprocessing.localizer.network import POINTS, VIEW
 from bone_age_tf.training.localizer.examples import Example
 
-HAND_AT_LEAST = 0.8
-CERTAINTY_AT_LEAST = 0.5
-POINTS_APART = 0.03
-"""Most that a key point of the two views may differ, in capitate - middle fingertip distances."""
-MASKS_ALIKE = 0.93
-"""Least Jaccard index of the two views' masks."""
+MIN_HAND_PROBABILITY = 0.8
+MIN_CERTAINTY = 0.5
+MAX_POINT_DISTANCE = 0.03
+"""Largest difference of a key point between the two views, in capitate - middle fingertip distances."""
+MIN_MASK_JACCARD = 0.93
+"""Smallest Jaccard index of the two views' masks."""
 TURN_DEGREES = 12.0
 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """What the network sees in one view, in pixels of the example's image."""
+    """The network's outputs for one view, in pixels of the example's image."""
 
     points: np.ndarray
     """float32 [points, 2]."""
@@ -41,7 +41,7 @@ class View:
 def mine(
     network: keras.Model, examples: Sequence[Example], notify: Callable[[int, int], None]
 ) -> list[Example]:
-    """Those examples in which a whole hand is surely found, with mask and key points.
+    """Those examples in which a whole hand is found with certainty, with mask and key points.
 
     Key points that were annotated are kept.
     """
@@ -74,7 +74,7 @@ def viewer(network: keras.Model) -> Callable[[np.ndarray, bool], View]:
             geometry.move(found.points, to_image),
             found.mask,
             to_image,
-            found.outlook[0],
+            found.image_class[0],
             tf.reduce_min(found.certainty),
         )
 
@@ -106,10 +106,10 @@ def _mine_one(view_of: Callable[[np.ndarray, bool], View], example: Example) -> 
     one, other = first.mask > 0.5, second.mask > 0.5
     alike = (one & other).sum() / max((one | other).sum(), 1)
     is_sure = (
-        min(first.hand, second.hand) >= HAND_AT_LEAST
-        and min(first.certainty, second.certainty) >= CERTAINTY_AT_LEAST
-        and apart <= POINTS_APART
-        and alike >= MASKS_ALIKE
+        min(first.hand, second.hand) >= MIN_HAND_PROBABILITY
+        and min(first.certainty, second.certainty) >= MIN_CERTAINTY
+        and apart <= MAX_POINT_DISTANCE
+        and alike >= MIN_MASK_JACCARD
     )
     if not is_sure:
         return None

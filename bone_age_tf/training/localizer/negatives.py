@@ -1,4 +1,4 @@
-"""Pictures without a hand, for the localizer to reject: noise, text, scenes, other bones."""
+"""Negatives for the localizer, images without a hand: noise, text, scenes, other bones."""
 
 from collections.abc import Sequence
 
@@ -99,7 +99,7 @@ def _text(rng: np.random.Generator) -> np.ndarray:
 
 
 def _other_bones(rng: np.random.Generator) -> np.ndarray:
-    """Bright-rimmed bars and discs in soft tissue: something of a skeleton, no hand."""
+    """Bright-rimmed bars and discs in soft tissue: part of a skeleton, but no hand."""
     height, width = _size(rng)
     plane = np.zeros((height, width), np.float32)
     soft = np.zeros((height, width), np.uint8)
@@ -174,9 +174,9 @@ def _bone(
     rng: np.random.Generator,
 ) -> None:
     """Adds a bar that is densest at its rim."""
-    drawn = np.zeros(plane.shape, np.uint8)
-    cv2.line(drawn, first, last, (1,), thick)
-    depth = cv2.distanceTransform(drawn, cv2.DIST_L2, 3)
+    bar = np.zeros(plane.shape, np.uint8)
+    cv2.line(bar, first, last, (1,), thick)
+    depth = cv2.distanceTransform(bar, cv2.DIST_L2, 3)
     share = depth / max(float(depth.max()), 1.0)
     plane += np.float32(rng.uniform(0.3, 0.7)) * (np.sqrt(share) * (1.3 - share))
 
@@ -196,7 +196,7 @@ def _bar(
 
 
 def _scene(rng: np.random.Generator) -> np.ndarray:
-    """Shaded blobs on a cloudy ground, as photographs have."""
+    """Shaded blobs on a cloudy ground, as in photographs."""
     picture = _grain(rng).astype(np.float32)
     picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(2, 15)))
     height, width = picture.shape

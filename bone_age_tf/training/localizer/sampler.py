@@ -9,16 +9,16 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from bone_age_tf.preprocessing.localizer.network import OUTLOOKS, POINTS, VIEW
+from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES, POINTS, VIEW
 from bone_age_tf.training.localizer.examples import Example
 from bone_age_tf.training.localizer.negatives import not_a_hand
 
-HAND, NOT_A_HAND, NO_WHOLE_HAND, TWO_HANDS = range(len(OUTLOOKS))
+HAND, NOT_A_HAND, NO_WHOLE_HAND, TWO_HANDS = range(len(IMAGE_CLASSES))
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One picture as the network sees it, with all that it should answer."""
+    """One input of the network with its targets."""
 
     view: np.ndarray
     """uint8 [*VIEW, 1], before `network_input`."""
@@ -27,13 +27,13 @@ class Sample:
     mask_weight: float
     """0 where no mask is known."""
     points: np.ndarray
-    """float32 [points, 2] in pixels of the view; NaN where none is to be learned."""
+    """float32 [points, 2] in pixels of the view; NaN where there is no target."""
     image_class: int
     inverted: bool
 
 
 class Sampler:
-    """Draws samples for ever: whole hands, and pictures that are not one whole hand."""
+    """Draws samples endlessly: whole hands, and negatives that are not one whole hand."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ def _sample(
 ) -> Sample:
     image, inverted = _exposure(example.image, rng)
     if image_class == HAND and example.mask is not None and rng.random() < 0.06:
-        image = np.where(example.mask > 127, image, np.uint8(0))  # as others have prepared it
+        image = np.where(example.mask > 127, image, np.uint8(0))  # as in registered data sets
     view = _noise(_warp(image, matrix), rng)
     mask = np.zeros(VIEW, np.uint8) if example.mask is None else _warp(example.mask, matrix)
     return Sample(
@@ -175,7 +175,7 @@ def _noise(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _cut_hand(example: Example, rng: np.random.Generator) -> Sample:
-    """What is left of a hand when a part is outside the picture."""
+    """A hand that is partly outside of the image."""
     if example.points is None or np.isnan(example.points).any():
         return _nothing(not_a_hand(example, rng), rng)
     tip, _, capitate, *_ = example.points
@@ -214,7 +214,7 @@ def _cut_hand(example: Example, rng: np.random.Generator) -> Sample:
 
 
 def _two_hands(examples: Sequence[Example], rng: np.random.Generator) -> Sample:
-    """Radiographs in one picture: beside or above one another, mirrored, head to tail, overlapping."""
+    """Several radiographs in one image: side by side or stacked, mirrored, rotated by 180 degrees, overlapping."""
     axis = 1 if rng.random() < 0.85 else 0
     height, width = examples[0].image.shape
     parts = [_part(example, (width, height), rng) for example in examples]
@@ -238,7 +238,7 @@ def _two_hands(examples: Sequence[Example], rng: np.random.Generator) -> Sample:
 
 
 def _part(example: Example, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """uint8 [height, width, 2]: a radiograph with an exposure of its own, and its mask."""
+    """uint8 [height, width, 2]: a radiograph with its own exposure, and its mask."""
     mask = example.mask if example.mask is not None else np.zeros_like(example.image)
     bright = np.round(example.image * rng.uniform(0.4, 1.0)).astype(np.uint8)
     both = cv2.resize(np.stack([bright, mask], axis=-1), size, interpolation=cv2.INTER_AREA)

@@ -1,4 +1,4 @@
-"""The verb for `--recipe hand_localizer`: folders of radiographs -> a hand localizer.
+"""Training for `--recipe hand_localizer`: folders of radiographs -> a hand localizer.
 
 | file                                                | what                                     |
 |-----------------------------------------------------|------------------------------------------|
@@ -41,7 +41,7 @@ from bone_age_tf.preprocessing.localizer.weights import DESCRIPTION, save
 from bone_age_tf.training import run as run_folder
 from bone_age_tf.training import strategy
 from bone_age_tf.training.localizer.examples import Example, digest, read_examples
-from bone_age_tf.training.localizer.limits import learn_limits
+from bone_age_tf.training.localizer.limits import set_limits
 from bone_age_tf.training.localizer.loss import LOSSES, WEIGHTS
 from bone_age_tf.training.localizer.mining import mine
 from bone_age_tf.training.localizer.sampler import Sample, Sampler
@@ -52,27 +52,27 @@ log = logging.getLogger(__name__)
 WARMUP_STEPS = 100
 MIN_REAL = 100
 """Real radiographs from which on the limits are set from them alone ..."""
-DRAWN_INSTEAD = 1000
-"""... and synthetic ones that are added where there are fewer."""
+PHANTOMS_ADDED = 1000
+"""... and phantoms that are added where there are fewer."""
 
 Notify = Callable[[str, int, int, str], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class LocalizerReport:
-    """What a localizer was made from."""
+    """The training data of a localizer."""
 
     examples: dict[str, Any]
-    """Radiographs: `drawn` (with mask and key points), `annotated`, `unannotated`, and how many of
+    """Radiographs: `phantoms` (with mask and key points), `annotated`, `unannotated`, and how many of
     the latter two each round has `mined`."""
     folder: Path
 
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """Radiographs by what is known about them."""
+    """Radiographs by their annotations."""
 
-    drawn: Sequence[Example]
+    phantoms: Sequence[Example]
     """Mask and key points."""
     annotated: Sequence[Example]
     """Key points alone."""
@@ -93,7 +93,7 @@ class Examples:
                 f"{len(repeated)} radiographs have the name of another ({', '.join(repeated[:10])}). "
                 "Expected one radiograph for each name in all folders of --data; rename them."
             )
-        if not examples.drawn:
+        if not examples.phantoms:
             raise InputDataError(
                 f"{', '.join(folders)}: no radiograph with a mask and key points. Expected at least one "
                 "folder of `bone-age-tf phantom`, which has both in truth/."
@@ -114,7 +114,7 @@ def train_localizer(
     fresh: bool = False,
     on_progress: Notify | None = None,
 ) -> LocalizerReport:
-    """Train until all rounds are finished, then learn the limits and write the localizer.
+    """Train until all rounds are finished, then set the limits and write the localizer.
 
     Raises `UsageError` where the run folder was begun with other settings or data.
     """
@@ -135,8 +135,8 @@ def train_localizer(
         folded = fold_normalization(network)
         good = examples.real
         if len(good) < MIN_REAL:
-            good = [*good, *examples.drawn[:DRAWN_INSTEAD]]
-        limits = learn_limits(folded, good, examples.drawn, config.seed)
+            good = [*good, *examples.phantoms[:PHANTOMS_ADDED]]
+        limits = set_limits(folded, good, examples.phantoms, config.seed)
         save(folder, folded, limits, _card(config, counts))
         write_json(
             folder / RUN_FILE, description | {"result": {"localizer": DESCRIPTION, **counts}}
@@ -189,16 +189,16 @@ def _build() -> keras.Model:
 def _groups(
     config: LocalizerConfig, number: int, examples: Examples, mined: Sequence[Example]
 ) -> list[tuple[float, Sequence[Example]]]:
-    """Shares of a round's samples and what they are drawn from; the first round's are drawn alone."""
+    """Shares of a round's samples and their examples; the first round uses phantoms alone."""
     if not number:
-        return [(1.0, examples.drawn)]
+        return [(1.0, examples.phantoms)]
     masks = {example.id: example.mask for example in mined}
     annotated = [dataclasses.replace(e, mask=masks.get(e.id)) for e in examples.annotated]
     own = {example.id for example in annotated}
     unannotated = [example for example in mined if example.id not in own]
     shares = [(config.annotated_share, annotated), (config.mined_share, unannotated)]
     used = [(share, found) for share, found in shares if found]
-    return [(1 - sum(share for share, _ in used), examples.drawn), *used]
+    return [(1 - sum(share for share, _ in used), examples.phantoms), *used]
 
 
 def _train_round(
@@ -280,10 +280,10 @@ def _describe(config: LocalizerConfig, examples: Examples) -> dict[str, Any]:
         "schema": run_folder.LOCALIZER_RUN_SCHEMA,
         "config": configuration.to_dict(config),
         "data": {
-            "drawn": len(examples.drawn),
+            "phantoms": len(examples.phantoms),
             "annotated": len(examples.annotated),
             "unannotated": len(examples.unannotated),
-            "sha256": digest([*examples.drawn, *examples.real]),
+            "sha256": digest([*examples.phantoms, *examples.real]),
         },
         "versions": versions(),
     }

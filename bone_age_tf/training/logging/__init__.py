@@ -1,1 +1,1 @@
-"""Where a run's metrics and pictures go."""
+"""Logs of a run's metrics and figures: TensorBoard, Weights & Biases, MLflow."""

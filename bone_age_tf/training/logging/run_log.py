@@ -1,4 +1,4 @@
-"""What the logs of a run show, made once an epoch, however many places it is written to."""
+"""Metrics and figures for the logs of a run, made once per epoch for all logs."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ class RunLog:
 
     config: ExperimentConfig
     folder: Path
-    """The run's; its `history.csv` says what earlier processes reached."""
+    """The run's; its `history.csv` holds the metrics of earlier processes."""
     description: Mapping[str, Any]
     """What `run.json` holds."""
     sample: Callable[[], np.ndarray]
@@ -37,7 +37,7 @@ class RunLog:
     """The last validation; None where the target is not the bone age."""
     pictures: Callable[[Sequence[int]], np.ndarray]
     """Rows of the validation split -> prepared radiographs, uint8 [k, height, width, 1]."""
-    _drawn: tuple[int, dict[str, np.ndarray]] = (0, {})
+    _last_figures: tuple[int, dict[str, np.ndarray]] = (0, {})
 
     @property
     def metric(self) -> Metric:
@@ -75,9 +75,9 @@ class RunLog:
 
     def figures(self, epoch: int) -> dict[str, np.ndarray]:
         """Pictures of the validation after `epoch` (from 1), uint8 [height, width, 3]."""
-        if self._drawn[0] != epoch:
-            self._drawn = epoch, self._draw(epoch)
-        return self._drawn[1]
+        if self._last_figures[0] != epoch:
+            self._last_figures = epoch, self._draw(epoch)
+        return self._last_figures[1]
 
     def inputs(self) -> np.ndarray:
         """Sheet of the first augmented inputs, uint8 [height, width, 3]."""

@@ -1,7 +1,7 @@
 """A run in TensorBoard: scalars, pictures of the validation, hyper-parameters, configuration.
 
-The event files are written as ordinary files, because `tf.summary` says nothing of a full disk: what
-the file system refuses is raised as `OSError`. An epoch takes about 0.4 MB with radiographs of
+The event files are written as ordinary files, because `tf.summary` does not report a full disk: errors
+of the file system are raised as `OSError`. An epoch takes about 0.4 MB with radiographs of
 520 x 400.
 """
 
@@ -39,7 +39,7 @@ class TensorBoardLog(EpochLog):
     """Event files in `tensorboard/` of the run; a resumed run adds one."""
 
     def open(self, run: RunLog) -> None:
-        """Open a file; the first one says what does not change: settings, augmented inputs."""
+        """Open a file; the first one holds what does not change: settings, augmented inputs."""
         folder = run.folder / FOLDER
         is_first = not any(folder.glob("events.*"))
         self._file = EventFile(folder)

@@ -1,7 +1,7 @@
-"""A run on a tracking server: Weights & Biases, MLflow. And which logs a configuration asks for.
+"""Experiment trackers: Weights & Biases, MLflow; and the logs that a configuration selects.
 
 `trackers.json` in the run folder keeps the server's name of the run, under which a resumed training
-resumes. A server that is not there at the start is an error; one that goes away later is a warning.
+continues. A server that is unavailable at the start is an error, later a warning.
 """
 
 import contextlib
@@ -28,10 +28,10 @@ from bone_age_tf.training.logging.run_log import INPUTS, EpochLog, RunLog
 from bone_age_tf.training.logging.tensorboard_log import TensorBoardLog
 
 RUN_IDS = "trackers.json"
-SECONDS_TO_FINISH = 600.0
-"""How long the end of a training waits for Weights & Biases to take what it has not yet."""
-MLFLOW_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-"""Where the user's environment says nothing: MLflow's own would hold up an epoch for many minutes."""
+FINISH_TIMEOUT_SECONDS = 600.0
+"""How long the end of a training waits for Weights & Biases to receive the remaining data."""
+MLFLOW_DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""Where the environment does not set them: MLflow's own defaults would delay an epoch for many minutes."""
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def log_callbacks(
     validated: Callable[[], ValidationResult | None],
     pictures: Callable[[Sequence[int]], np.ndarray],
 ) -> list[keras.callbacks.Callback]:
-    """`speed.csv` and the logs that `config.logging` asks for; see `RunLog` for the arguments.
+    """`speed.csv` and the logs that `config.logging` selects; see `RunLog` for the arguments.
 
     Raises `UsageError` where a package is missing, or Weights & Biases does not take the login.
     """
@@ -87,7 +87,7 @@ class WandbLog(EpochLog):
                 resume="allow",
                 config={**configuration.to_dict(run.config), "run": about},
                 settings=self._wandb.Settings(
-                    console="off", silent=True, finish_timeout=SECONDS_TO_FINISH
+                    console="off", silent=True, finish_timeout=FINISH_TIMEOUT_SECONDS
                 ),
             )
         _remember_run(run.folder, "wandb", name)
@@ -96,7 +96,7 @@ class WandbLog(EpochLog):
             self._log({INPUTS: run.inputs()}, step=0)
 
     def write(self, epoch: int, scalars: dict[str, float], figures: dict[str, np.ndarray]) -> None:
-        """Hand the epoch to Weights & Biases, which sends it beside the training."""
+        """Hand the epoch to Weights & Biases, which sends it in the background."""
         self._log({**scalars, **figures}, step=epoch)
 
     def _log(self, values: Mapping[str, float | np.ndarray], step: int) -> None:
@@ -110,13 +110,13 @@ class WandbLog(EpochLog):
             )
 
     def close(self) -> None:
-        """Wait for what is not sent yet, but not for ever; `wandb sync` sends the rest."""
+        """Wait for pending data, up to a timeout; `wandb sync` sends the rest."""
         with self._warn:
             self._run.finish()
 
 
 class MlflowLog(EpochLog):
-    """A run of MLflow, where `MLFLOW_TRACKING_URI` says."""
+    """A run of MLflow, on the server of `MLFLOW_TRACKING_URI`."""
 
     def __init__(self, run: RunLog) -> None:
         super().__init__(run)
@@ -126,7 +126,7 @@ class MlflowLog(EpochLog):
 
     def open(self, run: RunLog) -> None:
         """Begin the run, or resume the one that the run folder names."""
-        for name, value in MLFLOW_PATIENCE.items():
+        for name, value in MLFLOW_DEFAULTS.items():
             os.environ.setdefault(name, value)
         inputs = run.inputs()
         with _explained((self._mlflow.MlflowException, OSError), _MLFLOW_HELP):
@@ -177,7 +177,7 @@ class MlflowLog(EpochLog):
 
 
 class _WarnOnce(contextlib.AbstractContextManager["_WarnOnce"]):
-    """Swallows what a tracker raises while the training runs, and says so the first time."""
+    """Logs a warning for the first exception of a tracker during training, and suppresses all."""
 
     def __init__(self, tracker: str) -> None:
         self._tracker = tracker
@@ -209,7 +209,7 @@ _MLFLOW_HELP = (
 def _explained(
     kind: type[Exception] | tuple[type[Exception], ...], help_text: str
 ) -> Iterator[None]:
-    """Turns what a tracker raises at the start into a `UsageError` that says what to do."""
+    """Turns exceptions of a tracker at the start into a `UsageError` with advice."""
     try:
         yield
     except kind as error:
@@ -222,7 +222,7 @@ def _package(name: str, *, extra: str) -> ModuleType:
     except ImportError as error:
         raise UsageError(
             f"logging.{name} needs the package {name}, which cannot be imported ({error}). "
-            f"Say: pip install 'bone-age-tf[{extra}]'"
+            f"Install it: pip install 'bone-age-tf[{extra}]'"
         ) from error
 
 

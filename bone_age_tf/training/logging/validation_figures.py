@@ -1,4 +1,4 @@
-"""Pictures of a validation, for people: uint8 [height, width, 3], red first.
+"""Figures of a validation: uint8 [height, width, 3], red first.
 
 Matplotlib draws into memory; it is imported where it is used, and no window is opened.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 WORST = 8
 COLUMNS = 4
 CELL, GAP, CAPTION, HEADING = 2.7, 0.12, 0.55, 0.5
-"""Inches: width of a radiograph, space between two, height of what is written below and above."""
+"""Inches: width of a radiograph, gap between two, height of the caption below and of the heading above."""
 TICKS_YEARS = range(0, 21, 2)
 AXIS_YEARS = np.array([-0.5, 20.5])
 NEAR_YEARS = 1.0

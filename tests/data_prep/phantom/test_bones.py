@@ -24,17 +24,17 @@ def _bones(age: float, sex: str = "F", seed: int = 0) -> dict[str, bones.Bone]:
     return {bone.name: bone for bone in found}
 
 
-def _raster(*drawn: bones.Bone) -> np.ndarray:
+def _raster(*rendered: bones.Bone) -> np.ndarray:
     mask = np.zeros((2 * GRID, 2 * GRID), np.uint8)
-    for bone in drawn:
+    for bone in rendered:
         for outline in bone.outlines:
             points = np.round((outline * [1, -1] + [0.8, 1.2]) * GRID).astype(np.int32)
             cv2.fillPoly(mask, [points], (1,))
     return mask
 
 
-def _pieces(*drawn: bones.Bone) -> int:
-    return cv2.connectedComponents(_raster(*drawn))[0] - 1
+def _pieces(*rendered: bones.Bone) -> int:
+    return cv2.connectedComponents(_raster(*rendered))[0] - 1
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,11 @@ def test_an_epiphysis_appears_apart_and_fuses(name: str) -> None:
 
 
 def test_metacarpal_1_grows_at_its_base_and_the_others_at_their_heads() -> None:
-    drawn = _bones(60)
+    rendered = _bones(60)
     for ray in skeleton.RAYS:
-        shaft, epiphysis = (outline.mean(axis=0) for outline in drawn[f"metacarpal_{ray}"].outlines)
+        shaft, epiphysis = (
+            outline.mean(axis=0) for outline in rendered[f"metacarpal_{ray}"].outlines
+        )
         nearer_to_wrist = np.hypot(*epiphysis) < np.hypot(*shaft)
         assert nearer_to_wrist == (ray == 1)
 
@@ -58,8 +60,10 @@ def test_carpal_bones_show_one_after_the_other(sex: str) -> None:
     order: list[str] = []
     for month in range(0, 200):
         stages = maturation.stages(month, sex)
-        drawn = small_bones.carpal_bones(stages, skeleton.draw_individual(np.random.default_rng(0)))
-        order += [bone.name for bone in drawn if bone.name not in order]
+        rendered = small_bones.carpal_bones(
+            stages, skeleton.draw_individual(np.random.default_rng(0))
+        )
+        order += [bone.name for bone in rendered if bone.name not in order]
     assert order[:4] == ["capitate", "hamate", "triquetrum", "lunate"]
     assert set(order[4:7]) == {"trapezium", "trapezoid", "scaphoid"}
     assert order[7] == "pisiform"
@@ -67,9 +71,9 @@ def test_carpal_bones_show_one_after_the_other(sex: str) -> None:
 
 def test_carpal_bones_grow_from_apart_to_overlapping() -> None:
     def share(age: float) -> tuple[int, float]:
-        drawn = [bone for name, bone in _bones(age).items() if name in skeleton.CARPALS]
-        alone = sum(int(_raster(bone).sum()) for bone in drawn)
-        return _pieces(*drawn), float(_raster(*drawn).sum()) / alone
+        rendered = [bone for name, bone in _bones(age).items() if name in skeleton.CARPALS]
+        alone = sum(int(_raster(bone).sum()) for bone in rendered)
+        return _pieces(*rendered), float(_raster(*rendered).sum()) / alone
 
     apart, cover = share(60)
     assert apart >= 6
@@ -81,10 +85,10 @@ def test_carpal_bones_grow_from_apart_to_overlapping() -> None:
 
 def test_epiphyses_and_carpal_bones_grow_with_bone_age() -> None:
     def grown(age: float) -> int:
-        drawn = _bones(age)
-        small = [drawn[name] for name in skeleton.CARPALS if name in drawn]
+        rendered = _bones(age)
+        small = [rendered[name] for name in skeleton.CARPALS if name in rendered]
         epiphyses = [
-            dataclasses.replace(drawn[name], outlines=drawn[name].outlines[1:2])
+            dataclasses.replace(rendered[name], outlines=rendered[name].outlines[1:2])
             for name in (*skeleton.BONES, "radius", "ulna")
         ]
         return sum(int(_raster(bone).sum()) for bone in (*small, *epiphyses))
@@ -96,8 +100,8 @@ def test_epiphyses_and_carpal_bones_grow_with_bone_age() -> None:
 
 def test_the_sesamoid_lies_beside_the_head_of_the_first_metacarpal() -> None:
     assert "sesamoid" not in _bones(120)
-    drawn = _bones(160)
+    rendered = _bones(160)
     head = skeleton.pose(skeleton.draw_individual(np.random.default_rng(0)), 1.0)[
         "metacarpal_1"
     ].head
-    assert np.hypot(*(drawn["sesamoid"].outlines[0].mean(axis=0) - head)) < 0.06
+    assert np.hypot(*(rendered["sesamoid"].outlines[0].mean(axis=0) - head)) < 0.06

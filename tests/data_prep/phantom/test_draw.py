@@ -1,4 +1,4 @@
-"""One radiograph and its truth."""
+"""One synthetic radiograph and its ground truth."""
 
 import cv2
 import numpy as np
@@ -47,7 +47,7 @@ def test_bones_lie_inside_the_hand(style: str) -> None:
 
 @pytest.mark.parametrize("age", [20, 40, 60, 90, 120, 160, 200])
 def test_mcp_points_are_the_centres_of_the_epiphyses(age: float) -> None:
-    """Against the drawn label: until it fuses, the epiphysis is a piece of its own."""
+    """Against the label map: until it fuses, the epiphysis is a separate piece."""
     _, truth = _draw(age, size=900, seed=2)
     unit = np.hypot(*np.subtract(truth.key_points["middle_tip"], truth.key_points["capitate"]))
     for point, ray in (("index_mcp", 2), ("little_mcp", 5)):

@@ -43,7 +43,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("phantoms") / "drawn"
+    folder = tmp_path_factory.mktemp("phantoms") / "made"
     write_phantoms(_config(folder, style="varied"))
     return folder
 
@@ -62,7 +62,7 @@ def test_layout_and_truth(phantoms: Path) -> None:
     }
     taken = _rows(phantoms / "truth" / "radiographs.csv")
     assert [row["bone_age_months"] for row in taken] == [f"{row['boneage']}.0" for row in labels]
-    assert "drawings" in (phantoms / "README.txt").read_text()
+    assert "synthetic" in (phantoms / "README.txt").read_text()
 
 
 def test_the_files_do_not_depend_on_the_processes(phantoms: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_run_stopped_at_its_very_start_can_be_repeated(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", ["{}", "[]", "no json", ""])
-def test_a_foreign_description_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_foreign_description_is_rejected(tmp_path: Path, content: str) -> None:
     (tmp_path / "phantom.json").write_text(content)
     with pytest.raises(UsageError, match="empty folder"):
         write_phantoms(_config(tmp_path))

@@ -1,4 +1,4 @@
-"""The schedule: published orders, girls first, nothing ever runs backwards."""
+"""The maturation schedule: published orders, girls earlier than boys, monotonic in bone age."""
 
 import itertools
 
@@ -155,7 +155,7 @@ def test_known_ages_look_as_they_should() -> None:
         ({"growth_exponent": 0.0}, "positive"),
     ],
 )
-def test_a_row_that_cannot_be_is_refused(changes: dict, named: str) -> None:
+def test_a_row_that_cannot_be_is_rejected(changes: dict, named: str) -> None:
     good = {
         "appears": 10.0,
         "full_width": 60.0,
@@ -167,7 +167,7 @@ def test_a_row_that_cannot_be_is_refused(changes: dict, named: str) -> None:
         Centre(**{"name": "x", **good, "growth_exponent": 0.5, **changes})
 
 
-def test_a_table_without_its_columns_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_without_its_columns_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     semicolons = table_text().replace(",", ";")
     monkeypatch.setattr(maturation, "table_text", lambda: semicolons)
     with pytest.raises(ValueError, match="separated by commas"):

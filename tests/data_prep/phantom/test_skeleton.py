@@ -50,12 +50,12 @@ def test_key_points_lie_where_they_do_on_real_hands(real_data) -> None:
 
     from bone_age_tf.data_prep.phantom import draw
 
-    drawn = []
+    synthetic = []
     for seed in range(60):
         rng = np.random.default_rng([5, seed])
         _, truth = draw(float(rng.integers(24, 216)), "FM"[seed % 2], rng, size=64)
-        drawn.append({name: np.array(at) for name, at in truth.key_points.items()})
+        synthetic.append({name: np.array(at) for name, at in truth.key_points.items()})
     real = read_key_points(real_data / "rsna-bone-age" / "key_points.csv")
     assert len(real) >= 100
-    difference = key_point_medians(drawn) - key_point_medians(real)
+    difference = key_point_medians(synthetic) - key_point_medians(real)
     assert np.abs(difference).max() < 0.04

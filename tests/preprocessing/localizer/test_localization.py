@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import draw_hand
+from conftest import draw_phantom
 
 from bone_age_tf.preprocessing.localizer import decoding as localization
-from bone_age_tf.preprocessing.localizer.network import OUTLOOKS, OUTPUTS, POINTS, STRIDE, VIEW
+from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES, OUTPUTS, POINTS, STRIDE, VIEW
 
 MAP = (VIEW[0] // STRIDE, VIEW[1] // STRIDE)
 
@@ -161,7 +161,7 @@ def test_a_flat_map_is_uncertain() -> None:
 
 
 def test_the_input_does_not_depend_on_brightness_and_contrast() -> None:
-    hand = draw_hand(120, 0, height=VIEW[0], width=VIEW[1]).astype(np.int32)[..., None]
+    hand = draw_phantom(120, 0, height=VIEW[0], width=VIEW[1]).astype(np.int32)[..., None]
     views = [
         localization.network_input(tf.constant(hand * a + b)) for a, b in [(257, 0), (90, 5000)]
     ]
@@ -198,16 +198,16 @@ def test_locate_turns_logits_into_probabilities() -> None:
         return {
             OUTPUTS.mask: tf.constant(mask),
             OUTPUTS.heat: heat_around(places)[tf.newaxis],
-            OUTPUTS.outlook: tf.math.log([[0.7, 0.1, 0.15, 0.05]]),
+            OUTPUTS.image_class: tf.math.log([[0.7, 0.1, 0.15, 0.05]]),
             OUTPUTS.inverted: tf.constant([[0.0]]),
         }
 
-    hand = draw_hand(120, 0, height=VIEW[0], width=VIEW[1]).astype(np.int32)[..., None] * 257
+    hand = draw_phantom(120, 0, height=VIEW[0], width=VIEW[1]).astype(np.int32)[..., None] * 257
     found = localization.locate(tf.constant(hand), network)
     np.testing.assert_array_equal(seen[0][0], localization.network_input(tf.constant(hand)))
     np.testing.assert_allclose(found.points, places, atol=0.1)
-    np.testing.assert_allclose(found.outlook, [0.7, 0.1, 0.15, 0.05], atol=1e-6)
-    assert len(OUTLOOKS) == 4
+    np.testing.assert_allclose(found.image_class, [0.7, 0.1, 0.15, 0.05], atol=1e-6)
+    assert len(IMAGE_CLASSES) == 4
     assert float(found.inverted) == 0.5
     assert float(found.mask[100, 80, 0]) == pytest.approx(1 / (1 + np.exp(-2)))
     assert not np.any(found.mask[:60])

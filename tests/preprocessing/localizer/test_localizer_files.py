@@ -51,7 +51,7 @@ def network() -> keras.Model:
 def saved(tmp_path_factory: pytest.TempPathFactory, network: keras.Model) -> Path:
     """A localizer with random weights. Read only."""
     folder = tmp_path_factory.mktemp("localizer")
-    localizer.save(folder, network, LIMITS, {"trained_on": {"drawn": 7}})
+    localizer.save(folder, network, LIMITS, {"trained_on": {"phantoms": 7}})
     return folder
 
 
@@ -61,7 +61,7 @@ def test_outputs_have_their_shapes(network: keras.Model) -> None:
     assert shapes == {
         OUTPUTS.mask: (2, height, width, 1),
         OUTPUTS.heat: (2, height // STRIDE, width // STRIDE, len(POINTS)),
-        OUTPUTS.outlook: (2, 4),
+        OUTPUTS.image_class: (2, 4),
         OUTPUTS.inverted: (2, 1),
     }
 
@@ -122,7 +122,7 @@ def test_weights_are_stored_in_half_precision(saved: Path, network: keras.Model)
 
 def test_its_description_says_what_it_was_trained_on(saved: Path) -> None:
     description = json.loads((saved / DESCRIPTION).read_text())
-    assert description["trained_on"] == {"drawn": 7}
+    assert description["trained_on"] == {"phantoms": 7}
     assert description["points"] == list(POINTS)
 
 
@@ -156,7 +156,7 @@ def test_the_shipped_one_loads_and_vouches_for_reasonable_limits() -> None:
 
 @pytest.mark.filterwarnings("ignore:Skipping")
 @pytest.mark.parametrize("content", ["no weights", "garbage", "another network"])
-def test_other_weights_are_refused(content: str, saved: Path, tmp_path: Path) -> None:
+def test_other_weights_are_rejected(content: str, saved: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(saved, tmp_path / "other")
     (folder / WEIGHTS).unlink()
     if content == "garbage":
@@ -185,7 +185,7 @@ def without(values: dict, *names: str) -> dict:
     ],
     ids=["empty", "a list", "schema", "points", "no limits", "a limit too few", "one too many"],
 )
-def test_another_description_is_refused(change, saved: Path, tmp_path: Path) -> None:
+def test_another_description_is_rejected(change, saved: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(saved, tmp_path / "other")
     values = json.loads((folder / DESCRIPTION).read_text())
     (folder / DESCRIPTION).write_text(json.dumps(change(values)))
@@ -194,7 +194,7 @@ def test_another_description_is_refused(change, saved: Path, tmp_path: Path) -> 
             use(str(folder))
 
 
-def test_a_folder_without_a_localizer_is_refused_with_the_command(tmp_path: Path) -> None:
+def test_a_folder_without_a_localizer_is_rejected_with_the_command(tmp_path: Path) -> None:
     for use in (localizer.load, localizer.digest):
         with pytest.raises(ModelRefusedError, match="--recipe hand_localizer"):
             use(str(tmp_path / "nowhere"))

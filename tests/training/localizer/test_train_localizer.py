@@ -15,7 +15,7 @@ from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer import decoding as localization
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.preprocessing.localizer.network import (
-    OUTLOOKS,
+    IMAGE_CLASSES,
     OUTPUTS,
     POINTS,
     STRIDE,
@@ -25,7 +25,7 @@ from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.training.localizer import limits as localizer_limits
 from bone_age_tf.training.localizer import train as training
 from bone_age_tf.training.localizer.examples import SIDE, Example, read_examples
-from bone_age_tf.training.localizer.limits import _threshold, learn_limits, scorer
+from bone_age_tf.training.localizer.limits import _threshold, scorer, set_limits
 from bone_age_tf.training.localizer.loss import heat_loss, mask_loss
 from bone_age_tf.training.localizer.mining import mine
 from bone_age_tf.training.localizer.sampler import HAND, Sampler
@@ -64,29 +64,29 @@ def others(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(phantoms: Path, others: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three steps teach nothing, so that the limits are those of the shipped localizer."""
+    """Three steps are no training, so the limits are those of the shipped localizer."""
     folder = tmp_path_factory.mktemp("run") / "localizer"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "learn_limits", lambda *given: localizer.load("shipped").limits)
+        patch.setattr(training, "set_limits", lambda *given: localizer.load("shipped").limits)
         training.train_localizer(QUICK, data=[str(phantoms), str(others)], run=str(folder))
     return folder
 
 
 def test_examples_are_read_with_what_is_known(phantoms: Path, others: Path) -> None:
-    drawn = read_examples(phantoms)
-    assert [example.id for example in drawn] == [str(n) for n in range(1, 9)]
-    for example in drawn:
+    synthetic = read_examples(phantoms)
+    assert [example.id for example in synthetic] == [str(n) for n in range(1, 9)]
+    for example in synthetic:
         assert max(example.image.shape) == SIDE
         assert example.mask.shape == example.image.shape
         inside = example.mask[tuple(np.round(example.points[2, ::-1]).astype(int))]
         assert inside == 255, "the capitate lies in the hand"
     annotated, bare = read_examples(others)
-    np.testing.assert_allclose(annotated.points, drawn[0].points, atol=0.01)
+    np.testing.assert_allclose(annotated.points, synthetic[0].points, atol=0.01)
     assert annotated.mask is None
     assert bare.points is None
 
 
-def test_a_table_without_coordinates_is_refused_by_row(others: Path, tmp_path: Path) -> None:
+def test_a_table_without_coordinates_is_rejected_by_row(others: Path, tmp_path: Path) -> None:
     shutil.copy(others / "1.png", tmp_path)
     (tmp_path / "key_points.csv").write_text("id,point,x,y\n1,capitate,3,4\n1,wrist,,4\n")
     with pytest.raises(InputDataError, match=r"key_points\.csv, row 3"):
@@ -101,7 +101,7 @@ def test_without_masks_there_is_nothing_to_begin_with(others: Path, tmp_path: Pa
 def test_samples_are_well_formed_and_of_every_kind(examples: list[Example]) -> None:
     sampler = Sampler([(1.0, examples)], seed=3, negative_share=0.6)
     samples = [sampler.draw() for _ in range(150)]
-    assert {sample.image_class for sample in samples} == set(range(len(OUTLOOKS)))
+    assert {sample.image_class for sample in samples} == set(range(len(IMAGE_CLASSES)))
     assert {sample.inverted for sample in samples} == {True, False}
     for sample in samples:
         assert sample.view.shape == (*VIEW, 1)
@@ -164,9 +164,9 @@ def test_limits_hold_the_good_radiographs(
     monkeypatch.setattr(localizer_limits, "NEGATIVES", 12)
     network = localizer.load("shipped").network
     with pytest.raises(InputDataError, match="in 8 of 8 good radiographs; expected at least 30"):
-        learn_limits(network, examples, examples, seed=0)
+        set_limits(network, examples, examples, seed=0)
     monkeypatch.setattr(localizer_limits, "MIN_HANDS", 8)
-    limits = learn_limits(network, examples, examples, seed=0)
+    limits = set_limits(network, examples, examples, seed=0)
     score = scorer(network)
     rows = [score(example.image) for example in examples]
     assert limits.hand <= np.quantile([row.hand for row in rows], 0.01)
@@ -199,7 +199,7 @@ def test_a_run_writes_what_it_promises(trained: Path) -> None:
     assert names >= {"run.json", "round-0.weights.h5", "round-1.weights.h5", "round-1.json"}
     description = json.loads((trained / "hand_localizer.json").read_text())
     assert description["trained_on"] == {
-        "drawn": 8, "annotated": 1, "unannotated": 1, "mined": description["trained_on"]["mined"],
+        "phantoms": 8, "annotated": 1, "unannotated": 1, "mined": description["trained_on"]["mined"],
     }  # fmt: skip
     assert (trained / "hand_localizer.weights.h5").stat().st_size < 4e6
 
@@ -229,14 +229,14 @@ def test_finished_rounds_are_not_trained_again(
         rounds.append(number)
 
     monkeypatch.setattr(training, "_train_round", watched)
-    monkeypatch.setattr(training, "learn_limits", lambda *given: localizer.load("shipped").limits)
+    monkeypatch.setattr(training, "set_limits", lambda *given: localizer.load("shipped").limits)
     training.train_localizer(QUICK, data=[str(phantoms), str(others)], run=str(copy))
     assert rounds == [1]
     assert (copy / "hand_localizer.json").exists()
 
 
 @pytest.mark.large
-def test_other_settings_are_refused_with_what_changed(
+def test_other_settings_are_rejected_with_what_changed(
     trained: Path, phantoms: Path, others: Path
 ) -> None:
     changed = LocalizerConfig(steps=3, mining_rounds=1, mining_steps=1, batch_size=2)
@@ -265,7 +265,7 @@ def test_bad_examples_are_named(
         read_examples(folder)
 
 
-def test_two_radiographs_of_one_name_are_refused(
+def test_two_radiographs_of_one_name_are_rejected(
     phantoms: Path, others: Path, tmp_path: Path
 ) -> None:
     folders = [str(phantoms), str(others), str(shutil.copytree(others, tmp_path / "again"))]
@@ -274,7 +274,7 @@ def test_two_radiographs_of_one_name_are_refused(
 
 
 @pytest.mark.large
-def test_other_data_of_the_same_size_are_refused(
+def test_other_data_of_the_same_size_are_rejected(
     trained: Path, phantoms: Path, others: Path, tmp_path: Path
 ) -> None:
     changed = shutil.copytree(others, tmp_path / "others")
@@ -293,11 +293,13 @@ def test_batches_hold_what_the_network_reads(examples: list[Example]) -> None:
         np.testing.assert_array_equal(targets[OUTPUTS.mask][row, ..., :1], sample.mask)
         assert (targets[OUTPUTS.mask][row, ..., 1] == sample.mask_weight).numpy().all()
         np.testing.assert_array_equal(targets[OUTPUTS.heat][row], sample.points)
-    assert targets[OUTPUTS.outlook].numpy().tolist() == [sample.image_class for sample in samples]
+    assert targets[OUTPUTS.image_class].numpy().tolist() == [
+        sample.image_class for sample in samples
+    ]
     assert targets[OUTPUTS.inverted].numpy()[:, 0].tolist() == [s.inverted for s in samples]
 
 
-def test_a_share_without_radiographs_goes_to_the_drawn_ones(examples: list[Example]) -> None:
+def test_a_share_without_radiographs_goes_to_the_phantoms(examples: list[Example]) -> None:
     config = LocalizerConfig(annotated_share=0.35, mined_share=0.3)
     annotated = [dataclasses.replace(examples[0], id="a", mask=None)]
     known = training.Examples(examples[2:], annotated, [])
@@ -307,9 +309,9 @@ def test_a_share_without_radiographs_goes_to_the_drawn_ones(examples: list[Examp
         groups = training._groups(config, number, known, found)
         return [(round(share, 6), [example.id for example in group]) for share, group in groups]
 
-    drawn = [example.id for example in examples[2:]]
-    assert shares(0, mined) == [(1.0, drawn)]
-    assert shares(1, []) == [(0.65, drawn), (0.35, ["a"])]
-    assert shares(1, mined) == [(0.35, drawn), (0.35, ["a"]), (0.3, ["b"])]
+    synthetic = [example.id for example in examples[2:]]
+    assert shares(0, mined) == [(1.0, phantoms)]
+    assert shares(1, []) == [(0.65, synthetic), (0.35, ["a"])]
+    assert shares(1, mined) == [(0.35, synthetic), (0.35, ["a"]), (0.3, ["b"])]
     (_, (with_mask,)) = training._groups(config, 1, known, mined)[1]
     assert with_mask.mask is examples[0].mask

@@ -162,17 +162,17 @@ def test_what_the_file_system_refuses_is_raised(tmp_path: Path) -> None:
     file.close()
 
 
-def has_colour_of(drawn: np.ndarray, sex: Sex) -> bool:
+def has_colour_of(figure: np.ndarray, sex: Sex) -> bool:
     points = 255 * (0.65 * np.array(to_rgb(validation_figures.COLOURS[sex])) + 0.35)
-    return bool((np.abs(drawn - points).max(-1) < 6).any())
+    return bool((np.abs(figure - points).max(-1) < 6).any())
 
 
 def test_the_scatter_has_a_colour_for_each_sex_that_there_is() -> None:
     both = fake_validation(20.0)
-    drawn = validation_figures.scatter(both, "epoch 1")
-    assert (drawn.shape, drawn.dtype) == ((900, 900, 3), np.uint8)
-    assert has_colour_of(drawn, Sex.F)
-    assert has_colour_of(drawn, Sex.M)
+    figure = validation_figures.scatter(both, "epoch 1")
+    assert (figure.shape, figure.dtype) == ((900, 900, 3), np.uint8)
+    assert has_colour_of(figure, Sex.F)
+    assert has_colour_of(figure, Sex.M)
     girls = dataclasses.replace(both, sex=np.zeros(4, int))
     assert not has_colour_of(validation_figures.scatter(girls, "epoch 1"), Sex.M)
 
@@ -195,9 +195,9 @@ def test_the_worst_are_at_most_eight_and_sorted() -> None:
 def test_a_sheet_shows_the_radiographs_that_there_are(count: int, lines: int) -> None:
     result = ValidationResult(np.full(count, 100.0), np.full(count, 90.0), np.ones(count, int))
     radiographs = np.full((count, 26, 20, 1), 77, np.uint8)
-    drawn = validation_figures.worst_sheet(result, list(range(count)), radiographs, "epoch 1")
-    grey = (drawn == 77).all(-1).astype(np.uint8)
+    figure = validation_figures.worst_sheet(result, list(range(count)), radiographs, "epoch 1")
+    grey = (figure == 77).all(-1).astype(np.uint8)
     _, _, statistics, _ = cv2.connectedComponentsWithStats(grey)
     assert (statistics[1:, cv2.CC_STAT_AREA] > 50_000).sum() == count
     height = validation_figures.HEADING + lines * (2.7 * 1.3 + validation_figures.CAPTION)
-    assert drawn.shape == (round(100 * height), 1140, 3)
+    assert figure.shape == (round(100 * height), 1140, 3)

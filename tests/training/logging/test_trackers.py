@@ -152,7 +152,7 @@ def test_wandb_that_fails_in_the_middle_is_one_warning(
     ]
 
 
-def test_wandb_without_a_login_is_refused_before_anything_is_written(
+def test_wandb_without_a_login_is_rejected_before_anything_is_written(
     wandb: ModuleType, fake_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
@@ -184,7 +184,7 @@ def refusing_server() -> Iterator[str]:
     server.server_close()
 
 
-def test_wandb_says_what_to_do_where_the_login_is_refused(
+def test_wandb_says_what_to_do_where_the_login_is_rejected(
     wandb: ModuleType, fake_run: MakeRun, monkeypatch: pytest.MonkeyPatch, refusing_server: str
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "online")
@@ -275,7 +275,7 @@ def test_mlflow_that_is_not_there_at_the_start_is_an_error(
         fake_run("logging.mlflow=true").process(until=1)
 
 
-def test_mlflow_says_what_to_do_where_the_login_is_refused(
+def test_mlflow_says_what_to_do_where_the_login_is_rejected(
     mlflow: ModuleType, fake_run: MakeRun, monkeypatch: pytest.MonkeyPatch, refusing_server: str
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", refusing_server)
