@@ -132,7 +132,7 @@ def test_client_py_says_why_a_file_has_no_months(
         sys.executable, kit / "client.py", *paths, "--sex", "F", "--url", f"{server.url}/"
     )
     assert done.returncode == 1
-    assert f"{files['blank']}\trefused (blank)\n" in done.stdout
+    assert f"{files['blank']}\trejected (blank)\n" in done.stdout
     assert f"{files['hand']}\t" in done.stdout
     first, last = done.stderr.splitlines()
     why = "refused (not_png_or_jpeg): the content is neither PNG nor JPEG"

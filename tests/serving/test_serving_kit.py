@@ -60,7 +60,7 @@ def test_the_readme_says_how_serve_gets_the_label(deployed: Path, kit: Path) -> 
     found = re.search(r"`(--label stable=\d+)`", line)
     assert found
     words = ["--model", str(deployed), *found[1].split()]
-    context = cli.serve.make_context("serve", words)
+    context = cli.load_command("serve").make_context("serve", words)
     assert context.params["version_labels"] == {"stable": 1}
 
 

@@ -4,8 +4,8 @@
     python client.py hand.png --sex F
     python client.py *.png --sex unknown --url http://localhost:8501
 
-A line for each file: its bone age in months and the interval, or why there is none. Exit code 0 where each
-file has a bone age, 1 where one has none, 2 for wrong usage. As a function:
+Prints a line for each file: the bone age in months with its prediction interval, or why there is none. Exit code 0 if every
+file has a bone age, 1 if any has none, 2 for a usage error. As a function:
 `ask(Path("hand.png").read_bytes(), "F")`. {{ research_only }}
 """
 
@@ -29,7 +29,7 @@ SECONDS = 60
 
 
 class Answer(NamedTuple):
-    """Months, and the ends of their interval where the model gives one; all None where `status` is not `ok`."""
+    """Bone age and ends of its prediction interval, in months. None: not `ok`, or a model without intervals."""
 
     status: str
     months: float | None
@@ -38,11 +38,11 @@ class Answer(NamedTuple):
 
 
 class ServingError(Exception):
-    """The server cannot be reached, or refuses the request; the text says which."""
+    """The server cannot be reached, or returned an error; the message says which."""
 
 
 def ask(picture: bytes, sex: str, url: str = URL, model: str = MODEL) -> Answer:
-    """The bone age in a PNG or JPEG file's bytes. Raises `ServingError`."""
+    """The bone age of a radiograph, given as the bytes of a PNG or JPEG file. Raises `ServingError`."""
     row = {"image_bytes": {"b64": base64.b64encode(picture).decode()}, "sex": sex}
     reply = _post(f"{url}/v1/models/{model}:predict", {"instances": [row]})
     try:
@@ -74,7 +74,7 @@ def _post(url: str, body: Any) -> Any:
 
 
 def _reason(code: int, body: bytes) -> str:
-    """What the server says; of a refused file only the model's own words."""
+    """The server's error message; for a rejected file only the model's part of it."""
     try:
         text = str(json.loads(body)["error"])
     except (ValueError, KeyError, TypeError):
@@ -84,21 +84,21 @@ def _reason(code: int, body: bytes) -> str:
 
 
 def describe(answer: Answer) -> str:
-    """One line for a person."""
+    """One line to print."""
     if answer.months is None:
-        return f"refused ({answer.status})"
+        return f"rejected ({answer.status})"
     if answer.low is None or answer.high is None:
         return f"{answer.months:.1f} months"
     return f"{answer.months:.1f} months [{answer.low:.1f}, {answer.high:.1f}]"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Ask for each file, one request a file, so that a bad one fails alone."""
+    """Send one request per file, so that an invalid file does not fail the others."""
     parser = argparse.ArgumentParser(
         description="Bone age of radiographs, from TensorFlow Serving."
     )
     parser.add_argument("files", nargs="+", type=Path, help="PNG or JPEG files")
-    parser.add_argument("--sex", required=True, choices=SEXES, help="sex of all of them")
+    parser.add_argument("--sex", required=True, choices=SEXES, help="sex, the same for all files")
     parser.add_argument("--url", default=URL, help="address of the server (default: %(default)s)")
     options = parser.parse_args(arguments)
     missing = 0

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Bone age of one radiograph: ./client.sh hand.png F [http://localhost:8501]
-# Prints the server's answer, JSON. Needs curl and base64. Exit code 1 where it has no bone age: `status` is not "ok",
-# 2 for wrong usage. {{ research_only }}
+# Prints the server's response as JSON. Requires curl and base64. Exit code 1 if there is no bone age (`status` is not "ok"),
+# 2 for a usage error. {{ research_only }}
 set -eu
 
 if [ $# -lt 2 ] || [ $# -gt 3 ]; then
@@ -20,7 +20,7 @@ if [ ! -r "$1" ] || [ ! -f "$1" ]; then
     exit 2
 fi
 
-# Through a pipe: a radiograph is longer than an argument may be.
+# Through a pipe, as a radiograph exceeds the maximum length of an argument.
 answer=$({
     printf '{"signature_name": "serving_default", "instances": [{"sex": "%s", "image_bytes": {"b64": "' "$2"
     base64 <"$1" | tr -d '\n'

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Does the server answer as the model did when it was exported? ./smoke.sh [http://localhost:8501]
-# Waits until version {{ version }} is AVAILABLE, at most SMOKE_SECONDS (120), then compares the answer to
-# sample_requests/columns.json with columns.expected.json: within 0.05 months, the same status. Exit code 0 where it
-# is, 1 where not, with the reason. Needs curl.
+# Checks that the server gives the same results as at export: ./smoke.sh [http://localhost:8501]
+# Waits until version {{ version }} is AVAILABLE, at most SMOKE_SECONDS (120), then compares the response to
+# sample_requests/columns.json with columns.expected.json: within 0.05 months, the same status. Exit code 0 if they
+# agree, 1 if not, with the reason. Requires curl.
 set -eu
 
 seconds=${SMOKE_SECONDS:-120}
@@ -14,12 +14,12 @@ fail() {
     exit 1
 }
 
-# values NAME: an output's values, with commas between, of an answer in column form on stdin
+# values NAME: the comma-separated values of an output, from a response in column format on stdin
 values() {
     tr -d ' \t\r\n' | sed -n 's/.*"'"$1"'":\[\([^]]*\)\].*/\1/p'
 }
 
-# within_tolerance A B: as many numbers, each at most 0.05 apart
+# within_tolerance A B: equally many numbers, pairwise at most 0.05 apart
 within_tolerance() {
     awk -v a="$1" -v b="$2" 'BEGIN {
         n = split(a, x, ",")
