@@ -38,12 +38,12 @@ $(JUPYTER): $(INSTALLED)
 	$(PIP) '.[notebooks]'
 	touch $(JUPYTER)
 
-demo: setup  ## the whole way on synthetic radiographs, into demo/: three minutes
+demo: setup  ## the whole workflow on synthetic radiographs, into demo/: three minutes
 	$(VENV)/bin/bone-age-tf demo --output demo
 
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
-test: $(DEV)  ## run the tests, after setting up where that is needed
+test: $(DEV)  ## run all tests except the large ones, in two processes
 	@echo "Testing in two processes: some six minutes on two cores"
 	$(PYTEST) -m 'not large'
 
@@ -53,17 +53,17 @@ test-large: $(DEV)  ## run the large tests: full-size networks, several processe
 RELEASE = build/release
 BENCHMARK = $(VENV)/bin/python benchmarks
 
-release-check: $(DEV)  ## kill trainings and exports, put the server under load: before a release, an hour
+release-check: $(DEV)  ## before a release, one hour: kill trainings and exports, load-test the server
 	rm -rf $(RELEASE)
 	$(VENV)/bin/bone-age-tf demo --output $(RELEASE)/demo --count 120 --epochs 2
 	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 20 --inside-writes 8
 	$(BENCHMARK)/export_kill.py --run $(RELEASE)/demo/run --kills 30
 	$(BENCHMARK)/serving_abuse.py --model $(MODEL)
 	$(BENCHMARK)/serving_load.py --model $(MODEL)
-	$(BENCHMARK)/not_hands.py $(RELEASE)/not_hands
-	$(BENCHMARK)/refusal.py $(RELEASE)/not_hands
+	$(BENCHMARK)/negatives.py $(RELEASE)/negatives
+	$(BENCHMARK)/rejection.py $(RELEASE)/negatives
 
-coverage: $(DEV)  ## run all tests in one process and print the lines that none reaches
+coverage: $(DEV)  ## run all tests in one process and list the lines that no test reaches
 	$(VENV)/bin/python -m coverage run --source bone_age_tf,data_prep -m pytest
 	$(VENV)/bin/python -m coverage report --skip-covered --show-missing
 
@@ -75,7 +75,7 @@ check: $(DEV)  ## lint, format, types, layers
 	$(VENV)/bin/python -m pip install --quiet --no-deps --target build/layers .
 	cd build/layers && PYTHONPATH=. $(abspath $(VENV))/bin/lint-imports --no-cache $(abspath pyproject.toml)
 
-findings:  ## run findings/*.sh: where libraries behave otherwise than one expects
+findings:  ## run findings/*.sh: documented surprises of libraries
 	findings/run
 
 docs: $(DEV)  ## build the documentation into site/; warnings are errors
@@ -87,10 +87,10 @@ jupyter: $(JUPYTER)  ## JupyterLab in notebooks/; the first time installs it
 training: setup  ## train on DATA=prepared into RUN=runs/1, with more options in ARGS=
 	$(VENV)/bin/bone-age-tf train --data $(DATA) --run $(RUN) $(ARGS)
 
-tensorboard: setup  ## the curves of all runs in RUNS=runs
+tensorboard: setup  ## TensorBoard for all runs in RUNS=runs
 	$(VENV)/bin/tensorboard --logdir $(RUNS) $(ARGS)
 
-serve: setup  ## REST, gRPC and the page for MODEL=saved_models/bone_age
+serve: setup  ## REST, gRPC and the web page for MODEL=saved_models/bone_age
 	$(VENV)/bin/bone-age-tf serve --model $(MODEL) $(ARGS)
 
 notebooks: $(JUPYTER)  ## execute notebooks/*.ipynb; the results are pages in build/notebooks/

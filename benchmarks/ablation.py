@@ -1,10 +1,11 @@
-"""What each part of a recipe is worth: one change at a time, the same budget, one fold of real radiographs.
+"""Ablation of the training recipe: one change at a time, the same budget, one fold of real radiographs.
 
     BONE_AGE_REAL_DATA=... python benchmarks/ablation.py --work FOLDER --weights inception.weights.h5 --only registered default
 
-Every variant trains on the folds 2 to 5 of 5 and is judged on the first by its last weights, so that no
-epoch is chosen on it. MAE in months with a bootstrap interval; the difference to the variant that it
-changes is paired, on the radiographs that both read. A finished variant is not trained again.
+Every variant is trained on folds 2 to 5 of 5 and evaluated on fold 1 with its last weights, so that no epoch
+is selected on the evaluation data. Reported are the MAE in months with a bootstrap confidence interval, and the
+paired difference to the variant that it changes, on their common radiographs. A finished variant is not
+trained again.
 """
 
 import argparse
@@ -40,7 +41,7 @@ MIRROR = "augmentation.mirror=true"
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """A training run, told as changes of the default recipe."""
+    """A training run, as changes to the default recipe."""
 
     against: str
     """The variant that it is compared with."""
@@ -49,7 +50,7 @@ class Variant:
     scale: str = "0.1"
     recipe: str = "default"
     start: str = "imagenet"
-    """First weights: `imagenet` (the file of --weights), `none`, `phantom`, or the name of a variant."""
+    """Initial weights: `imagenet` (the file of --weights), `none`, `phantom`, or the name of a variant."""
 
 
 VARIANTS = {
@@ -73,30 +74,30 @@ VARIANTS = {
         start="default",
     ),
     "no dropout": Variant("default", ("model.dropout=0",)),
-    "sex never withheld": Variant("default", ("augmentation.sex_dropout=0",)),
-    "not told the sex": Variant("default", ("model.sex_units=0", "augmentation.sex_dropout=0")),
+    "no sex dropout": Variant("default", ("augmentation.sex_dropout=0",)),
+    "no sex input": Variant("default", ("model.sex_units=0", "augmentation.sex_dropout=0")),
     "age sampling 0.5": Variant("default", ("train.age_sampling=0.5",)),
     "carpal": Variant("default", ("data.region=carpal",)),
     "metacarpal": Variant("default", ("data.region=metacarpal",)),
     "girls only": Variant("default", ("data.sex=F", "augmentation.sex_dropout=0")),
     "boys only": Variant("default", ("data.sex=M", "augmentation.sex_dropout=0")),
-    "first 9 million weights": Variant("default", ("model.backbone=inception_v3_mixed7",)),
+    "inception_v3_mixed7": Variant("default", ("model.backbone=inception_v3_mixed7",)),
     "backbone small": Variant("default", ("model.backbone=small",), start="none"),
 }
-"""In the order of the story."""
+"""In the order of the table."""
 
 
 TTA = {"5 views": "warps", "mirrored view": "mirror"}
 
 
 def _views_of(folder: Path) -> dict[str, str]:
-    """The views that the run can be asked for."""
+    """The test-time augmentations that the run supports."""
     mirrors = Run.open(folder, "last").config.augmentation.mirror
     return {name: tta for name, tta in TTA.items() if mirrors or not is_mirrored(tta)}
 
 
 def run(*arguments: object) -> None:
-    """One command of `bone-age-tf`, printed first."""
+    """Print and run one `bone-age-tf` command."""
     words = [str(word) for word in arguments]
     print("$ bone-age-tf", *words, flush=True)
     command = [sys.executable, "-m", "bone_age_tf", *words, "--quiet"]
@@ -106,7 +107,7 @@ def run(*arguments: object) -> None:
 
 
 def prepared(work: Path, method: str, scale: str) -> Path:
-    """The data set of real radiographs."""
+    """The prepared data set of real radiographs."""
     data = work / f"data-{method}-{scale}"
     if not (data / "manifest.json").exists():
         source = Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age"
@@ -116,7 +117,7 @@ def prepared(work: Path, method: str, scale: str) -> Path:
 
 
 def phantom_run(work: Path, settings: list[str], weights: str) -> Path:
-    """A run on drawn hands with the same network."""
+    """A pre-training run of the same network on phantoms."""
     drawn, data, folder = work / "phantoms", work / "data-phantoms", work / "run-phantoms"
     if not (data / "manifest.json").exists():
         run("phantom", "--output", drawn, "--count", PHANTOMS, "--size", 480, "--style", "varied")
@@ -128,7 +129,7 @@ def phantom_run(work: Path, settings: list[str], weights: str) -> Path:
 
 
 def trained(work: Path, name: str, weights: str, epochs: int) -> tuple[Path, Path, float]:
-    """Run, data set and seconds of a variant."""
+    """Run folder, data set and training time in seconds of a variant."""
     variant, folder = VARIANTS[name], work / name.replace(" ", "-").replace(",", "")
     data = prepared(work, variant.method, variant.scale)
     settings = [word for text in variant.sets for word in ("--set", text)]
@@ -145,13 +146,13 @@ def trained(work: Path, name: str, weights: str, epochs: int) -> tuple[Path, Pat
     return folder, data, time.monotonic() - before
 
 
-def answers(folder: Path, data: Path, tta: str = "none", told: int | None = None) -> dict:
-    """Identifier -> (sex, true, predicted months) of the fold, by the last weights."""
+def predictions(folder: Path, data: Path, tta: str = "none", sex_input: int | None = None) -> dict:
+    """Identifier -> (sex, true months, predicted months) on the held-out fold, with the last weights."""
     trained_run = Run.open(folder, "last")
     radiographs = PreparedRadiographs.open(data)
     records = select(radiographs, trained_run.config.data).validation
     assert records is not None
-    sex = fixed_sex(trained_run.config.data.sex) if told is None else told
+    sex = fixed_sex(trained_run.config.data.sex) if sex_input is None else sex_input
     member = Member(trained_run.load_model(), (1.0, 1.0, 1.0), sex)
     network = build_ensemble_model([member], VIEWS[tta])
     found = {}
@@ -163,8 +164,8 @@ def answers(folder: Path, data: Path, tta: str = "none", told: int | None = None
     return found
 
 
-def corrected(found: dict) -> dict:
-    """The same after a correction by sex, each tenth by lines fitted on the others."""
+def recalibrated_by_sex(found: dict) -> dict:
+    """Apply sex-specific linear recalibration, cross-validated in ten parts."""
     sex, true, months = (np.array(column) for column in zip(*found.values(), strict=True))
     parts, after = parts_of(len(true)), months.copy()
     for part in range(parts.max() + 1):
@@ -177,7 +178,7 @@ def corrected(found: dict) -> dict:
 
 
 def cached(path: Path, make) -> dict:
-    """Predictions from a table, made where it is not there."""
+    """Predictions from a CSV file, which is written first if it does not exist."""
     if not path.exists():
         rows = make()
         with path.open("w", newline="") as stream:
@@ -187,7 +188,7 @@ def cached(path: Path, make) -> dict:
 
 
 def interval(errors: np.ndarray, sign: str = "") -> str:
-    """Mean [95 % bootstrap interval]."""
+    """Mean [95 % bootstrap confidence interval]."""
     rng = np.random.default_rng(0)
     means = errors[rng.integers(0, len(errors), (bootstrap.RESAMPLES, len(errors)))].mean(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
@@ -195,7 +196,7 @@ def interval(errors: np.ndarray, sign: str = "") -> str:
 
 
 def row(name: str, against: str, tables: dict[str, dict], minutes: str) -> str:
-    """A line of the table."""
+    """A row of the table."""
     mine, theirs = tables[name], tables.get(against, {})
     error = {i: abs(p - t) for i, (_, t, p) in mine.items()}
     signed = np.array([p - t for _, t, p in mine.values()])
@@ -217,7 +218,7 @@ def row(name: str, against: str, tables: dict[str, dict], minutes: str) -> str:
 
 
 def main() -> None:
-    """Train what is asked for, judge all that is trained, print the table."""
+    """Train the requested variants, evaluate all finished ones, print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--weights", required=True)
@@ -229,14 +230,14 @@ def main() -> None:
         table = chosen.work / f"{name}.csv"
         if not table.exists():
             folder, data, seconds = trained(chosen.work, name, chosen.weights, chosen.epochs)
-            cached(table, lambda f=folder, d=data: answers(f, d))
+            cached(table, lambda f=folder, d=data: predictions(f, d))
             for views, tta in _views_of(folder).items():
                 cached(
                     chosen.work / f"{name} + {views}.csv",
-                    lambda f=folder, d=data, t=tta: answers(f, d, t),
+                    lambda f=folder, d=data, t=tta: predictions(f, d, t),
                 )
             cached(chosen.work / f"{name}, sex unknown.csv",
-                   lambda f=folder, d=data: answers(f, d, told=int(Sex.UNKNOWN)))  # fmt: skip
+                   lambda f=folder, d=data: predictions(f, d, sex_input=int(Sex.UNKNOWN)))  # fmt: skip
             (chosen.work / f"{name}.minutes").write_text(f"{seconds / 60:.0f}")
     print("| variant | n | MAE, months | change | girls, boys | bias, slope | minutes |")
     print("|---|---|---|---|---|---|---|")
@@ -251,9 +252,9 @@ def main() -> None:
             if (chosen.work / f"{more}.csv").exists():
                 tables[more] = cached(chosen.work / f"{more}.csv", dict)
                 print(row(more, name, tables, ""))
-        straight = f"{name} + correction"
-        tables[straight] = corrected(tables[name])
-        print(row(straight, name, tables, ""))
+        recalibrated = f"{name} + recalibration"
+        tables[recalibrated] = recalibrated_by_sex(tables[name])
+        print(row(recalibrated, name, tables, ""))
 
 
 if __name__ == "__main__":

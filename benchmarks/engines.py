@@ -1,11 +1,11 @@
-"""Other ways to run the exported network on a processor: how fast, and how many months they differ.
+"""CPU inference engines for the exported network: throughput, and differences in predicted months.
 
     python benchmarks/engines.py --run RUN --data DATA [--split train] [--model EXPORTED]
 
-TensorFlow in float32, as exported, against OpenVINO (float32, bfloat16; the extra `openvino`) and LiteRT
-(float32, and weights as int8 with dynamic range; `pip install ai-edge-litert`), in turns, batches of 1 and of 8,
-all cores; and against Keras' `predict`. Months: mean and largest difference from TensorFlow's. With `--model`, the
-engines of `serve` as well, with all that this export makes of the network's answer.
+TensorFlow in float32, as exported, is compared with OpenVINO (float32, bfloat16; the extra `openvino`), LiteRT
+(float32, and int8 weights with dynamic-range quantization; `pip install ai-edge-litert`) and `keras.Model.predict`:
+interleaved rounds, batch sizes 1 and 8, all cores. Differences are the mean and the maximum against TensorFlow.
+With `--model`, the engines of `serve` are measured too, including the postprocessing of that export.
 """
 
 import argparse
@@ -32,7 +32,7 @@ ROUNDS = 3
 
 
 def tensorflow_engine(model: keras.Model, frame: tuple[int, int]) -> tuple[Engine, Any]:
-    """The network as a graph of constants, and that graph."""
+    """The network with its weights frozen into the graph, and that graph."""
     specs = [
         tf.TensorSpec([None, *frame, 1], tf.uint8, name="image"),
         tf.TensorSpec([None], tf.int32, name="sex"),
@@ -92,7 +92,7 @@ def litert_engine(graph: object, folder: Path, *, dynamic_int8: bool) -> Engine:
 
 
 def served_engine(model: ExportedModel, engine: str) -> Engine:
-    """The bone age as `serve` tells it."""
+    """The bone age as `serve` returns it."""
     network = network_of(model, engine)
     return lambda image, sex: network(image, [SEX_NAMES[code] for code in sex])["bone_age_months"]
 
@@ -100,7 +100,7 @@ def served_engine(model: ExportedModel, engine: str) -> Engine:
 def timed(
     engine: Engine, images: np.ndarray, sexes: np.ndarray, batch: int
 ) -> tuple[np.ndarray, float]:
-    """Months, and images a second."""
+    """Predicted months, and images per second."""
     engine(images[:batch], sexes[:batch])
     started = time.monotonic()
     months = [
@@ -112,7 +112,7 @@ def timed(
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", required=True)
     parser.add_argument("--data", required=True)
@@ -147,10 +147,10 @@ def main() -> None:
 
 
 def compare(engines: dict[str, Engine], base: str, images: np.ndarray, sexes: np.ndarray) -> None:
-    """All in turns; print speeds as ratios to one of them, and differences of months from the first."""
+    """Interleaved rounds; print speeds relative to `base`, and differences in months from the first engine."""
     first = next(iter(engines))
     print(
-        f"| engine | batch | images/s | times {base} [each round] | months differ: mean | largest |"
+        f"| engine | batch size | images/s | relative to {base} [min, max] | difference, months: mean | max |"
     )
     print("|---|---|---|---|---|---|")
     for batch in (1, 8):

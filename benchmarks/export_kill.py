@@ -1,10 +1,10 @@
-"""Kill an export again and again while somebody watches its folder, as TensorFlow Serving does.
+"""Kill exports with SIGKILL while another process polls the model folder, as TensorFlow Serving does.
 
     python benchmarks/export_kill.py --run runs/1 --kills 30
 
-A third of the kills at any instant, two thirds while the folder is being written or has just been
-renamed. The watcher lists the folder without a pause, and checks every folder with a number the moment
-it sees it: all files that its manifest names, with their sha256.
+One third of the kills happen at random times, two thirds while the folder is being written or has just been
+renamed. The watcher polls the folder continuously and verifies every numbered folder as soon as it appears:
+all files listed in its manifest, with their sha256.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from bone_age_tf.export.exported_model import ExportedModel
 
 
 class Watcher:
-    """Looks at the numbered folders of `base`, each when it comes, in a thread of its own."""
+    """Polls `base` in a thread and verifies every new numbered folder."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        self.looks = 0
+        self.polls = 0
         self.seen: set[str] = set()
         self.broken: list[str] = []
         self._over = threading.Event()
@@ -35,7 +35,7 @@ class Watcher:
 
     def _watch(self) -> None:
         while not self._over.wait(0.0005):
-            self.looks += 1
+            self.polls += 1
             for path in self.base.iterdir() if self.base.exists() else ():
                 if path.name.isdigit() and path.name not in self.seen:
                     self.seen.add(path.name)
@@ -51,7 +51,7 @@ class Watcher:
             self.broken.append(f"{path.name}: {error}")
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stop polling."""
         self._over.set()
         self._thread.join()
 
@@ -73,7 +73,7 @@ def main() -> None:
         whole = time.monotonic() - began
         writing = base / ".writing-2"
         watcher = Watcher(base)
-        where = {"before it wrote": 0, "while it wrote": 0, "after the rename": 0}
+        where = {"before writing": 0, "while writing": 0, "after the rename": 0}
         for number in range(chosen.kills):
             versions = len([path for path in base.iterdir() if path.name.isdigit()])
             writing = base / f".writing-{versions + 1}"
@@ -89,15 +89,15 @@ def main() -> None:
             process.kill()
             process.wait()
             done = (base / str(versions + 1)).exists()
-            kind = "after the rename" if done else "while it wrote" if writing.exists() else "before it wrote"  # fmt: skip
+            kind = "after the rename" if done else "while writing" if writing.exists() else "before writing"  # fmt: skip
             where[kind] += 1
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         time.sleep(1)
         watcher.close()
         stray = sorted(path.name for path in base.iterdir() if not path.name.isdigit())
     print(f"an export takes {whole:.1f} s; {chosen.kills} kills: {where}")
-    print(f"{watcher.looks} looks; {len(watcher.seen)} numbered folders seen; broken: {watcher.broken or 'none'}")  # fmt: skip
-    print(f"left in the folder after a last, undisturbed export: {stray or 'nothing'}")
+    print(f"{watcher.polls} polls; {len(watcher.seen)} numbered folders seen; broken: {watcher.broken or 'none'}")  # fmt: skip
+    print(f"left in the folder after a final, uninterrupted export: {stray or 'nothing'}")
 
 
 if __name__ == "__main__":

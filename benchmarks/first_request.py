@@ -1,9 +1,9 @@
-"""How long the first client waits, with and without the warm-up requests that `export --serving-kit` adds.
+"""Latency of the first request, with and without the warm-up requests of `export --serving-kit`.
 
     python benchmarks/first_request.py --model saved_models/bone_age
 
-Each time a new process loads the SavedModel, as a server does, and answers one radiograph
-after it has replayed the recorded requests, or has not. In turns; seconds, medians.
+In each round a new process loads the SavedModel, as a server does, and predicts one radiograph with and
+without replaying the recorded requests first. Interleaved rounds; medians in seconds.
 """
 
 import argparse
@@ -34,11 +34,11 @@ if requests:
         if request.model_spec.signature_name == "serving_default":
             serve(**{name: tf.constant(tf.make_ndarray(value)) for name, value in request.inputs.items()})
 warm = time.monotonic()
-asked = {"image_bytes": tf.constant([open(hand, "rb").read()]), "sex": tf.constant(["F"])}
+inputs = {"image_bytes": tf.constant([open(hand, "rb").read()]), "sex": tf.constant(["F"])}
 times = []
 for _ in range(4):
     started = time.monotonic()
-    serve(**asked)["status"].numpy()
+    serve(**inputs)["status"].numpy()
     times.append(time.monotonic() - started)
 print(json.dumps({"import": imported - began, "load": loaded - imported, "replay": warm - loaded,
                   "first": times[0], "later": min(times[1:])}))
@@ -46,14 +46,14 @@ print(json.dumps({"import": imported - began, "load": loaded - imported, "replay
 
 
 def once(folder: Path, requests: str) -> dict[str, float]:
-    """A new process."""
+    """Times in seconds, measured in a new process."""
     command = [sys.executable, "-c", SERVER, str(folder), str(GOLDEN_HAND), requests]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--rounds", type=int, default=5)
@@ -66,7 +66,7 @@ def main() -> None:
         for _ in range(chosen.rounds):
             found["without"].append(once(folder, ""))
             found["with"].append(once(folder, requests))
-    print("| warm-up | import TensorFlow | load | replay | first request | later ones |")
+    print("| warm-up | import TensorFlow | load | replay | first request | later requests |")
     print("|---|---|---|---|---|---|")
     for name, rounds in found.items():
         medians = (statistics.median(one[key] for one in rounds) for key in rounds[0])

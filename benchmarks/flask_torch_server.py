@@ -1,8 +1,8 @@
-"""What a plain server of such a model looks like: PyTorch's InceptionV3 behind Flask; one side of `serving_peers.py`.
+"""Baseline server for `serving_comparison.py`: PyTorch's InceptionV3 behind Flask.
 
-Decodes the picture, letterboxes it, answers one radiograph at a time on all cores: no localizer, no
-registration, no refusal, no batches. Random weights, since only its speed is asked for. Runs under an
-interpreter that has torch, flask, numpy and cv2, and needs nothing of this project:
+It decodes and letterboxes the image and predicts one radiograph at a time on all cores: no localizer, no
+registration, no rejection, no batching. The weights are random, since only speed is measured. It runs in a
+Python environment with torch, flask, numpy and cv2, and imports nothing from this project:
 
     python benchmarks/flask_torch_server.py --port 5000 --height 325 --width 250
 
@@ -22,10 +22,10 @@ from torch_inception import BoneAge
 
 
 def letterboxed(encoded: bytes, height: int, width: int) -> np.ndarray:
-    """An encoded picture -> uint8 [height, width]. Raises `ValueError` where it is none."""
+    """An encoded picture -> uint8 [height, width]. Raises `ValueError` if it cannot be decoded."""
     picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        raise ValueError("no picture")
+        raise ValueError("not a readable image")
     scale = min(height / picture.shape[0], width / picture.shape[1])
     rows, columns = (max(1, round(side * scale)) for side in picture.shape)
     made = np.zeros((height, width), np.uint8)
@@ -46,18 +46,18 @@ def main() -> None:
     torch.set_flush_denormal(True)  # as TensorFlow does
     torch.manual_seed(0)
     model = BoneAge(chosen.precision).eval().to(memory_format=torch.channels_last)
-    one_at_a_time = threading.Lock()  # forward passes side by side fight for the same cores
+    one_at_a_time = threading.Lock()  # concurrent forward passes compete for the same cores
     app = Flask(__name__)
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
     @app.post("/predict")
     def predict():
-        asked = request.get_json()
+        payload = request.get_json()
         try:
-            image = letterboxed(base64.b64decode(asked["image"]), chosen.height, chosen.width)
+            image = letterboxed(base64.b64decode(payload["image"]), chosen.height, chosen.width)
         except (KeyError, ValueError, cv2.error) as error:
             return jsonify(error=str(error)), 400
-        sex = torch.tensor([int(asked["sex"])])
+        sex = torch.tensor([int(payload["sex"])])
         with one_at_a_time, torch.inference_mode():
             months = model(torch.from_numpy(image)[None], sex)
         return jsonify(months=float(months[0]))

@@ -1,10 +1,10 @@
-"""Images per second of the input pipeline alone, against copying raw bytes out of memory.
+"""Throughput of the input pipeline alone, against gathering raw pixels from memory.
 
     python benchmarks/input_speed.py [--sizes 299x299 500x375] [--rounds 5]
 
-The data sets are those of `training_speed.py`. All variants take turns; a round is one epoch of 1,024
+The data sets are those of `training_speed.py`. The variants are interleaved; a round is one epoch of 1,024
 radiographs in batches of 16. "memory": tf.data gathers uint8 batches from one array. "bytes": reading
-and parsing the records, without decoding. "batches": what training gets, augmented.
+and parsing the records, without decoding. "batches": augmented training batches.
 """
 
 import argparse
@@ -29,7 +29,7 @@ Epoch = Callable[[int], tf.data.Dataset]
 
 
 def variants(rows: int, columns: int, folder: Path) -> dict[str, Epoch]:
-    """Name -> epoch number -> its batches."""
+    """Name -> function from epoch number to batches."""
     pixels = radiographs(rows, columns)
     found: dict[str, Epoch] = {"memory": lambda number: _from_memory(pixels)}
     for encoding in ("png", "raw"):
@@ -57,7 +57,7 @@ def _parsed(data: PreparedRadiographs, *, decode: bool = False) -> tf.data.Datas
 
 
 def images_per_second(batches: tf.data.Dataset) -> float:
-    """Speed of one epoch after its first batch."""
+    """Images per second over one epoch, excluding the first batch."""
     iterator = iter(batches)
     next(iterator)
     start = time.perf_counter()
@@ -66,7 +66,7 @@ def images_per_second(batches: tf.data.Dataset) -> float:
 
 
 def main() -> None:
-    """Print a table: medians over the rounds."""
+    """Print a table of medians over the rounds."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--sizes", nargs="+", default=["299x299", "500x375"], metavar="ROWSxCOLUMNS"

@@ -1,11 +1,11 @@
-"""What networks learn from drawn hands, by the commands that a user types.
+"""What networks learn from synthetic radiographs (phantoms), by the commands of `bone-age-tf`.
 
     python benchmarks/phantom_learning.py reading --work FOLDER
     BONE_AGE_REAL_DATA=... python benchmarks/phantom_learning.py transfer --work FOLDER --weights FILE
 
-`reading`: one small network trained on 1,500 phantoms and judged on 300 unseen ones; the same with
-the sex withheld; the same on the same hands without bones. `transfer`: 200 real radiographs alone,
-against the same 200 from a backbone that has learnt phantoms first; judged on the radiographs left over.
+`reading`: a small network is trained on 1,500 phantoms and evaluated on 300 held-out ones; the same without the
+sex as an input; the same with the bones removed. `transfer`: training on 200 real radiographs from the initial
+weights, against the same training with a backbone pre-trained on phantoms; evaluated on the remaining radiographs.
 """
 
 import argparse
@@ -21,7 +21,7 @@ SCALE = ("--scale", "0.125", "--preprocess", "letterbox")
 
 
 def run(*arguments: object) -> None:
-    """One command of `bone-age-tf`, printed first."""
+    """Print and run one `bone-age-tf` command."""
     words = [str(word) for word in arguments]
     print("$ bone-age-tf", *words, flush=True)
     subprocess.run([sys.executable, "-m", "bone_age_tf", *words, "--quiet"], check=True)
@@ -37,7 +37,7 @@ def mae(work: Path, name: str, data: Path) -> str:
 
 
 def table_of(source: Path, prepared: Path, path: Path, *, sex_known: bool) -> Path:
-    """The labels of phantoms with the splits of a data set, the sex withheld where asked."""
+    """Labels of phantoms with the splits of a data set; the sex is `unknown` unless `sex_known`."""
     with (prepared / "splits.csv").open(newline="") as stream:
         split = {row["id"]: row["split"] for row in csv.DictReader(stream)}
     with (source / "boneage-training-dataset.csv").open(newline="") as stream:
@@ -52,7 +52,7 @@ def table_of(source: Path, prepared: Path, path: Path, *, sex_known: bool) -> Pa
 
 
 def reading(work: Path) -> dict[str, str]:
-    """Bones and sex, no sex, no bones."""
+    """MAE with bones and sex, without sex, and without bones."""
     drawn, boneless = work / "phantoms", work / "boneless"
     common = ("--count", 1950, "--size", 512, "--seed", 11)
     run("phantom", "--output", drawn, *common)
@@ -73,7 +73,7 @@ def reading(work: Path) -> dict[str, str]:
 
 
 def save_backbone(folder: Path, path: Path) -> Path:
-    """The backbone's weights of a run's best model."""
+    """Save the backbone's weights of a run's best checkpoint."""
     import keras
 
     from bone_age_tf.models.backbones import BACKBONES
@@ -86,13 +86,13 @@ def save_backbone(folder: Path, path: Path) -> Path:
 
 
 def transfer(work: Path, weights: str) -> dict[str, str]:
-    """200 real radiographs, with and without phantoms first, for two backbones."""
+    """MAE with and without pre-training on phantoms, for two backbones."""
     real = work / "data-real"
     source = Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age"
     split = ("--split", "train=0.2086,validation=0.1043,test=0.6871")
     run("prepare", source, "--output", real, *SCALE, *split)
-    drawn = ("--count", 1600, "--size", 512, "--seed", 21, "--style", "varied")
-    run("phantom", "--output", work / "varied", *drawn)
+    phantom_options = ("--count", 1600, "--size", 512, "--seed", 21, "--style", "varied")
+    run("phantom", "--output", work / "varied", *phantom_options)
     phantoms = work / "data-varied"
     run(
         "prepare",
@@ -112,9 +112,9 @@ def transfer(work: Path, weights: str) -> dict[str, str]:
         first = work / f"run-{name}-phantoms"
         options = (*recipe, "--set", f"train.epochs={epochs_on_phantoms}")
         run("train", "--data", phantoms, "--run", first, "--initial-weights", start, *options)
-        learnt = save_backbone(first, work / f"{name}.weights.h5")
+        pretrained = save_backbone(first, work / f"{name}.weights.h5")
         options = (*recipe, "--set", f"train.epochs={epochs}", "--set", "augmentation.mirror=false")
-        for kind, begin in (("real", start), ("phantoms-then-real", learnt)):
+        for kind, begin in (("real", start), ("phantoms-then-real", pretrained)):
             folder = work / f"run-{name}-{kind}"
             run("train", "--data", real, "--run", folder, "--initial-weights", begin, *options)
             results[f"{name}, {kind}"] = mae(work, f"{name}-{kind}", real)

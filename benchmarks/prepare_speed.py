@@ -1,8 +1,8 @@
-"""Radiographs per second of `prepare`'s shards against decoding, and plain OpenCV, on the same files.
+"""Throughput of `prepare` against decoding alone and against plain OpenCV, on the same files.
 
-All with two threads, in turns in one run. Decoding: TensorFlow's, as `prepare` does it. OpenCV: read,
-decode, resize (area) to 520 x 400, encode; no guard, no hand found, no contrast. Then the parts of one
-radiograph with one thread, as differences of graphs that do more and more.
+Two threads each, interleaved rounds in one run. Decoding: TensorFlow's decoder, as `prepare` uses it. OpenCV: read,
+decode, resize (area) to 520 x 400, encode; no file checks, no localization, no contrast normalization. Then the
+time of each preprocessing step with one thread, as the difference between graphs with one more step each.
 
     python benchmarks/prepare_speed.py FOLDER_OF_PNG [--rounds 5]
 """
@@ -32,7 +32,7 @@ THREADS = 2
 
 
 def with_opencv(paths: list[Path]) -> None:
-    """Read, resize, encode, and nothing else."""
+    """Read, resize and encode with OpenCV."""
 
     def one(path: Path) -> int:
         image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
@@ -44,7 +44,7 @@ def with_opencv(paths: list[Path]) -> None:
 
 
 def with_prepare(paths: list[Path], method: str) -> None:
-    """What `prepare` does for a shard: one shard a thread."""
+    """Write shards as `prepare` does, one shard per thread."""
     config = PreprocessingConfig(method=method)
     rows = [
         CheckedRow(LabelRow(str(n), Sex.F, 100.0, "", n), SourceFile(path.name, str(path)), None)
@@ -59,7 +59,7 @@ def with_prepare(paths: list[Path], method: str) -> None:
 
 
 def with_decoding_alone(paths: list[Path]) -> None:
-    """Reading and decoding and nothing else: the floor."""
+    """Read and decode only: the lower bound of the time."""
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda path: _decode(path.read_bytes()), paths))
 
@@ -70,7 +70,7 @@ def _decode(encoded: tf.Tensor) -> tf.Tensor:
 
 
 def parts(paths: list[Path]) -> None:
-    """Print the milliseconds of each part of `registered`, one thread."""
+    """Print the time of each step of `registered` in milliseconds, with one thread."""
     preprocessor = Preprocessor(PreprocessingConfig())
 
     def examined(encoded: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -82,7 +82,7 @@ def parts(paths: list[Path]) -> None:
 
     graphs = {
         "decode": _decode,
-        "pyramid, two looks, quality": graph_of(examined),
+        "pyramid, localizer (2 passes), quality": graph_of(examined),
         "warp, contrast, mask": preprocessor.graph,
         "encode": graph_of(encoded_again),
     }
@@ -96,12 +96,12 @@ def parts(paths: list[Path]) -> None:
     before = 0.0
     for name, values in times.items():
         median = 1000 * statistics.median(values[1:])
-        print(f"{name:28s} {median - before:6.1f} ms")
+        print(f"{name:40s} {median - before:6.1f} ms")
         before = median
 
 
 def main() -> None:
-    """Print a table of images/s (median over the rounds) and of time over that of decoding."""
+    """Print images/s (median over the rounds), and the time relative to decoding."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
@@ -110,19 +110,19 @@ def main() -> None:
     paths *= max(1, 64 // len(paths))
     cv2.setNumThreads(1)
     tf.config.threading.set_intra_op_parallelism_threads(1)
-    contenders = {
+    candidates = {
         "decode alone": with_decoding_alone,
         "OpenCV": with_opencv,
         "letterbox": functools.partial(with_prepare, method="letterbox"),
         "registered": functools.partial(with_prepare, method="registered"),
     }
-    for contender in contenders.values():
-        contender(paths[:THREADS])
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
+    for candidate in candidates.values():
+        candidate(paths[:THREADS])
+    rates: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(arguments.rounds):
-        for name, contender in contenders.items():
+        for name, candidate in candidates.items():
             start = time.perf_counter()
-            contender(paths)
+            candidate(paths)
             rates[name].append(len(paths) / (time.perf_counter() - start))
     sizes = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape for path in sorted(set(paths))]
     print(f"{len(paths)} files, median size {np.median([s[0] * s[1] for s in sizes]) / 1e6:.1f} MP")

@@ -1,11 +1,11 @@
-"""Kill a training again and again; is the result the same to the bit?
+"""Kill a training run repeatedly with SIGKILL and check that the result is bit-identical.
 
     python benchmarks/resume.py --data prepared --output resume --kills 20 --inside-writes 8
 
-Trains once undisturbed and once with `kill -9` at random instants, some of them while a checkpoint
-is being written (the unfinished file is found on the disk), each time with the same command again.
-Dropout, augmentation, averaged weights and a falling learning rate are on. Prints sha256 of the
-final weights, of the checkpoint (every variable) and of history.csv.
+One run is uninterrupted; the other is killed with `kill -9` at random times, some of them while a checkpoint
+is being written (its unfinished file is on the disk), and resumed with the same command each time. Dropout,
+augmentation, averaged weights and a decaying learning rate are on. Prints the sha256 of the final weights, of the
+checkpoint (every variable) and of history.csv.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def train_and_kill(words: list[str], run: Path, seconds: float, inside: bool) ->
 
 
 def digests(run: Path) -> dict[str, str]:
-    """sha256 of what must be equal."""
+    """sha256 of the files that must be equal."""
     return {name: sha256_of(run / name) for name in FILES}
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     whole, killed = chosen.output / "whole", chosen.output / "killed"
     start = time.monotonic()
     subprocess.run(command(chosen.data, whole, chosen.settings), check=True, capture_output=True)
-    print(f"undisturbed: {time.monotonic() - start:.0f} s")
+    print(f"uninterrupted: {time.monotonic() - start:.0f} s")
     rng = random.Random(chosen.seed)
     kinds = [number < chosen.inside_writes for number in range(chosen.kills)]
     rng.shuffle(kinds)
@@ -72,7 +72,9 @@ def main() -> None:
         hit = train_and_kill(words, killed, rng.uniform(3, 13), inside)
         print(f"kill -9: {hit}", flush=True)
         if hit == "finished":
-            sys.exit("finished before all kills: more epochs, please")
+            sys.exit(
+                "The training finished before all kills were done; set more epochs with --set train.epochs=N"
+            )
     train_and_kill(words, killed, float("inf"), False)
     first, second = digests(whole), digests(killed)
     for name in FILES:

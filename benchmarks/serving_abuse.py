@@ -1,9 +1,9 @@
-"""What strangers can cost the server: the memory and the answers of each way to abuse it.
+"""Robustness of the server against abusive requests: responses, memory, and delay of other clients.
 
     python benchmarks/serving_abuse.py --model saved_models/bone_age
 
-The server runs as users start it. For every kind of abuse: what it answers, the most that its memory grew
-meanwhile, and whether it still answers someone else within the time.
+The server runs with its default options. For every kind of abuse, the table lists the HTTP status of the
+responses, the peak growth of its memory, and the longest latency of a regular client in the meantime.
 """
 
 import argparse
@@ -29,7 +29,7 @@ HEAD = "POST {path}:predict HTTP/1.1\r\nHost: localhost\r\n"
 
 
 class Server:
-    """Ours, in a process of its own."""
+    """`bone-age-tf serve` in a subprocess."""
 
     def __init__(self, model: str) -> None:
         command = [sys.executable, "-m", "bone_age_tf", "serve", "--model", model]
@@ -42,16 +42,16 @@ class Server:
         self.base = f"http://{parts.netloc}"
 
     def memory(self) -> float:
-        """MB resident."""
+        """Resident set size in MB."""
         return psutil.Process(self.process.pid).memory_info().rss / 2**20
 
     def connect(self) -> socket.socket:
-        """A connection of one who writes by hand."""
+        """A raw TCP connection."""
         return socket.create_connection(self.address, timeout=90)
 
 
 def answer_of(connection: socket.socket) -> str:
-    """The status of what comes back, `closed` for nothing."""
+    """The HTTP status of the response, or `closed` if there is none."""
     try:
         line = connection.recv(4096).decode(errors="replace").split("\r\n")[0]
     except (ConnectionError, TimeoutError):
@@ -60,7 +60,7 @@ def answer_of(connection: socket.socket) -> str:
 
 
 def raw(server: Server, head: str, body: bytes = b"", pieces: int = 1) -> str:
-    """The status of a request written by hand."""
+    """The HTTP status of a raw request."""
     with server.connect() as one:
         one.sendall(head.encode())
         try:
@@ -72,7 +72,7 @@ def raw(server: Server, head: str, body: bytes = b"", pieces: int = 1) -> str:
 
 
 def together(count: int, one: Callable[[], str]) -> str:
-    """The statuses of as many at once."""
+    """The HTTP statuses of `count` concurrent requests."""
     found: Counter[str] = Counter()
     threads = [threading.Thread(target=lambda: found.update([one()])) for _ in range(count)]
     for thread in threads:
@@ -83,14 +83,14 @@ def together(count: int, one: Callable[[], str]) -> str:
 
 
 def slow(server: Server, start: str) -> str:
-    """A connection that begins and says no more, until the server has had enough."""
+    """Start a request, send nothing more, and wait until the server responds or closes the connection."""
     with server.connect() as one:
         one.sendall(start.encode())
         return answer_of(one)
 
 
 def kinds(server: Server) -> dict[str, Callable[[], str]]:
-    """Ways to abuse it."""
+    """Name of each kind of abuse -> function that performs it."""
     head = HEAD.format(path=server.path)
     good = base64.b64encode(GOLDEN_HAND.read_bytes()).decode()
     row = {"image_bytes": {"b64": good}, "sex": "F"}
@@ -105,29 +105,29 @@ def kinds(server: Server) -> dict[str, Callable[[], str]]:
     deep = "[" * 200_000
     bomb = json.dumps({"instances": [row] * 20_000})[: 31 * 2**20]
     return {
-        "neither length nor body": lambda: raw(server, f"{head}\r\n"),
-        "says 100 GB": lambda: raw(server, f"{head}Content-Length: 100000000000\r\n\r\n"),
+        "no length, no body": lambda: raw(server, f"{head}\r\n"),
+        "Content-Length of 100 GB": lambda: raw(server, f"{head}Content-Length: 100000000000\r\n\r\n"),
         "1 GB chunked": lambda: raw(server, f"{head}Transfer-Encoding: chunked\r\n\r\n", PIECE, 1024),
         "1 GB chunked, 16 at once": lambda: together(
             16, lambda: raw(server, f"{head}Transfer-Encoding: chunked\r\n\r\n", PIECE, 1024)
         ),
-        f"{SLOW} slow heads": lambda: together(SLOW, lambda: slow(server, "POST / HTTP/1.1\r\nHo")),
+        f"{SLOW} slow headers": lambda: together(SLOW, lambda: slow(server, "POST / HTTP/1.1\r\nHo")),
         f"{SLOW} slow bodies": lambda: together(
             SLOW, lambda: slow(server, f"{head}Content-Length: 30000000\r\n\r\n{{")
         ),
         "wrong type: a form": lambda: post("a=b", **{"Content-Type": "application/x-www-form-urlencoded"}),
         "wrong type: a PNG": lambda: post(GOLDEN_HAND.read_bytes(), **{"Content-Type": "image/png"}),
-        "200,000 brackets": lambda: post(deep),
-        "31 MB of JSON, cut": lambda: post(bomb),
+        "200,000 nested brackets": lambda: post(deep),
+        "31 MB of truncated JSON": lambda: post(bomb),
         "more radiographs than --max-in-flight": lambda: post(json.dumps({"instances": [row] * 100})),
-        "a path in the name": lambda: raw(server, "GET /v1/models/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-        "another Host": lambda: get(Host="elsewhere.example"),
-        "another Origin": lambda: get(Origin="https://elsewhere.example"),
+        "path traversal in the model name": lambda: raw(server, "GET /v1/models/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+        "unknown Host": lambda: get(Host="elsewhere.example"),
+        "foreign Origin": lambda: get(Origin="https://elsewhere.example"),
     }  # fmt: skip
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     chosen = parser.parse_args()
@@ -139,7 +139,7 @@ def main() -> None:
             httpx.post(f"{server.url}:predict", json=body, timeout=90).raise_for_status()
         print(f"memory before: {server.memory():.0f} MB")
         print(
-            "| abuse | answers | seconds | memory grew at most, MB | someone else waited at most, s |"
+            "| abuse | responses | seconds | peak memory growth, MB | longest latency of another client, s |"
         )
         print("|---|---|---|---|---|")
         for name, abuse in kinds(server).items():
@@ -152,7 +152,7 @@ def main() -> None:
 
 
 def measured(server: Server, name: str, abuse: Callable[[], str], body: dict[str, object]) -> str:
-    """A line of the table: what it answers, its memory, and another client's longest wait meanwhile."""
+    """A row of the table: responses, memory growth, and the longest latency of another client."""
     before, over = server.memory(), threading.Event()
     most, waits = [before], [0.0]
 
@@ -160,7 +160,7 @@ def measured(server: Server, name: str, abuse: Callable[[], str], body: dict[str
         while not over.wait(0.02):
             most.append(server.memory())
 
-    def ask() -> None:
+    def regular_client() -> None:
         while not over.wait(0.2):
             began = time.monotonic()
             answer = httpx.post(f"{server.url}:predict", json=body, timeout=90)
@@ -168,7 +168,7 @@ def measured(server: Server, name: str, abuse: Callable[[], str], body: dict[str
                 answer.raise_for_status()
             waits.append(time.monotonic() - began)
 
-    others = [threading.Thread(target=watch), threading.Thread(target=ask)]
+    others = [threading.Thread(target=watch), threading.Thread(target=regular_client)]
     for other in others:
         other.start()
     began = time.monotonic()

@@ -1,11 +1,11 @@
-"""The server under load: 32 clients, a fifth of their requests bad; what each gets, how soon, in what memory.
+"""Load test of the server: 32 clients, 20 % invalid requests; correctness, latency, throughput, memory.
 
     BONE_AGE_REAL_DATA=... python benchmarks/serving_load.py --model saved_models/bone_age
 
-Without `BONE_AGE_REAL_DATA`, drawn hands are sent. A client that gets 503 waits as long as `Retry-After`
-says and asks again; its time counts from the first try. Before, the same radiographs go through the
-SavedModel one after the other in this process: the ratio is to that; and by REST, gRPC, `predict` and,
-with `--run`, Keras: how far apart are the months?
+Without `BONE_AGE_REAL_DATA`, phantoms are sent. A client that receives 503 waits for the time given in
+`Retry-After` and retries; its latency counts from the first attempt. Before the load test, the same radiographs are
+predicted sequentially by the SavedModel in this process, which is the reference for the throughput ratio, and by
+REST, gRPC, `predict` and, with `--run`, Keras, to compare the predicted months.
 """
 
 import argparse
@@ -52,13 +52,13 @@ def files(work: Path) -> list[bytes]:
 
 
 def body(encoded: bytes, sex: str) -> dict[str, object]:
-    """A request in row form."""
+    """A request body in row format."""
     picture = {"b64": base64.b64encode(encoded).decode()}
     return {"instances": [{"image_bytes": picture, "sex": sex}]}
 
 
 def bad_requests(good: bytes) -> list[dict[str, object]]:
-    """Content for httpx, each of which must get a 4xx."""
+    """Keyword arguments for `httpx.post`; each request must receive a 4xx status."""
     return [
         {"content": b"{'instances': ["},
         {"json": {"instances": [{"sex": "F"}]}},
@@ -70,7 +70,7 @@ def bad_requests(good: bytes) -> list[dict[str, object]]:
 
 
 class Load:
-    """The clients, and what they saw."""
+    """The clients and their recorded responses."""
 
     def __init__(self, url: str, bodies: list[dict[str, object]], expected: np.ndarray) -> None:
         self.url, self.bodies, self.expected = url, bodies, expected
@@ -80,21 +80,21 @@ class Load:
         self._lock = threading.Lock()
 
     def client(self, number: int, requests: int, bad: list[dict[str, object]]) -> None:
-        """One client's requests, one after the other."""
+        """Sequential requests of one client."""
         draw = random.Random(number)
         with httpx.Client(timeout=120) as http:
             for _ in range(requests):
                 if draw.random() < BAD_SHARE:
-                    self._note("bad", http.post(self.url, **draw.choice(bad)), 4)  # type: ignore[arg-type]
+                    self._note("invalid", http.post(self.url, **draw.choice(bad)), 4)  # type: ignore[arg-type]
                     continue
                 which = draw.randrange(len(self.bodies))
                 started = time.monotonic()
                 answer = http.post(self.url, json=self.bodies[which])
                 while answer.status_code == 503:
-                    self._note("good", answer, 5)
+                    self._note("valid", answer, 5)
                     time.sleep(float(answer.headers["retry-after"]) * draw.uniform(0.5, 1.5))
                     answer = http.post(self.url, json=self.bodies[which])
-                self._note("good", answer, 2)
+                self._note("valid", answer, 2)
                 months = answer.json()["predictions"][0]["bone_age_months"]
                 with self._lock:
                     self.seconds.append(time.monotonic() - started)
@@ -107,12 +107,12 @@ class Load:
 
 
 def months_by_rest(url: str, content: dict[str, object]) -> float:
-    """Months of a request with one radiograph."""
+    """Predicted months of one radiograph, by REST."""
     return httpx.post(url, json=content, timeout=120).json()["predictions"][0][NAMES[0]]
 
 
 def by_grpc(address: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray:
-    """Months by gRPC, one radiograph a request."""
+    """Predicted months by gRPC, one radiograph per request."""
     months = []
     with grpc.insecure_channel(address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
@@ -127,7 +127,7 @@ def by_grpc(address: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray
 
 
 def by_predict(model: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray:
-    """Months by the command line."""
+    """Predicted months by `bone-age-tf predict`."""
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "radiographs"
         folder.mkdir()
@@ -144,9 +144,9 @@ def by_predict(model: str, pictures: list[bytes], sexes: list[str]) -> np.ndarra
     return np.array([rows[f"{number:05}"] for number in range(len(pictures))])
 
 
-def by_keras(run: str, epoch: str, images: list[np.ndarray], sexes: list[str]) -> np.ndarray:
-    """Months by the run's own network."""
-    network = Run.open(run, epoch).load_model()
+def by_keras(run: str, checkpoint: str, images: list[np.ndarray], sexes: list[str]) -> np.ndarray:
+    """Predicted months by the Keras model of the run."""
+    network = Run.open(run, checkpoint).load_model()
     codes = [Sex[sex] for sex in sexes]
     return np.array(
         [
@@ -157,13 +157,13 @@ def by_keras(run: str, epoch: str, images: list[np.ndarray], sexes: list[str]) -
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--engine", choices=ENGINES, default=DEFAULT_ENGINE)
     parser.add_argument("--clients", type=int, default=32)
     parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--run", help="that was exported, with its last weights")
+    parser.add_argument("--run", help="run folder from which the model was exported (last weights)")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         pictures = files(Path(work))
@@ -222,10 +222,10 @@ def main() -> None:
     print(f"largest difference in months on {len(pictures)} radiographs: "
           + ", ".join(f"{name} {np.abs(found - expected).max():.4f}" for name, found in ways.items()))  # fmt: skip
     print(
-        f"{chosen.clients} clients x {chosen.requests}: {dict(sorted(load.statuses.items()))}; wrong: {load.wrong}"
+        f"{chosen.clients} clients x {chosen.requests}: {dict(sorted(load.statuses.items()))}; errors: {load.wrong}"
     )
-    print(f"good answers: p50 {p50:.2f} s, p99 {p99:.2f} s; {len(load.seconds) / seconds:.1f} images/s, "
-          f"{len(load.seconds) / seconds / alone:.2f} x one after the other in one process ({alone:.1f})")  # fmt: skip
+    print(f"valid requests: p50 {p50:.2f} s, p99 {p99:.2f} s; {len(load.seconds) / seconds:.1f} images/s, "
+          f"{len(load.seconds) / seconds / alone:.2f} x sequential in one process ({alone:.1f})")  # fmt: skip
     print(f"memory of the server: {before:.0f} MB before, {after:.0f} MB after")
 
 

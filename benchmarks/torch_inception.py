@@ -1,12 +1,12 @@
-"""The model of `default` in PyTorch, trained on random radiographs: one side of `training_speed.py`.
+"""The network of the recipe `default` in PyTorch, trained on random images, for `training_speed.py`.
 
-InceptionV3 with the layers of `keras.applications` (21,802,784 numbers), the sex branch, the head,
+InceptionV3 with the layers of `keras.applications` (21,802,784 parameters), the sex branch, the head,
 AdamW, L1; channels last, bfloat16 by autocast, augmentation with OpenCV in worker processes. Runs
-under an interpreter that has torch, numpy and cv2, and needs nothing of this project:
+in an environment with torch, numpy and cv2, and imports nothing from this project:
 
     echo 10 | python benchmarks/torch_inception.py PIXELS.npy --precision bfloat16
 
-Every line of standard input is a number of steps to time, every line of output is one round.
+Each line of standard input is a number of steps to time; each line of output is the result of one round.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-TRUNK_PARAMETERS = 21_802_784
+BACKBONE_PARAMETERS = 21_802_784
 AGE_MEAN_MONTHS, AGE_SD_MONTHS = 127.0, 41.0
 UNTIMED_STEPS = 3
 
@@ -67,7 +67,7 @@ def _pooled(inputs: int, filters: int) -> nn.Sequential:
 
 
 class Branches(nn.Module):
-    """Branches of one input, side by side in the channels."""
+    """Branches of one input, concatenated along the channels."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()
@@ -149,12 +149,12 @@ def inception_v3() -> nn.Sequential:
 
 
 class BoneAge(nn.Module):
-    """Trunk + sex branch + head -> months. The trunk in `precision`, the rest in float32."""
+    """Backbone + sex branch + head -> months. The backbone runs in `precision`, the rest in float32."""
 
     def __init__(self, precision: str) -> None:
         super().__init__()
         self.low_precision = precision == "bfloat16"
-        self.trunk = inception_v3()
+        self.backbone = inception_v3()
         self.sex_embedding = nn.Embedding(3, 32)
         self.sex_branch = nn.Linear(32, 32)
         self.joint = nn.Linear(2048 + 32, 512)
@@ -165,7 +165,7 @@ class BoneAge(nn.Module):
         grey = image[:, None].float() / 127.5 - 1
         rgb = grey.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16, enabled=self.low_precision):
-            features = self.trunk(rgb)
+            features = self.backbone(rgb)
         pooled = features.float().mean(dim=(2, 3))
         sex_features = F.relu(self.sex_branch(self.sex_embedding(sex)))
         joined = F.dropout(torch.cat([pooled, sex_features], dim=1), 0.3, self.training)
@@ -173,24 +173,24 @@ class BoneAge(nn.Module):
         return self.score(joined)[:, 0] * AGE_SD_MONTHS + AGE_MEAN_MONTHS
 
 
-def keras_parameters(trunk: nn.Module) -> int:
-    """What Keras counts: kernels, offsets, moving means and variances, but no fixed scales."""
-    fixed = sum(p.numel() for p in trunk.parameters() if not p.requires_grad)
-    statistics = sum(b.numel() for b in trunk.buffers() if b.ndim)
-    return sum(p.numel() for p in trunk.parameters()) - fixed + statistics
+def keras_parameters(backbone: nn.Module) -> int:
+    """Parameter count as in Keras: kernels, offsets, moving means and variances, but no fixed scales."""
+    fixed = sum(p.numel() for p in backbone.parameters() if not p.requires_grad)
+    statistics = sum(b.numel() for b in backbone.buffers() if b.ndim)
+    return sum(p.numel() for p in backbone.parameters()) - fixed + statistics
 
 
 # === Data ===
 
 
 class Radiographs(torch.utils.data.Dataset):
-    """Raw pixels in memory, augmented anew each time."""
+    """Raw pixels in memory, augmented on each access."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self._pixels = pixels
 
     def __len__(self) -> int:
-        """As many as an epoch of a real data set: the workers are not started again and again."""
+        """The size of a real data set, so that workers are not restarted frequently."""
         return 1_000_000
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int, float]:
@@ -228,7 +228,7 @@ def _one_thread(worker: int) -> None:
 
 
 def batches(pixels: np.ndarray, batch_size: int, workers: int) -> Iterator[list[torch.Tensor]]:
-    """Batches without end."""
+    """Endless batches."""
     _one_thread(0)
     return iter(
         torch.utils.data.DataLoader(
@@ -246,7 +246,7 @@ def batches(pixels: np.ndarray, batch_size: int, workers: int) -> Iterator[list[
 
 
 def peak_mb() -> float:
-    """Peak resident set of this process, and what its workers hold for themselves."""
+    """Peak resident set of this process, plus the private memory of its workers, in MB."""
     status = Path("/proc/self/status").read_text()
     kilobytes = int(re.search(r"VmHWM:\s+(\d+)", status).group(1))
     for worker in torch.multiprocessing.active_children():
@@ -256,7 +256,7 @@ def peak_mb() -> float:
 
 
 def main() -> None:
-    """Warm up, then a round for each line of standard input."""
+    """Warm up, then run one round per line of standard input."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pixels", type=Path, help="uint8 [n, h, w] as .npy")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
@@ -271,10 +271,10 @@ def main() -> None:
 
     data = batches(np.load(arguments.pixels), arguments.batch, arguments.workers)
     model = BoneAge(arguments.precision).to(memory_format=torch.channels_last).train()
-    if (count := keras_parameters(model.trunk)) != TRUNK_PARAMETERS:
-        raise SystemExit(f"The trunk has {count} parameters, not {TRUNK_PARAMETERS}.")
-    learnt = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(learnt, lr=1e-4, weight_decay=1e-3, fused=True)
+    if (count := keras_parameters(model.backbone)) != BACKBONE_PARAMETERS:
+        raise SystemExit(f"The backbone has {count} parameters, not {BACKBONE_PARAMETERS}.")
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=1e-4, weight_decay=1e-3, fused=True)
     predict = torch.compile(model) if arguments.compile else model
 
     def step(image: torch.Tensor, sex: torch.Tensor, months: torch.Tensor) -> float:
@@ -291,9 +291,9 @@ def main() -> None:
         step(*next(data))
         waiting, start = 0.0, time.perf_counter()
         for _ in range(int(line)):
-            asked = time.perf_counter()
+            waiting_from = time.perf_counter()
             batch = next(data)
-            waiting += time.perf_counter() - asked
+            waiting += time.perf_counter() - waiting_from
             step(*batch)
         seconds = time.perf_counter() - start
         result = {

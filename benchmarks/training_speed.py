@@ -1,15 +1,15 @@
-"""Images per second of training, TensorFlow against PyTorch: the same network, step and augmentation.
+"""Training throughput, TensorFlow against PyTorch: the same network, training step and augmentation.
 
-Both sides warm up, then take turns, so that what else the machine does hits both alike. PyTorch runs
-under an interpreter of its own that has torch, numpy and opencv-python-headless (`torch_inception.py`).
+Both are warmed up and measured in interleaved rounds, so that other load on the machine affects both alike. PyTorch
+runs in a separate environment with torch, numpy and opencv-python-headless (`torch_inception.py`).
 
     python benchmarks/training_speed.py --torch-python TORCH_ENVIRONMENT/bin/python
         [--sizes 299x299 500x375] [--precisions float32 bfloat16] [--rounds 5] [--steps 5]
 
 PyTorch reads raw pixels from memory, TensorFlow the records of a data set (`--encoding`), through the
-product's own loop with averaged weights. A size is rows x columns. glibc hands memory back to the system
-after every step and takes it anew in the next; PyTorch is told not to (its tuning guide asks for an
-allocator that keeps memory), TensorFlow with `--keep-memory`.
+training loop of `bone-age-tf` with averaged weights. Sizes are rows x columns. By default glibc returns memory to
+the system after every step and allocates it again in the next. PyTorch runs with glibc configured to keep it, as its
+tuning guide recommends for allocators; TensorFlow only with `--keep-memory`.
 """
 
 import argparse
@@ -38,17 +38,17 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(2**33),
     "MALLOC_TOP_PAD_": str(2**28),
 }
-"""glibc: large blocks, too, come from the heap, and the heap does not shrink."""
+"""glibc settings: large blocks are allocated on the heap, too, and the heap does not shrink."""
 
 Round = dict[str, float]
-"""`images_per_second`, `waiting_share` (of the time, for data), `peak_mb`."""
+"""`images_per_second`, `waiting_share` (share of the time spent waiting for data), `peak_mb`."""
 
 
-# === The side of TensorFlow: one process, a round for each line of standard input ===
+# === TensorFlow: one process, one round per line of standard input ===
 
 
 def data_set(pixels: np.ndarray, encoding: str, folder: Path) -> Any:
-    """The pixels `REPEATS` times as records, in a data set of this size."""
+    """A data set with the images repeated `REPEATS` times, at their own size."""
     import tensorflow as tf
 
     from bone_age_tf import record
@@ -86,9 +86,9 @@ def data_set(pixels: np.ndarray, encoding: str, folder: Path) -> Any:
 def tensorflow_rounds(
     pixels: np.ndarray, precision: str, batch_size: int, encoding: str, folder: Path
 ) -> Callable[[int], tuple[float, float]]:
-    """Warmed up. Returns a function: number of steps -> seconds they took, seconds of waiting for data.
+    """Warm up. Returns a function: number of steps -> total seconds, seconds spent waiting for data.
 
-    The product's own loop: augmentation, averaged weights, AdamW.
+    The training loop of `bone-age-tf`: augmentation, averaged weights, AdamW.
     """
     from bone_age_tf.config import AugmentationConfig, ModelConfig, TrainConfig
     from bone_age_tf.data.input_pipeline import TrainingBatches
@@ -140,7 +140,7 @@ def tensorflow_rounds(
 
 
 def tensorflow_side(pixels: Path, precision: str, batch_size: int, encoding: str) -> None:
-    """The same lines of input and output as `torch_inception.py`."""
+    """Same input and output lines as `torch_inception.py`."""
     from importlib.metadata import version
 
     with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +161,7 @@ def tensorflow_side(pixels: Path, precision: str, batch_size: int, encoding: str
 
 
 class Side:
-    """A process that waits for its turns."""
+    """A benchmark process that is started once and runs a round on request."""
 
     def __init__(self, command: list[str], keep_memory: bool) -> None:
         self._process = subprocess.Popen(
@@ -174,7 +174,7 @@ class Side:
         self.name = str(self._answer()["ready"])
 
     def round(self, steps: int) -> Round:
-        """One round, while the others wait."""
+        """Run one round while the other process is idle."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"{steps}\n")
         self._process.stdin.flush()
@@ -190,12 +190,12 @@ class Side:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"One side has ended with status {self._process.wait()}.")
+            raise SystemExit(f"A benchmark process ended with status {self._process.wait()}.")
         return json.loads(line)
 
 
 def radiographs(rows: int, columns: int) -> np.ndarray:
-    """Smooth noise, uint8 [RADIOGRAPHS, rows, columns]; the time does not depend on what is seen."""
+    """Smooth noise, uint8 [RADIOGRAPHS, rows, columns]; the time does not depend on the image content."""
     import cv2
 
     rng = np.random.default_rng(0)
@@ -204,7 +204,7 @@ def radiographs(rows: int, columns: int) -> np.ndarray:
 
 
 def compare(arguments: argparse.Namespace, size: str, precision: str, folder: Path) -> str:
-    """All rounds of one size and precision. Returns its row of the table."""
+    """Run all rounds of one size and precision; returns a row of the table."""
     rows, columns = map(int, size.split("x"))
     pixels = folder / f"{size}.npy"
     if not pixels.exists():
@@ -243,19 +243,25 @@ def compare(arguments: argparse.Namespace, size: str, precision: str, folder: Pa
 
 
 def main() -> None:
-    """Print a table: medians over the rounds, TensorFlow / PyTorch round by round [least, most]."""
+    """Print a table: medians over the rounds, and TensorFlow / PyTorch per round [min, max]."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--torch-python", help="interpreter that has torch")
+    parser.add_argument("--torch-python", help="Python interpreter with torch, numpy and cv2")
     parser.add_argument("--sizes", nargs="+", default=["299x299"], metavar="ROWSxCOLUMNS")
     parser.add_argument("--precisions", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=5, help="timed steps of a round")
-    parser.add_argument("--workers", type=int, default=1, help="processes of PyTorch's DataLoader")
-    parser.add_argument("--torch-compile", action="store_true")
-    parser.add_argument("--keep-memory", action="store_true", help="TensorFlow's malloc, too")
+    parser.add_argument("--steps", type=int, default=5, help="timed steps per round")
     parser.add_argument(
-        "--encoding", choices=("png", "raw"), default="png", help="TensorFlow's records"
+        "--workers", type=int, default=1, help="worker processes of PyTorch's DataLoader"
+    )
+    parser.add_argument("--torch-compile", action="store_true")
+    parser.add_argument(
+        "--keep-memory",
+        action="store_true",
+        help="configure glibc to keep memory for TensorFlow, too",
+    )
+    parser.add_argument(
+        "--encoding", choices=("png", "raw"), default="png", help="encoding of TensorFlow's records"
     )
     parser.add_argument("--side", choices=("tf",), help=argparse.SUPPRESS)
     parser.add_argument("--pixels", type=Path, help=argparse.SUPPRESS)
@@ -265,7 +271,7 @@ def main() -> None:
         tensorflow_side(arguments.pixels, arguments.precision, arguments.batch, arguments.encoding)
         return
     if not arguments.torch_python:
-        parser.error("--torch-python is missing: an interpreter that has torch, numpy and cv2")
+        parser.error("--torch-python is required: a Python interpreter with torch, numpy and cv2")
     print("| | TensorFlow, images/s | PyTorch | ratio | waiting | peak, MB |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Every example of docs/api.md is run, and every public name has one."""
+"""Every example of docs/api.md is run, and every public name has an example."""
 
 import importlib
 import re

@@ -1,4 +1,4 @@
-"""The examples of docs/training.md and deploy/: every worker gets its place and a command that exists."""
+"""The examples of docs/training.md and deploy/: each worker gets its index, and the commands exist."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The documentation: where its links lead, whose its numbers are, and the site that is built from it."""
+"""The documentation: links, measured numbers, and the site that is built from it."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!\w+:|#)([^)\s#]+)[^)]*\)")
 MEASURED = re.compile(r"-?\d+\.\d+ \[-?\d+\.\d+, -?\d+\.\d+\]")
-"""A number with its interval."""
+"""A number with its confidence interval."""
 ELSEWHERE = re.compile(r"https?://|^//")
 LOADED = {("img", "srcset"), ("link", "href"), ("object", "data"), ("video", "poster")}
 """Attributes, besides `src`, by which a page loads something; links that are followed are others."""

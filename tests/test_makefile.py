@@ -1,4 +1,4 @@
-"""What `make TARGET` would run, by `make -n`; nothing is run."""
+"""The commands of each make target, by `make -n`, without running them."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Every JSON result is what its published schema says, and the schema would notice if it were not."""
+"""Every JSON result matches its published schema, and the schema rejects deviations."""
 
 import json
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""The card of an exported model, in the format of Hugging Face's hub: what it is, knows, and is worth.
+"""The model card of an exported model (Mitchell et al. 2019), in the format of the Hugging Face Hub.
 
-Mitchell et al. 2019. It says what the manifest holds and nothing else: whoever trained the model adds
-where the radiographs come from, and the terms.
+It is generated from the manifest alone: use, training data, performance, limitations. The origin of the
+radiographs and the license terms are for the author of the model to add.
 """
 
 from collections.abc import Mapping
@@ -14,15 +14,15 @@ HELD_OUT = "held-out folds"
 
 
 def card(manifest: Mapping[str, Any]) -> str:
-    """Markdown with YAML in front, from an exported model's manifest."""
+    """Markdown with YAML front matter, from the manifest of an exported model."""
     return "\n".join(
         [
             *_front_matter(manifest),
             "# Bone age from a radiograph of the left hand",
             "",
-            f"A SavedModel of bone-age-tf {manifest['exported_with']['bone_age_tf']}: the bytes of a PNG or JPEG "
-            "file and the sex (`F`, `M`, `unknown`) in, bone age in months out, with preprocessing and refusal "
-            f"inside. {RESEARCH_ONLY}",
+            f"A SavedModel exported by bone-age-tf {manifest['exported_with']['bone_age_tf']}. Input: the bytes of a "
+            "PNG or JPEG file and the sex (`F`, `M`, `unknown`). Output: bone age in months. Preprocessing and the "
+            f"rejection of unsuitable images are part of the graph. {RESEARCH_ONLY}",
             "",
             "## Use",
             "",
@@ -32,53 +32,50 @@ def card(manifest: Mapping[str, Any]) -> str:
             "",
             "or TensorFlow Serving, signature `serving_default`.",
             "",
-            "## What it learnt from",
+            "## Training data",
             "",
             *_data(manifest),
             "",
-            "## What it is worth",
+            "## Performance",
             "",
-            *_worth(manifest["metrics"]),
+            *_performance(manifest["metrics"]),
             "",
             *_recalibrated(manifest.get("calibration")),
             *_intervals(manifest.get("intervals")),
             "",
-            "## Limits",
+            "## Limitations",
             "",
-            "- Not for a decision about a child, nor for hands with disease, casts or metal.",
-            "- It answers for the readers, the standard and the children that it learnt from; elsewhere, calibrate "
-            "it on local radiographs (`bone-age-tf calibrate`) and judge it there (`evaluate`, `stress`).",
-            "- The terms are those of the radiographs that it learnt from.",
+            "- Not for clinical decisions. Not intended for hands with disease, casts or metal.",
+            "- The model reproduces the readers, the reference standard and the population of its training set. For "
+            "another site, recalibrate it on local radiographs (`bone-age-tf calibrate`) and evaluate it there "
+            "(`evaluate`, `stress`).",
+            "- The license terms are those of the training radiographs.",
             "",
         ]
     )
 
 
-def in_short(manifest: Mapping[str, Any]) -> str:
-    """How many radiographs it learnt from and its mean absolute error, or that nobody has judged it."""
+def performance_summary(manifest: Mapping[str, Any]) -> str:
+    """One line: the size of the training set and the mean absolute error, if it was evaluated."""
     data = manifest["data"]
     splits = ", ".join(f"{name} {count}" for name, count in data["splits"].items())
     count = data.get("training")
-    learnt = f"folds of {splits}" if count is None else str(count)
+    trained_on = f"folds of {splits}" if count is None else str(count)
     recalibrated = "".join(_recalibrated(manifest.get("calibration")))
     return " ".join(
-        filter(None, [f"Learnt from {learnt} radiographs.", _error(manifest), recalibrated])
+        filter(None, [f"Trained on {trained_on} radiographs.", _error(manifest), recalibrated])
     )
 
 
 def _error(manifest: Mapping[str, Any]) -> str:
-    found = _judged(manifest["metrics"])
+    found = _evaluated(manifest["metrics"])
     if found is None:
-        return "Not evaluated: nothing is known of its errors."
+        return "Not evaluated: its error is unknown."
     name, summary = found
     value, low, high = (summary["mae_months"][end] for end in ("value", "low", "high"))
-    ends = "" if low is None else f" (95 % interval {low:.1f} to {high:.1f})"
-    others = (
-        ""
-        if name != HELD_OUT
-        else ", by networks of the same settings that had not learnt from them"
-    )
-    return f"Mean absolute error {value:.1f} months{ends} on {summary['n']} radiographs ({name}{others})."
+    ends = "" if low is None else f" (95 % confidence interval {low:.1f} to {high:.1f})"
+    source = "" if name != HELD_OUT else ", by networks with the same settings not trained on them"
+    return f"Mean absolute error {value:.1f} months{ends} on {summary['n']} radiographs ({name}{source})."
 
 
 def _front_matter(manifest: Mapping[str, Any]) -> list[str]:
@@ -90,7 +87,7 @@ def _front_matter(manifest: Mapping[str, Any]) -> list[str]:
         "license_name: terms-of-the-training-radiographs",
         "tags: [medical-imaging, radiograph, bone-age, regression]",
     ]
-    found = _judged(manifest["metrics"])
+    found = _evaluated(manifest["metrics"])
     if found is not None:
         name, summary = found
         lines += [
@@ -105,8 +102,8 @@ def _front_matter(manifest: Mapping[str, Any]) -> list[str]:
     return [*lines, "---", ""]
 
 
-def _judged(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """On what, and the summary of the errors there; the strongest evidence that there is."""
+def _evaluated(metrics: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """The strongest evidence available: the name of the evaluation data, and the errors on them."""
     if "cross_validation" in metrics:
         result = metrics["cross_validation"]["result"]
         return HELD_OUT, result[_kept(metrics["cross_validation"])]["overall"]
@@ -125,22 +122,22 @@ def _data(manifest: Mapping[str, Any]) -> list[str]:
     fold = f"; fold {data['fold']}" if data.get("fold") else ""
     return [
         f"Radiographs prepared as `{manifest['preprocessing']['method']}` at scale {manifest['preprocessing']['scale']:g} "
-        f"(fingerprint `{manifest['fingerprint'][:12]}`): {splits}{fold}. Data set `{data['plan'][:12]}`."
+        f"(fingerprint `{manifest['fingerprint'][:12]}`): {splits}{fold}. Data set: `{data['plan'][:12]}`."
     ]
 
 
-def _worth(metrics: Mapping[str, Any]) -> list[str]:
-    found = _judged(metrics)
+def _performance(metrics: Mapping[str, Any]) -> list[str]:
+    found = _evaluated(metrics)
     if found is None:
         return [
-            "Not evaluated at export: `bone-age-tf evaluate`, then `export --evaluation`. Nothing may be said of its "
-            "errors until then."
+            "Not evaluated at export, so its error is unknown. Run `bone-age-tf evaluate`, then "
+            "`bone-age-tf export --evaluation`."
         ]
     name, summary = found
     rows = [
-        f"On {summary['n']} radiographs ({name}), with 95 % intervals:",
+        f"On {summary['n']} radiographs ({name}), with 95 % confidence intervals:",
         "",
-        "| | |",
+        "| metric | value |",
         "|---|---|",
     ]
     for label, key, factor, unit in (
@@ -155,32 +152,36 @@ def _worth(metrics: Mapping[str, Any]) -> list[str]:
     if name == HELD_OUT:
         rows += [
             "",
-            "Of networks of the same settings that did not learn from these; the exported one learnt from all.",
+            "Measured by cross-validation: each radiograph was predicted by a network with the same settings that was "
+            "not trained on it. The exported network was trained on all of them.",
         ]
     return rows
 
 
 def _recalibrated(section: Mapping[str, Any] | None) -> list[str]:
-    """What `calibrate` did after the numbers above were measured."""
+    """What `calibrate` changed after the errors above were measured."""
     if section is None:
         return []
     result, count = section["result"], sum(section["radiographs"]["n"].values())
     if not section["correction"]["kept"]:
-        return [f"Intervals of its own come from {count} other radiographs; no recalibration.", ""]
+        return [
+            f"Prediction intervals were fitted on {count} other radiographs; no recalibration.",
+            "",
+        ]
     before, after = (
         result[name]["overall"]["mae_months"]["value"] for name in ("before", "after_leave_one_out")
     )
     return [
-        f"Recalibrated on {count} other radiographs: MAE {before:.1f} months there before, {after:.1f} after "
-        "(leave-one-out).",
+        f"Sex-specific linear recalibration on {count} other radiographs: MAE on these {before:.1f} months before, "
+        f"{after:.1f} after (leave-one-out).",
         "",
     ]
 
 
 def _intervals(intervals: Mapping[str, Any] | None) -> list[str]:
     if intervals is None:
-        return ["It gives no interval around its answers: `bone-age-tf calibrate` adds one."]
+        return ["The model gives no prediction intervals; `bone-age-tf calibrate` adds them."]
     return [
-        f"Its intervals (`bone_age_low_months`, `bone_age_high_months`) are made to hold {intervals['coverage']:.0%} of the "
-        "labels of radiographs like those that they were fitted on."
+        f"Prediction intervals (`bone_age_low_months`, `bone_age_high_months`) have a nominal coverage of "
+        f"{intervals['coverage']:.0%} for radiographs like those that they were fitted on."
     ]

@@ -28,7 +28,7 @@ from bone_age_tf import __version__
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.export import GOLDEN_HAND
-from bone_age_tf.export.model_card import in_short
+from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.export.signatures import STATUS
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.growth.reference_standards import CONVENTION
@@ -159,7 +159,7 @@ def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
         "band": age_band(values),
         "convention": CONVENTION,
         "model": {"name": name, **_made_with(model)},
-        "performance": in_short(model.exported.manifest),
+        "performance": performance_summary(model.exported.manifest),
         "bone_age_tf": __version__,
     }
 

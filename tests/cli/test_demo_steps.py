@@ -1,4 +1,4 @@
-"""The steps of the demo, with its commands run in this process."""
+"""The steps of the demo; its commands are run in this process."""
 
 import logging
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`evaluate` says which of its two forms a call is; `compare` likewise."""
+"""`evaluate` and `compare` report which of their two forms a call has."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tables of the terminal: within 80 columns, and copied as they stand."""
+"""Tables on the terminal: within 80 columns, and unchanged when copied."""
 
 from types import SimpleNamespace
 from typing import Any

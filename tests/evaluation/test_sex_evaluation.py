@@ -1,4 +1,4 @@
-"""A sex classifier against the labels of a split."""
+"""Evaluation of a sex classifier on a split."""
 
 import csv
 import dataclasses

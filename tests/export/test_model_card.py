@@ -6,7 +6,7 @@ import yaml
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.export.export import export_saved_model
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.export.model_card import in_short
+from bone_age_tf.export.model_card import performance_summary
 
 SHIPPED = Path(__file__).parents[2] / "saved_models" / "bone_age" / "1"
 
@@ -16,26 +16,26 @@ def read(folder: Path) -> tuple[dict, str]:
     return yaml.safe_load(front), body
 
 
-def test_an_export_has_its_card(exported: Path) -> None:
+def test_an_export_has_a_model_card(exported: Path) -> None:
     front, body = read(exported / "1")
     assert front["library_name"] == "tensorflow"
     assert "model-index" not in front
     assert "Not evaluated at export" in body
-    assert "gives no interval" in body
+    assert "gives no prediction intervals" in body
     assert "Not a medical device" in body
     model = ExportedModel.open(exported)
     assert "README.md" in {entry.name for entry in model.manifest["files"]}
     assert model.fingerprint[:12] in body
 
 
-def test_a_card_tells_what_the_evaluation_found(run: Path, prepared: Path, tmp_path: Path) -> None:
-    judged = tmp_path / "judged"
-    evaluate(model=str(run), data=str(prepared), output=str(judged))
+def test_the_card_reports_the_evaluation(run: Path, prepared: Path, tmp_path: Path) -> None:
+    evaluated = tmp_path / "evaluated"
+    evaluate(model=str(run), data=str(prepared), output=str(evaluated))
     folder = export_saved_model(
-        run=str(run), output=str(tmp_path / "model"), evaluation=str(judged / "evaluation.json")
+        run=str(run), output=str(tmp_path / "model"), evaluation=str(evaluated / "evaluation.json")
     )
     front, body = read(folder)
-    overall = json.loads((judged / "evaluation.json").read_text())["overall"]
+    overall = json.loads((evaluated / "evaluation.json").read_text())["overall"]
     (result,) = front["model-index"][0]["results"]
     assert result["dataset"]["name"] == "split test"
     assert result["metrics"][0]["value"] == round(overall["mae_months"]["value"], 2)
@@ -43,19 +43,19 @@ def test_a_card_tells_what_the_evaluation_found(run: Path, prepared: Path, tmp_p
     assert f"| MAE | {mae['value']:.1f} [{mae['low']:.1f}, {mae['high']:.1f}] months |" in body
     assert f"On {overall['n']} radiographs (split test)" in body
     ends = f"{mae['low']:.1f} to {mae['high']:.1f}"
-    worth = f"Mean absolute error {mae['value']:.1f} months (95 % interval {ends}) on {overall['n']} radiographs"
-    assert f"{worth} (split test)." in in_short(ExportedModel.open(folder).manifest)
+    summary = f"Mean absolute error {mae['value']:.1f} months (95 % confidence interval {ends}) on {overall['n']} radiographs"
+    assert f"{summary} (split test)." in performance_summary(ExportedModel.open(folder).manifest)
 
 
-def test_the_shipped_model_in_short() -> None:
+def test_the_summary_of_the_shipped_model() -> None:
     manifest = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))
-    assert in_short(manifest) == (
-        "Learnt from 951 radiographs. Mean absolute error 7.9 months (95 % interval 7.5 to 8.3) on 951 radiographs "
-        "(held-out folds, by networks of the same settings that had not learnt from them)."
+    assert performance_summary(manifest) == (
+        "Trained on 951 radiographs. Mean absolute error 7.9 months (95 % confidence interval 7.5 to 8.3) on 951 "
+        "radiographs (held-out folds, by networks with the same settings not trained on them)."
     )
 
 
-def test_a_recalibrated_model_in_short() -> None:
+def test_the_summary_of_a_recalibrated_model() -> None:
     manifest = json.loads((SHIPPED / "manifest.json").read_text(encoding="utf-8"))
     del manifest["data"]["training"]
     manifest["calibration"] = {
@@ -66,6 +66,6 @@ def test_a_recalibrated_model_in_short() -> None:
             for name, months in (("before", 12.3), ("after_leave_one_out", 9.8))
         },
     }
-    text = in_short(manifest)
-    assert text.startswith("Learnt from folds of train 951 radiographs. ")
-    assert text.endswith("MAE 12.3 months there before, 9.8 after (leave-one-out).")
+    text = performance_summary(manifest)
+    assert text.startswith("Trained on folds of train 951 radiographs. ")
+    assert text.endswith("MAE on these 12.3 months before, 9.8 after (leave-one-out).")

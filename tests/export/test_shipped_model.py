@@ -1,4 +1,4 @@
-"""The model in `saved_models/bone_age`, as a fresh clone has it."""
+"""The model in `saved_models/bone_age`, as in a fresh clone."""
 
 import base64
 import json

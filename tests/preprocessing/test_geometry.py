@@ -1,4 +1,4 @@
-"""Warps against a dense average in numpy, and the algebra of their matrices."""
+"""Warps compared with dense averaging in NumPy, and the algebra of their matrices."""
 
 import itertools
 import math

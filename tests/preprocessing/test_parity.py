@@ -1,4 +1,4 @@
-"""The release gate: every way from a file to months gives the same pixels and the same months."""
+"""The release gate: every path from a file to months gives the same pixels and the same months."""
 
 import csv
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Scores by hand-made findings, and a reason for every limit."""
+"""Quality scores of hand-made localizations, and a reason for every limit."""
 
 import dataclasses
 

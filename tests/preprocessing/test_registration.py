@@ -1,4 +1,4 @@
-"""Key points of a hand anywhere -> the frame in which everybody expects it."""
+"""Registration of key points at any position to the common frame."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Run by a Python that has apolo-flow or neuro-flow: what .neuro/live.yml comes to, as JSON on stdout.
+"""Run by a Python with apolo-flow or neuro-flow: print the evaluated .neuro/live.yml as JSON.
 
 Every expression is worked out as `apolo-flow run --dry-run` does it, without a cluster.
 """

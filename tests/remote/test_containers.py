@@ -1,4 +1,4 @@
-"""The Dockerfile and what it copies, without an engine."""
+"""The Dockerfile and the files that it copies, checked without a container engine."""
 
 import os
 import re

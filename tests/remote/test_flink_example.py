@@ -1,4 +1,4 @@
-"""deploy/flink/: the file fits together, and Beam makes of its options what is meant."""
+"""deploy/flink/: the files are consistent, and Beam parses its options as intended."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The jobs of .neuro/live.yml, worked out by apolo-flow itself, which conflicts with our dependencies."""
+"""The jobs of .neuro/live.yml, evaluated by apolo-flow, which conflicts with our dependencies."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A stand-in for TensorFlow Serving's REST interface: an exported model's own answers in the shape that its page describes."""
+"""A fake of TensorFlow Serving's REST API that returns the predictions of an exported model."""
 
 import base64
 import contextlib

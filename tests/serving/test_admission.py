@@ -1,4 +1,4 @@
-"""How many radiographs are in flight, and that they leave again, however they end."""
+"""Admission control: the number of radiographs in flight, and its release however a request ends."""
 
 import asyncio
 from typing import Any

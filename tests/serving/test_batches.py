@@ -1,4 +1,4 @@
-"""Micro-batching: what waits goes through the network together, and each gets its own answer."""
+"""Micro-batching: waiting requests run as one batch, and each gets its own result."""
 
 import asyncio
 import threading

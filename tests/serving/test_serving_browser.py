@@ -1,4 +1,4 @@
-"""The page in headless Chromium, as a person uses it."""
+"""The web page in headless Chromium."""
 
 import json
 import shutil
@@ -71,7 +71,7 @@ def test_a_file_is_read_and_shown(page: Any, hand: Path) -> None:
     read(page, hand, "F")
     page.wait_for_selector(".months", timeout=SECONDS)
     assert " y " in page.inner_text(".months")
-    assert "Not evaluated: nothing is known of its errors." in page.inner_text("#answer")
+    assert "Not evaluated: its error is unknown." in page.inner_text("#answer")
     assert "synthetic" not in page.inner_text("#answer")
     assert "Compared with chronological age" in page.inner_text("#answer")
     assert page.locator("#overlay circle").count() == 6

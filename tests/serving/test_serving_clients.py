@@ -1,4 +1,4 @@
-"""Probes, clients and smoke test of the kit, run against a stand-in for TensorFlow Serving."""
+"""Probes, clients and smoke test of the serving kit, run against a fake of TensorFlow Serving."""
 
 import importlib.util
 import json

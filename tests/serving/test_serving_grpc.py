@@ -1,4 +1,4 @@
-"""gRPC by TensorFlow Serving's own stubs: of our server, and of a real one where TFSERVING_GRPC names it.
+"""gRPC by TensorFlow Serving's stubs, on our server and, if TFSERVING_GRPC is set, on a real one.
 
 `TFSERVING_GRPC=localhost:8500` is the address of a server of any exported model, as version 1 of `bone_age`.
 """

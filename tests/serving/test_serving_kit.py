@@ -1,4 +1,4 @@
-"""The kit's files, each read by the rules of the program that reads it."""
+"""The files of the serving kit, each parsed as by the program that reads it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Hot reload, limits, access, a graceful stop."""
+"""Hot reload, limits, access control, graceful shutdown."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The page's routes, without a browser."""
+"""The routes of the web page, without a browser."""
 
 import base64
 import tempfile
@@ -135,7 +135,7 @@ def test_an_answer_names_what_made_it_and_its_performance(
     answer = read(client, server)
     assert (answer["model"]["name"], answer["model"]["version"]) == ("bone_age", "1")
     assert answer["bone_age_tf"] == __version__
-    assert answer["performance"].startswith("Learnt from 24 radiographs. Not evaluated")
+    assert answer["performance"].startswith("Trained on 24 radiographs. Not evaluated")
 
 
 def test_the_report_is_that_of_predict(client: httpx.Client, server: Running) -> None:

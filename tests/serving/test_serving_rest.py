@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST page as tests: of our server, and of a real one where TFSERVING_URL names it.
+"""TensorFlow Serving's REST contract, on our server and, if TFSERVING_URL is set, on a real one.
 
 `TFSERVING_URL=http://localhost:8501/v1/models/bone_age` is the address of any exported model.
 """

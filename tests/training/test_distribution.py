@@ -1,4 +1,4 @@
-"""One device, two devices of a process, two processes: the same numbers."""
+"""One device, two devices of one process, two processes: the same numbers."""
 
 import csv
 import json

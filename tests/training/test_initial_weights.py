@@ -1,4 +1,4 @@
-"""`--initial-weights`: a run that starts from another one."""
+"""`--initial-weights`: a run initialized from another run."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What the settings of `train` do to a whole run."""
+"""Effects of the settings of `train` on a complete run."""
 
 import csv
 import json

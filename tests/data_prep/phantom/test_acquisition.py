@@ -1,4 +1,4 @@
-"""Aim, exposure, and what `varied` holds."""
+"""Positioning and exposure, and the variation of the style `varied`."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Markers, collimation, borders, an adult's finger."""
+"""Markers, collimation, borders, the finger of an adult."""
 
 import numpy as np
 import pytest

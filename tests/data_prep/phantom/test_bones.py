@@ -1,4 +1,4 @@
-"""Outlines at their stages."""
+"""Outlines of the bones at each stage."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What is made of the network's logits."""
+"""Decoding of the localizer's logits."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""A localizer's files, and the network without its batch normalization."""
+"""The files of a localizer, and the network with folded batch normalization."""
 
 import dataclasses
 import json

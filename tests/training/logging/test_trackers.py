@@ -1,4 +1,4 @@
-"""Weights & Biases offline and MLflow on a local store are really run, where they are installed."""
+"""Weights & Biases offline and MLflow on a local store, run for real if installed."""
 
 import http.server
 import json

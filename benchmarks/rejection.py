@@ -1,8 +1,8 @@
-"""How many pictures that are not one whole hand are refused, and by which reason.
+"""Rejection rate, and the reasons given, for images that do not show exactly one whole hand.
 
-    python benchmarks/not_hands.py FOLDER && python benchmarks/refusal.py FOLDER
+    python benchmarks/negatives.py FOLDER && python benchmarks/rejection.py FOLDER
 
-The folder holds pictures and `index.csv` with `file` and `expected`, the reason that a person would give.
+The folder holds images and `index.csv` with the columns `file` and `expected`, the expected reason.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from bone_age_tf.preprocessing.rejections import OK, rejection_from
 
 
 def status_of(examine: Examiner, path: Path) -> str:
-    """`ok`, or the reason."""
+    """`ok`, or the reason for rejection."""
     try:
         return examine(path.read_bytes()).status
     except tf.errors.InvalidArgumentError as error:
@@ -27,7 +27,7 @@ def status_of(examine: Examiner, path: Path) -> str:
 
 
 def main() -> None:
-    """Judge every picture of the index, print the table."""
+    """Examine every image of the index and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--localizer", default=SHIPPED_LOCALIZER)
@@ -37,12 +37,12 @@ def main() -> None:
         rows = list(csv.DictReader(stream))
     found = {row["file"]: status_of(examine, chosen.folder / row["file"]) for row in rows}
     counts = collections.Counter((row["expected"], found[row["file"]]) for row in rows)
-    print("expected            given                     pictures")
+    print("expected            given                       images")
     for (expected, given), count in sorted(counts.items()):
         print(f"{expected:19} {given:24} {count:9}")
     missed = [name for name, status in found.items() if status == OK]
     print(
-        f"{len(rows) - len(missed)} of {len(rows)} refused. Not refused: {', '.join(missed) or '-'}"
+        f"{len(rows) - len(missed)} of {len(rows)} rejected. Not rejected: {', '.join(missed) or '-'}"
     )
 
 

@@ -1,10 +1,10 @@
-"""What registration is worth: one network, the same settings, letterboxed against registered data.
+"""The effect of registration: the same network and settings on letterboxed and on registered data.
 
-    BONE_AGE_REAL_DATA=... python benchmarks/registration_worth.py --work FOLDER --weights inception.weights.h5
+    BONE_AGE_REAL_DATA=... python benchmarks/registration_effect.py --work FOLDER --weights inception.weights.h5
 
-Both data sets have the same splits; both models read the files of the test split as they are, and
-turned by 30 degrees, mirrored, inverted and at half the brightness. MAE in months with a bootstrap
-interval over radiographs; the shift is paired, on the radiographs that both variants of a model read.
+Both data sets have the same splits. Both models predict the test split unchanged, rotated by 30 degrees,
+mirrored, inverted and at half brightness. Reported are the MAE in months with a bootstrap confidence interval
+over radiographs, and the shift of the MAE, paired on the radiographs that neither variant rejects.
 """
 
 import argparse
@@ -22,8 +22,8 @@ SPLIT = "train=0.7,validation=0.1,test=0.2"
 METHODS = ("letterbox", "registered")
 
 
-def turned(image: np.ndarray) -> np.ndarray:
-    """By 30 degrees, the canvas grown so that nothing is lost."""
+def rotated(image: np.ndarray) -> np.ndarray:
+    """Rotate by 30 degrees on a canvas enlarged to hold the whole image."""
     height, width = image.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 30, 1.0)
     cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
@@ -33,16 +33,16 @@ def turned(image: np.ndarray) -> np.ndarray:
 
 
 VARIANTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "as it is": lambda image: image,
-    "turned 30": turned,
+    "unchanged": lambda image: image,
+    "rotated 30": rotated,
     "mirrored": lambda image: image[:, ::-1],
     "inverted": lambda image: 255 - image,
-    "half bright": lambda image: image // 2,
+    "half brightness": lambda image: image // 2,
 }
 
 
-def run(*arguments: object, may_refuse: bool = False) -> None:
-    """One command of `bone-age-tf`, printed first."""
+def run(*arguments: object, may_reject: bool = False) -> None:
+    """Print and run one `bone-age-tf` command."""
     words = [str(word) for word in arguments]
     print("$ bone-age-tf", *words, flush=True)
     code = subprocess.run(
@@ -50,15 +50,15 @@ def run(*arguments: object, may_refuse: bool = False) -> None:
         check=False,
         stdout=subprocess.DEVNULL,
     ).returncode
-    if code not in ((0, 4) if may_refuse else (0,)):
+    if code not in ((0, 4) if may_reject else (0,)):
         raise SystemExit(f"exit code {code}")
 
 
 def train(work: Path, source: Path, method: str, weights: str, epochs: int, scale: str) -> Path:
-    """Data set, run and exported model of one method."""
+    """Data set, run and exported model of one preprocessing method."""
     data, model = work / f"data-{method}", work / f"model-{method}"
     run("prepare", source, "--output", data, "--preprocess", method, "--scale", scale,
-        "--split", SPLIT, may_refuse=True)  # fmt: skip
+        "--split", SPLIT, may_reject=True)  # fmt: skip
     run("train", "--data", data, "--run", work / f"run-{method}", "--initial-weights", weights,
         "--set", f"train.epochs={epochs}")  # fmt: skip
     if not model.exists():
@@ -67,7 +67,7 @@ def train(work: Path, source: Path, method: str, weights: str, epochs: int, scal
 
 
 def write_variants(work: Path, images: Path, ids: list[str]) -> None:
-    """The test files once for each variant."""
+    """Write the test radiographs once per variant."""
     for name, change in VARIANTS.items():
         folder = work / "variants" / name.replace(" ", "-")
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,11 +79,11 @@ def write_variants(work: Path, images: Path, ids: list[str]) -> None:
 
 
 def errors_of(work: Path, method: str, model: Path, name: str, labels: Path) -> dict[str, float]:
-    """Identifier -> signed error in months, of the radiographs that were not refused."""
+    """Identifier -> signed error in months, of the radiographs that were not rejected."""
     folder = name.replace(" ", "-")
     output = work / "predicted" / method / folder
     run("predict", work / "variants" / folder, "--model", model, "--labels", labels,
-        "--output", output, may_refuse=True)  # fmt: skip
+        "--output", output, may_reject=True)  # fmt: skip
     with (output / "predictions.csv").open(newline="") as stream:
         return {
             row["id"]: float(row["bone_age_months"]) - float(row["bone_age_months_true"])
@@ -93,7 +93,7 @@ def errors_of(work: Path, method: str, model: Path, name: str, labels: Path) -> 
 
 
 def interval(values: np.ndarray) -> str:
-    """Mean [95 % bootstrap interval]."""
+    """Mean [95 % bootstrap confidence interval]."""
     rng = np.random.default_rng(0)
     means = values[rng.integers(0, len(values), (4000, len(values)))].mean(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
@@ -101,7 +101,7 @@ def interval(values: np.ndarray) -> str:
 
 
 def main() -> None:
-    """Train both, judge both in every variant, print."""
+    """Train both models, evaluate both on every variant, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--weights", required=True)
@@ -123,21 +123,21 @@ def main() -> None:
         for name in VARIANTS
     }
     print(
-        f"\n{len(ids)} test radiographs; MAE in months, shift against the same radiographs as they are"
+        f"\n{len(ids)} test radiographs; MAE in months; shift relative to the same radiographs unchanged"
     )
-    print("method      variant        n  refused  MAE                    shift")
+    print("method      variant            n  rejected  MAE                    shift")
     for (method, name), found in errors.items():
-        plain = errors[method, "as it is"]
+        plain = errors[method, "unchanged"]
         both = [identifier for identifier in found if identifier in plain]
         shift = np.array([abs(found[i]) - abs(plain[i]) for i in both])
         mae = interval(np.abs(np.array(list(found.values()))))
         print(
-            f"{method:11} {name:11} {len(found):4} {len(ids) - len(found):8}  {mae}  {interval(shift)}"
+            f"{method:11} {name:15} {len(found):4} {len(ids) - len(found):9}  {mae}  {interval(shift)}"
         )
-    both = sorted(set(errors["letterbox", "as it is"]) & set(errors["registered", "as it is"]))
+    both = sorted(set(errors["letterbox", "unchanged"]) & set(errors["registered", "unchanged"]))
     gain = np.array(
         [
-            abs(errors["registered", "as it is"][i]) - abs(errors["letterbox", "as it is"][i])
+            abs(errors["registered", "unchanged"][i]) - abs(errors["letterbox", "unchanged"][i])
             for i in both
         ]
     )

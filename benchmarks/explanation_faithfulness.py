@@ -1,11 +1,12 @@
-"""Do explanations point at what the answer depends on? On drawn hands, whose bones are known.
+"""Faithfulness of explanations, on synthetic radiographs (phantoms) with known bone masks.
 
-    python benchmarks/explanation_worth.py --model MODEL --phantoms FOLDER
+    python benchmarks/explanation_faithfulness.py --model MODEL --phantoms FOLDER
 
-`FOLDER` is what `bone-age-tf phantom` drew; the model should have learnt to read drawings. In each hand the
-bone under the most heat (Grad-CAM, mean of its size over the bone) is blurred away, and so is each other bone of at
-least half and at most twice its area, one at a time. Months by which the answer moves, in pairs: the
-pointed-at bone less the mean of the others, with a bootstrap interval over hands. The same for occlusion.
+`FOLDER` is the output of `bone-age-tf phantom`; the model should be trained on phantoms. In each hand, the
+bone with the highest saliency (Grad-CAM: mean absolute value over the bone) is blurred, and so is, one at a
+time, every other bone with at least half and at most twice its area. Reported is the paired difference of the
+change in predicted months: highlighted bone minus the mean of the others, with a bootstrap confidence
+interval over hands. The same is measured for occlusion.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from bone_age_tf.inference.saliency import blurred, explain_prepared
 from bone_age_tf.preprocessing.rejections import Rejection
 
 MARGIN = 3
-"""Pixels around a bone that are blurred with it."""
-FEWEST_PIXELS = 12
+"""Pixels by which the mask of a bone is dilated before it is blurred."""
+MIN_PIXELS = 12
 
 
 def bones_in_frame(path: Path, matrix: np.ndarray, frame: tuple[int, int]) -> np.ndarray:
@@ -33,8 +34,10 @@ def bones_in_frame(path: Path, matrix: np.ndarray, frame: tuple[int, int]) -> np
     return cv2.warpAffine(labels, matrix.astype(np.float64), frame[::-1], flags=flags)
 
 
-def moved(model: ExportedModel, image: np.ndarray, masks: list[np.ndarray], sex: str) -> np.ndarray:
-    """Months by which the answer moves with each mask blurred."""
+def prediction_changes(
+    model: ExportedModel, image: np.ndarray, masks: list[np.ndarray], sex: str
+) -> np.ndarray:
+    """Absolute change in predicted months with each mask blurred."""
     smooth = blurred(image)
     images = [image] + [np.where(mask[..., None], smooth, image) for mask in masks]
     months = np.concatenate(
@@ -49,9 +52,9 @@ def moved(model: ExportedModel, image: np.ndarray, masks: list[np.ndarray], sex:
 def compared(
     model: ExportedModel, image: np.ndarray, bones: np.ndarray, heat: np.ndarray, sex: str
 ) -> tuple[float, float] | None:
-    """Months that the pointed-at bone moves, and the mean of those that are like it in size."""
+    """Change for the highlighted bone, and the mean change for the bones of similar area, in months."""
     areas = {label: int((bones == label).sum()) for label in np.unique(bones[bones > 0])}
-    areas = {label: area for label, area in areas.items() if area >= FEWEST_PIXELS}
+    areas = {label: area for label, area in areas.items() if area >= MIN_PIXELS}
     if len(areas) < 3:
         return None
     top = max(areas, key=lambda label: np.abs(heat[bones == label]).mean())
@@ -60,12 +63,12 @@ def compared(
         return None
     kernel = np.ones((2 * MARGIN + 1,) * 2, np.uint8)
     masks = [cv2.dilate((bones == b).astype(np.uint8), kernel) > 0 for b in (top, *others)]
-    falls = moved(model, image, masks, sex)
-    return float(falls[0]), float(falls[1:].mean())
+    changes = prediction_changes(model, image, masks, sex)
+    return float(changes[0]), float(changes[1:].mean())
 
 
 def row(name: str, pairs: list[tuple[float, float]]) -> str:
-    """A line of the table."""
+    """A row of the table."""
     top, others = np.array(pairs).T
     rng = np.random.default_rng(0)
     gains = (top - others)[rng.integers(0, len(top), (2000, len(top)))].mean(axis=1)
@@ -78,7 +81,7 @@ def row(name: str, pairs: list[tuple[float, float]]) -> str:
 
 
 def main() -> None:
-    """Explain all hands and print the table."""
+    """Explain all radiographs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--phantoms", type=Path, required=True)
@@ -102,7 +105,9 @@ def main() -> None:
             pair = compared(model, made[0], bones, heat, sex)
             if pair is not None:
                 found[name].append(pair)
-    print("| points | hands | pointed-at bone, months | like bones, months | difference | larger |")
+    print(
+        "| method | hands | highlighted bone, months | similar bones, months | difference | larger |"
+    )
     print("|---|---|---|---|---|---|")
     for name, pairs in found.items():
         print(row(name, pairs))

@@ -1,11 +1,11 @@
-"""`bone-age-tf serve` against a plain Flask + PyTorch server, on the same machine and radiographs, in turns.
+"""`bone-age-tf serve` compared with a plain Flask + PyTorch server, on the same machine and radiographs.
 
-    BONE_AGE_REAL_DATA=... python benchmarks/serving_peers.py --model saved_models/bone_age --torch-python TORCH_ENVIRONMENT/bin/python
+    BONE_AGE_REAL_DATA=... python benchmarks/serving_comparison.py --model saved_models/bone_age --torch-python TORCH_ENVIRONMENT/bin/python
 
-The other server (`flask_torch_server.py`, an interpreter with torch and flask) runs a network of the same
-layers at the same size on letterboxed pictures. Ours also finds the hand, registers it, judges whether it
-can be read and gives an interval; `predict_prepared` by gRPC leaves that out: like with like, but for the file.
-Rounds take turns; the ratio is the median of the ratios of each turn.
+The baseline (`flask_torch_server.py`, in an environment with torch and flask) runs a network of the same
+architecture and input size on letterboxed images. `serve` also localizes and registers the hand, checks its quality
+and gives a prediction interval; `predict_prepared` by gRPC omits these and compares the networks alone, apart from
+the file. Rounds are interleaved; the ratio is the median of the ratios of each round.
 """
 
 import argparse
@@ -36,7 +36,7 @@ FLASK = "http://127.0.0.1:{port}/predict"
 
 
 def ours(model: str) -> tuple[subprocess.Popen, str, str]:
-    """Our server, the address of its model, and that of gRPC."""
+    """`bone-age-tf serve`: its process, the URL of its model, and its gRPC address."""
     command = [sys.executable, "-m", "bone_age_tf", "serve", "--model", model]
     command += ["--rest-port", "0", "--grpc-port", "0", "--web-port", "0", "--quiet"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -46,7 +46,7 @@ def ours(model: str) -> tuple[subprocess.Popen, str, str]:
 
 
 def theirs(python: str, port: int, options: list[str]) -> tuple[subprocess.Popen, str]:
-    """The other server, when it listens."""
+    """The baseline server, once it accepts connections, and its URL."""
     command = [python, str(HERE / "flask_torch_server.py"), "--port", str(port), *options]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     url = FLASK.format(port=port)
@@ -56,11 +56,13 @@ def theirs(python: str, port: int, options: list[str]) -> tuple[subprocess.Popen
             return server, url
         except httpx.ConnectError:
             time.sleep(0.1)
-    raise SystemExit("the other server did not start")
+    raise SystemExit(
+        "The Flask + PyTorch server did not start within 60 s; run flask_torch_server.py to see why."
+    )
 
 
 def by_http(http: httpx.Client, url: str, body: dict[str, Any]) -> Send:
-    """One request, again where the server is full."""
+    """A function that sends one request, retrying while the server returns 503."""
 
     def send() -> None:
         answer = http.post(url, json=body)
@@ -97,7 +99,7 @@ def round_of(sends: list[Send], clients: int) -> tuple[float, np.ndarray]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the benchmark and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True)
     parser.add_argument("--torch-python", required=True)
@@ -126,14 +128,16 @@ def main() -> None:
     http, channel = httpx.Client(timeout=120), grpc.insecure_channel(our_grpc)
     plain = [{"image": base64_of(picture), "sex": 0} for picture, _ in made]
     sides = {
-        "ours, radiograph to interval": [by_http(http, our_url, {"instances": [r]}) for r in rows],
-        "ours, the network alone (gRPC)": [by_grpc(channel, image) for _, image in made],
+        "bone-age-tf, radiograph to interval": [
+            by_http(http, our_url, {"instances": [r]}) for r in rows
+        ],
+        "bone-age-tf, network alone (gRPC)": [by_grpc(channel, image) for _, image in made],
     } | {
         f"Flask + PyTorch, {name}": [by_http(http, url, body) for body in plain]
         for name, (_, url) in their_servers.items()
     }
     try:
-        print(f"{len(made)} radiographs, {chosen.rounds} rounds in turns, {height} x {width}")
+        print(f"{len(made)} radiographs, {chosen.rounds} interleaved rounds, {height} x {width}")
         print("| clients | server | images/s | ratio to Flask + PyTorch | p50, s | p99, s |")
         print("|---|---|---|---|---|---|")
         for clients in (1, 8, 32):
@@ -150,7 +154,9 @@ def main() -> None:
                 ratio = statistics.median(a / b for a, b in zip(found, base, strict=True))
                 p50, p99 = np.quantile(np.concatenate(seconds[name]), (0.5, 0.99))
                 print(f"| {clients} | {name} | {statistics.median(found):.1f} | {ratio:.2f} | {p50:.2f} | {p99:.2f} |")  # fmt: skip
-        memory = {"ours": our_server} | {f"Flask, {n}": s for n, (s, _) in their_servers.items()}
+        memory = {"bone-age-tf": our_server} | {
+            f"Flask, {n}": s for n, (s, _) in their_servers.items()
+        }
         for name, server in memory.items():
             print(
                 f"memory of {name}: {psutil.Process(server.pid).memory_info().rss / 2**20:.0f} MB"

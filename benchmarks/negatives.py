@@ -1,12 +1,12 @@
-"""Write 200 pictures that are not a radiograph of exactly one whole hand, to test refusals with.
+"""Generate 200 negatives: images that are not a radiograph of exactly one whole hand, to test rejection.
 
-    python benchmarks/not_hands.py OUTPUT [--seed 0]
-    BONE_AGE_REAL_DATA=... python benchmarks/not_hands.py OUTPUT --real OUTPUT_REAL
+    python benchmarks/negatives.py OUTPUT [--seed 0]
+    BONE_AGE_REAL_DATA=... python benchmarks/negatives.py OUTPUT --real OUTPUT_REAL
 
-Each is what people send by mistake: other anatomy, photographs, documents, two hands, a hand that
-the film's edge cuts, a thumbnail. `index.csv` holds `file,kind,expected`, where `expected` is the
-reason to refuse. All are drawn; `--real` also spoils 60 annotated radiographs in the same ways.
-All files are PNG; the photographs went through JPEG once.
+They imitate files sent by mistake: other anatomy, photographs, documents, two hands, a hand cut off by the
+edge of the film, a thumbnail. `index.csv` holds `file,kind,expected`, where `expected` is the expected reason
+for rejection. All images are synthetic; `--real` also makes 60 negatives from annotated radiographs. All files
+are PNG; the photographs were compressed as JPEG once.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def clouds(rng: Rng, height: int, width: int, coarsest: int = 3, octaves: int = 
     return (total - total.min()) / max(float(np.ptp(total)), 1e-6)
 
 
-def places(points: str | Sequence | np.ndarray) -> np.ndarray:
+def coordinates(points: str | Sequence | np.ndarray) -> np.ndarray:
     """float64 [points, 2] of "x,y x,y ..." or of pairs."""
     if isinstance(points, str):
         return np.array([pair.split(",") for pair in points.split()], float)
@@ -50,7 +50,7 @@ def places(points: str | Sequence | np.ndarray) -> np.ndarray:
 
 
 def smooth(outline: np.ndarray) -> np.ndarray:
-    """The closed outline with its corners cut three times."""
+    """Smooth a closed outline (three iterations of corner cutting)."""
     for _ in range(3):
         ahead = np.roll(outline, -1, axis=0)
         both = np.stack([0.75 * outline + 0.25 * ahead, 0.25 * outline + 0.75 * ahead], axis=1)
@@ -59,13 +59,13 @@ def smooth(outline: np.ndarray) -> np.ndarray:
 
 
 def words(rng: Rng, count: int) -> str:
-    """So many words that mean nothing."""
+    """`count` random words."""
     letters = list("aaabcdeeeefghiiijklmnnooprrsstttuuvwz")
     return " ".join("".join(rng.choice(letters, rng.integers(2, 10))) for _ in range(count))
 
 
 def write(image: np.ndarray, text: str, at: tuple[int, int], size: float, ink: tuple) -> None:
-    """Text on the picture, `at` its lower left corner."""
+    """Write text on the image with its lower left corner `at` this point."""
     thick = max(1, round(1.7 * size))
     cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
 
@@ -82,7 +82,7 @@ def shade(image: np.ndarray, mask: np.ndarray, colour: tuple, relief: float = 0.
 
 
 def oval(x: float, y: float, across: float, down: float, turn: float = 0) -> np.ndarray:
-    """Outline of an ellipse with these half axes, turned by so many degrees."""
+    """Outline of an ellipse with these half axes, rotated by `turn` degrees."""
     angle, turned = np.linspace(0, 2 * np.pi, 60, endpoint=False), np.radians(turn)
     a, b = across * np.cos(angle), down * np.sin(angle)
     cosine, sine = np.cos(turned), np.sin(turned)
@@ -90,9 +90,9 @@ def oval(x: float, y: float, across: float, down: float, turn: float = 0) -> np.
 
 
 class Scene:
-    """A picture in colour in the making: sky or wall above, ground below, bodies before them.
+    """A colour image under construction: sky or wall above, ground below, shaded bodies in front.
 
-    Places are in units of `unit` pixels around `origin`.
+    Coordinates are in units of `unit` pixels around `origin`.
     """
 
     def __init__(self, rng: Rng, top: tuple, bottom: tuple, horizon: float) -> None:
@@ -105,7 +105,7 @@ class Scene:
         self.origin, self.unit = np.zeros(2), 1.0
 
     def stand(self, x: float, y: float, unit: float) -> None:
-        """What follows stands here (shares of the picture's width and height) and is so large."""
+        """Set the origin (as fractions of the image's width and height) and the unit for what follows."""
         self.origin, self.unit = np.array([x * self.width, y * self.height]), unit * self.height
 
     def body(self, points: str | np.ndarray, colour: tuple, relief: float = 0.35) -> None:
@@ -121,17 +121,17 @@ class Scene:
         self.body(oval(x, y, across, down), colour, relief)
 
     def line(self, points: str | np.ndarray, colour: tuple, thick: float) -> None:
-        """A line through these places."""
+        """A line through these points."""
         width = max(1, round(thick * self.unit))
         cv2.polylines(self.image, [self.pixels(points)], False, colour, width, cv2.LINE_AA)
 
     def pixels(self, points: str | np.ndarray) -> np.ndarray:
         """int32 [points, 2]."""
-        return np.round(places(points) * self.unit + self.origin).astype(np.int32)
+        return np.round(coordinates(points) * self.unit + self.origin).astype(np.int32)
 
 
 def photograph(rng: Rng, image: np.ndarray) -> np.ndarray:
-    """With a camera's noise and JPEG's traces; two in five are grey."""
+    """Add camera noise and JPEG artefacts; two in five become greyscale."""
     noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 95))]
     read = cv2.imdecode(cv2.imencode(".jpg", noisy, quality)[1], cv2.IMREAD_COLOR)
@@ -147,7 +147,7 @@ def colour_of(rng: Rng, strongest: int = 256) -> tuple:
 
 
 class Plate:
-    """A radiograph in the making: attenuation is added, then exposed.
+    """A radiograph under construction: attenuation is accumulated, then exposed.
 
     Places are (x, y) in picture heights, x from the middle and y from the top. A shape is a closed
     outline or, with `radii` at equal steps of the way, a tube along a path.
@@ -193,7 +193,7 @@ class Plate:
         self.bone(path, density, (ends, middle * 1.1, middle, middle * 1.1, ends))
 
     def expose(self) -> np.ndarray:
-        """The radiograph, uint8, by chance turned, mirrored, faint, inverted, framed, marked."""
+        """The radiograph, uint8; randomly rotated, mirrored, faint, inverted, collimated or with markers."""
         rng, turn = self.rng, float(self.rng.normal(0, 6))
         middle = (self.width / 2, self.height / 2)
         matrix = cv2.getRotationMatrix2D(middle, turn, float(rng.uniform(0.85, 1.1)))
@@ -215,7 +215,7 @@ class Plate:
         return 255 - image if rng.random() < 0.1 else image
 
     def _mask(self, shape: Shape, radii: Radii, side: int) -> np.ndarray:
-        points = places(shape) * self._build
+        points = coordinates(shape) * self._build
         points = (points + self.rng.normal(0, 0.003, points.shape)) * [side, 1]
         points = points * self.height + [self.width / 2, 0]
         mask = np.zeros(self.attenuation.shape, np.uint8)
@@ -427,7 +427,7 @@ def face(rng: Rng, number: int) -> np.ndarray:
             scene.line(oval(side * 0.33, -0.13, 0.27, 0.22), (30, 30, 30), 0.03)
     scene.oval(0, 0.18, 0.12, 0.24, skin, 0.5)
     scene.oval(0, 0.6, 0.3, rng.uniform(0.04, 0.12), (80, 70, 170), 0.2)
-    scene.body(smooth(places("-.8,-.3 -.6,-.9 0,-1.3 .6,-.9 .8,-.3 0,-.7")), hair)
+    scene.body(smooth(coordinates("-.8,-.3 -.6,-.9 0,-1.3 .6,-.9 .8,-.3 0,-.7")), hair)
     return photograph(rng, scene.image)
 
 
@@ -438,7 +438,7 @@ def car(rng: Rng, number: int) -> np.ndarray:
     scene.stand(rng.uniform(0.42, 0.58), 0.7, wide * rng.uniform(0.07, 0.1))
     scene.oval(0, 1.5, 4.4, 0.3, (45, 45, 45), 0)
     body = "-4,.9 -4.1,-.3 -2.6,-.7 -1.5,-1.9 1.2,-1.9 2.4,-.7 4,-.4 4.2,.9"
-    scene.body(smooth(places(body)), colour_of(rng))
+    scene.body(smooth(coordinates(body)), colour_of(rng))
     scene.body("-2.1,-.75 -1.3,-1.6 -.2,-1.6 -.2,-.75", (120, 100, 80), 0.05)
     scene.body(".1,-.75 .1,-1.6 1,-1.6 1.9,-.75", (120, 100, 80), 0.05)
     for x in (-2.5, 2.4):
@@ -461,7 +461,7 @@ def cat(rng: Rng, number: int) -> np.ndarray:
     for y in np.linspace(1.2, 3.0, 5) if number % 2 else ():
         scene.oval(0, y, 0.9, 0.09, tuple(0.55 * c for c in fur))
     for side in (-1, 1):
-        scene.body(places(".9,-.2 .8,-1.35 .15,-.75") * [side, 1], fur)
+        scene.body(coordinates(".9,-.2 .8,-1.35 .15,-.75") * [side, 1], fur)
         scene.oval(side * 0.6, 3.8, 0.45, 0.3, fur)
     scene.oval(0, 0, 1, 0.9, fur)
     for side in (-1, 1):
@@ -572,9 +572,9 @@ def foot(rng: Rng, number: int) -> np.ndarray:
             path = [(x, tip - 0.012), (x, tip - length + 0.008)]
             plate.shaft(path, thick * 0.7, thick * 1.15, 0.6)
             tip -= length + 0.004
-    for x, y in places(".09,.63 .045,.63 .01,.64"):
+    for x, y in coordinates(".09,.63 .045,.63 .01,.64"):
         plate.bone(oval(x, y, 0.028, 0.036))
-    for x, y in places("-.065,.68 .055,.7 .05,.79"):
+    for x, y in coordinates("-.065,.68 .055,.7 .05,.79"):
         plate.bone(oval(x, y, 0.055, 0.05))
     plate.bone("-.08,.74 0,.73 .03,.98 -.06,1", 0.5)
     return plate.expose()
@@ -586,7 +586,7 @@ def _foot_from_the_side(plate: Plate) -> np.ndarray:
     plate.shaft("-.2,-.1 -.2,.44", 0.02, 0.03, 0.5)
     plate.bone("-.2,.45 0,.43 .04,.55 -.18,.58", 0.8)
     plate.bone("-.42,.6 -.12,.57 .02,.62 0,.7 -.38,.78", 0.8)
-    for x, y in places(".08,.56 .1,.64 .16,.6"):
+    for x, y in coordinates(".08,.56 .1,.64 .16,.6"):
         plate.bone(oval(x, y, 0.04, 0.045))
     for ray in range(4):
         x, y = 0.02 * ray, 0.012 * ray
@@ -642,7 +642,7 @@ def skull(rng: Rng, number: int) -> np.ndarray:
         for x in np.arange(0.18, 0.34, 0.03):
             plate.bone([(x, 0.74), (x, 0.84)], 0.6, 0.013, 0.004)
         for y in np.arange(0.68, 1.1, 0.07):
-            plate.bone(places("-.12,.01 -.02,0 -.02,.05 -.12,.06") + np.array([0, y]), 0.5)
+            plate.bone(coordinates("-.12,.01 -.02,0 -.02,.05 -.12,.06") + np.array([0, y]), 0.5)
         return plate.expose()
     plate.tissue("-.16,1.1 -.34,.6 -.34,.2 0,.02 .34,.2 .34,.6 .16,1.1", 0.7)
     plate.bone(oval(0, 0.38, 0.3, 0.32), 0.9, cortex=0.018)
@@ -688,7 +688,7 @@ def pelvis(rng: Rng, _: int) -> np.ndarray:
     plate.tissue("-.55,-.2 .55,-.2 .66,.5 .6,1.2 -.6,1.2 -.66,.5", 1.0)
     plate.bone("-.13,.15 .13,.15 .07,.4 0,.5 -.07,.4", 0.5)
     for y in (-0.02, 0.07):
-        plate.bone(places("-.07,0 .07,0 .07,.07 -.07,.07") + np.array([0, y]), 0.5)
+        plate.bone(coordinates("-.07,0 .07,0 .07,.07 -.07,.07") + np.array([0, y]), 0.5)
     both = (-1, 1)
     wing = ".08,.2 .18,.06 .38,.02 .47,.18 .4,.36 .36,.56 .24,.62 .19,.5 .15,.38"
     plate.bone(wing, 0.6, cortex=0.014, sides=both)
@@ -721,7 +721,7 @@ def ultrasound(rng: Rng, _: int) -> np.ndarray:
 
 
 def phantom(rng: Rng, style: str) -> tuple:
-    """A drawn radiograph of a hand that stands upright, and its truth."""
+    """A phantom of an upright hand, and its ground truth."""
     while True:
         months, sex = float(rng.integers(12, 229)), str(rng.choice(["F", "M"]))
         image, truth = draw(months, sex, rng, size=720, style=style)
@@ -730,18 +730,18 @@ def phantom(rng: Rng, style: str) -> tuple:
 
 
 def some_phantom(rng: Rng, number: int) -> tuple:
-    """Two clean ones, then one as archives hold them."""
+    """A phantom: two of three `clean`, the third `varied`."""
     image, truth = phantom(rng, "varied" if number % 3 == 2 else "clean")
     return image, truth, {name: np.array(at) for name, at in truth.key_points.items()}
 
 
 def levels(points: dict[str, np.ndarray], joint: str) -> np.ndarray:
-    """Rows of this joint of the four fingers."""
+    """The row of this joint for each of the four fingers."""
     return np.array([points[f"{finger}_{joint}"][1] for finger in FINGERS])
 
 
 def between(rng: Rng, start: float, end: float, low: float, high: float) -> int:
-    """A place `low` to `high` of the way from start to end."""
+    """A random position at `low` to `high` of the way from start to end."""
     return round(float(start + rng.uniform(low, high) * (end - start)))
 
 
@@ -889,11 +889,11 @@ KINDS: dict[str, tuple[Maker, str, int]] = {
     "tiny_hand": (tiny_hand, "too_low_resolution", 8),
     "blank": (blank, "blank", 6),
 }
-"""Name -> (what makes one, the reason to refuse it, how many)."""
+"""Name -> (generator, expected reason for rejection, number of images)."""
 
 
 def finish(rng: Rng, image: np.ndarray, expected: str) -> np.ndarray:
-    """At its final size, 300 to 1600 pixels a side, and every tenth grey one with 16 bits."""
+    """Resize to 300 to 1600 pixels per side; about one in ten greyscale images becomes 16-bit."""
     if expected not in ("too_low_resolution", "blank"):
         longest, shortest = max(image.shape[:2]), min(image.shape[:2])
         least = max(
@@ -908,13 +908,13 @@ def finish(rng: Rng, image: np.ndarray, expected: str) -> np.ndarray:
 
 
 def write_index(folder: Path, rows: Sequence[tuple[str, str, str]]) -> None:
-    """`index.csv`."""
+    """Write `index.csv`."""
     with (folder / "index.csv").open("w", newline="") as stream:
         csv.writer(stream).writerows([("file", "kind", "expected"), *rows])
 
 
-def write_not_hands(folder: Path, seed: int) -> None:
-    """Write the 200 pictures and `index.csv` into the folder; the same seed, the same pictures."""
+def write_negatives(folder: Path, seed: int) -> None:
+    """Write the 200 images and `index.csv` into the folder; the same seed gives the same images."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for kind, (make, expected, count) in KINDS.items():
@@ -926,8 +926,8 @@ def write_not_hands(folder: Path, seed: int) -> None:
     write_index(folder, rows)
 
 
-def write_spoilt_real(folder: Path, radiographs: Path, key_points: Path, seed: int) -> None:
-    """Spoil 60 upright annotated radiographs: 20 without fingers, 20 without wrist, 20 doubled.
+def write_real_negatives(folder: Path, radiographs: Path, key_points: Path, seed: int) -> None:
+    """Make negatives from 60 upright annotated radiographs: 20 without fingers, 20 without wrist, 20 pairs.
 
     `radiographs` holds `<id>.png`; `key_points` is the table `id,point,x,y` in their pixels.
     """
@@ -965,22 +965,29 @@ def write_spoilt_real(folder: Path, radiographs: Path, key_points: Path, seed: i
 
 
 def main() -> None:
-    """Write what is asked for."""
+    """Write the requested negatives."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--real", type=Path, metavar="DIR", help="write spoilt real ones, too")
+    parser.add_argument(
+        "--real",
+        type=Path,
+        metavar="DIR",
+        help="also write 60 negatives made from real radiographs",
+    )
     chosen = parser.parse_args()
     if chosen.real and "BONE_AGE_REAL_DATA" not in os.environ:
-        parser.error("--real needs BONE_AGE_REAL_DATA, the folder that holds rsna-bone-age/.")
+        parser.error(
+            "--real requires the environment variable BONE_AGE_REAL_DATA: the folder that contains rsna-bone-age/."
+        )
     cv2.setNumThreads(1)
-    write_not_hands(chosen.output, chosen.seed)
-    print(f"{sum(count for *_, count in KINDS.values())} pictures in {chosen.output}")
+    write_negatives(chosen.output, chosen.seed)
+    print(f"{sum(count for *_, count in KINDS.values())} images in {chosen.output}")
     if chosen.real:
         data = Path(os.environ["BONE_AGE_REAL_DATA"]) / "rsna-bone-age"
         images = data / "boneage-training-dataset"
-        write_spoilt_real(chosen.real, images, data / "key_points.csv", chosen.seed)
-        print(f"60 spoilt radiographs in {chosen.real}")
+        write_real_negatives(chosen.real, images, data / "key_points.csv", chosen.seed)
+        print(f"60 negatives from real radiographs in {chosen.real}")
 
 
 if __name__ == "__main__":
