@@ -41,7 +41,7 @@ def test_the_examples_run(ran: dict[str, Any]) -> None:
         0 <= ran["readable"].bone_age_months.min() <= ran["readable"].bone_age_months.max() <= 240
     )
     assert ran["reason"] == "blank: all pixels have nearly the same grey level"
-    assert ran["table"].status.tolist() == ["ok", "ok", "refused"]
+    assert ran["table"].status.tolist() == ["ok", "ok", "rejected"]
     assert ran["months"].shape == (4,)
     assert ran["prepared"].shape == (104, 80, 1)
 

@@ -79,13 +79,13 @@ def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: P
     output = tmp_path / "out"
     predict([hands["folder"]], model=str(exported), output=str(output), labels=hands["labels"])
     lines = [json.loads(x) for x in (output / "predictions.jsonl").read_text().splitlines()]
-    assert {line["status"] for line in lines} == {"ok", "refused"}
+    assert {line["status"] for line in lines} == {"ok", "rejected"}
     for line in lines:
-        require("prediction-1", line)
+        require("prediction-2", line)
     read = next(line for line in lines if line["status"] == "ok")
     for wrong in ({"bone_age_months": None}, {"verdict": "old"}, {"reason": "x"}, {"more": 1}):
         with pytest.raises(jsonschema.ValidationError):
-            require("prediction-1", read | wrong)
+            require("prediction-2", read | wrong)
 
 
 def test_schemas_have_the_versions_that_are_written() -> None:
@@ -94,5 +94,5 @@ def test_schemas_have_the_versions_that_are_written() -> None:
     for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-2", STRESS_SCHEMA)):
         stored = json.loads((SCHEMAS / f"{name}.json").read_text())
         assert stored["properties"]["schema"]["const"] == schema
-    stored = json.loads((SCHEMAS / "prediction-1.json").read_text())
+    stored = json.loads((SCHEMAS / "prediction-2.json").read_text())
     assert tuple(stored["properties"]) == tuple(Prediction.__dataclass_fields__)

@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 def ensemble(*, progress: console.ProgressDisplay, **settings: Any) -> int:
     """Combine folds, regions and seeds into one model.
 
-    It is evaluated on radiographs that its members were not trained on. RUNS that differ only in fold, sex and seed form one family. The folder is evaluated and exported
-    like a run. A single run is allowed, to add test-time augmentation and recalibration.
+    It is evaluated on radiographs that its members were not trained on. RUNS that differ only in fold,
+    sex and seed form one family. The folder is evaluated and exported like a run. A single run is allowed, to add test-time augmentation and recalibration.
 
     \b
     Examples:

@@ -144,7 +144,7 @@ def _evaluate_model(
     click.echo(json.dumps(result, indent=2) if as_json else table(result))
     log.info(
         f"{RESEARCH_ONLY} Results: {output}\n"
-        f"As a page: bone-age-tf report {output} --output {output}/report.html"
+        f"HTML report: bone-age-tf report {output} --output {output}/report.html"
     )
     if is_classifier:
         log.info(

@@ -43,4 +43,4 @@ def explain(*, progress: console.ProgressDisplay, paths: tuple[str, ...], **sett
         counts = run(paths, label_options=label_options, on_progress=progress, **settings)
     click.echo(f"{counts['explained']} explained, {counts['refused']} rejected")
     log.info(f"{RESEARCH_ONLY} Saliency maps: {settings['output']}/pictures")
-    return SOME_REJECTED if counts["refused"] else 0
+    return SOME_REJECTED if counts["rejected"] else 0

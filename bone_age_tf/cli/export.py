@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
     metavar="ENSEMBLE",
     type=options.EXISTING_FOLDER,
     help="For a run that was trained on all data: an ensemble of the cross-validation folds of the same "
-    "settings, from which it takes views, correction and prediction intervals.",
+    "settings, from which it takes test-time augmentation, recalibration and prediction intervals.",
 )
 @options.serving_kit_option
 @options.checkpoint_option(None)

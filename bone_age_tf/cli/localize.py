@@ -30,7 +30,8 @@ def localize(
 ) -> int:
     """Find the hand in radiographs: key points, mask and frame.
 
-    PATHS are PNG and JPEG files, folders of them and zips of them. Writes key_points.csv, localization.jsonl, masks/ and pictures/.
+    PATHS are PNG and JPEG files, folders of them and zips of them. Writes key_points.csv,
+    localization.jsonl, masks/ and pictures/.
 
     \b
     Examples:
@@ -43,6 +44,6 @@ def localize(
     config = PreprocessingConfig(scale=scale, localizer=localizer or SHIPPED_LOCALIZER)
     with progress:
         report = run(paths, output=output, config=config, on_progress=progress)
-    click.echo(console.count_table("status", {"ok": report.found, **report.refused}))
+    click.echo(console.count_table("status", {"ok": report.found, **report.rejected}))
     log.info(f"Overlays: {output}/pictures")
-    return SOME_REJECTED if report.refused else 0
+    return SOME_REJECTED if report.rejected else 0

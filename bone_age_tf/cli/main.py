@@ -59,7 +59,7 @@ def load_command(name: str) -> click.Command:
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is asked for."""
+    """A group that imports a command's module when the command is requested."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, in the order of work."""

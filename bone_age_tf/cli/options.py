@@ -34,7 +34,7 @@ def without_tensorflow(command: Command) -> Command:
 
 
 def with_tensorflow(command: Command) -> Command:
-    """The same for a command that needs TensorFlow, which is imported without its messages."""
+    """The same for a command that needs TensorFlow, which is imported without its start-up messages."""
 
     @without_tensorflow
     @functools.wraps(command)

@@ -69,11 +69,11 @@ def predict(
     if report.warnings:
         log.info(f"{report.warnings} with a warning: sex_looks_wrong or infant (column `warning`).")
     log.info(
-        f"{report.predicted} predicted, {report.refused} rejected, by version {report.version} of {model}. "
+        f"{report.predicted} predicted, {report.rejected} rejected, by version {report.version} of {model}. "
         f"All rows: {output}/predictions.csv\n"
         f"{RESEARCH_ONLY}"
     )
-    return SOME_REJECTED if report.refused else 0
+    return SOME_REJECTED if report.rejected else 0
 
 
 def _write_reports(

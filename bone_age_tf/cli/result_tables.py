@@ -92,7 +92,7 @@ def ensemble_table(description: dict[str, Any]) -> str:
 
 
 def calibration_table(section: dict[str, Any]) -> str:
-    """MAE before and after a recalibration, its lines, and the prediction intervals."""
+    """MAE before and after a recalibration, its intercepts and slopes, and the prediction intervals."""
     result = section["result"]
     before, after = result["before"], result["after_leave_one_out"]
     rows = [["MAE, months", "n", "before", "after (leave-one-out)"]]
@@ -108,7 +108,7 @@ def calibration_table(section: dict[str, Any]) -> str:
 
 
 def _recalibration(correction: dict[str, Any]) -> str:
-    """The lines of a recalibration, or why there are none."""
+    """Intercepts and slopes of a recalibration, or why it was left out."""
     if correction["method"] == "none":
         return "recalibration: none"
     if not correction["kept"]:
@@ -142,14 +142,14 @@ def stress_table(result: dict[str, Any]) -> str:
     """The effect of each perturbation."""
     rows = [["months", "n", "rejected", "MAE shift", "mean", "max", "sig. %"]]
     for name, change in result["changes"].items():
-        cells = [str(change["n"]), str(change["refused"])]
+        cells = [str(change["n"]), str(change["rejected"])]
         if change["n"]:
             cells += [_statistic(change["mae_shift_months"])]
             cells += [_number(change["mean_change_months"]["value"], "+.2f")]
             cells += [_number(change["largest_change_months"], ".1f")]
             cells += [_percent(change["significant_changes"])]
         rows.append([name, *cells, *[""] * (6 - len(cells))])
-    n, rejected = (result["radiographs"][name] for name in ("n", "refused_as_they_are"))
+    n, rejected = (result["radiographs"][name] for name in ("n", "rejected_unchanged"))
     return (
         f"{console.table(rows)}\nmean, max: change of the prediction; sig. %: clinically significant "
         f"changes\n{n} radiographs, {rejected} rejected unperturbed; MAE of the others "
@@ -174,7 +174,7 @@ def prediction_table(report: Any) -> str:
     if any(row.verdict for row in shown):
         columns["verdict"] = [row.verdict for row in shown]
     columns["status"] = [row.reason or row.warning or row.status for row in shown]
-    more = report.predicted + report.refused - len(shown)
+    more = report.predicted + report.rejected - len(shown)
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
     return console.table(rows) + (f"\n... and {more} more" if more else "")
 
@@ -192,7 +192,7 @@ def _years(months: float | None) -> str:
 
 
 def _statistic(summary: Mapping[str, Any], factor: float = 1, digits: int = 2) -> str:
-    """A value with its interval, where there are these."""
+    """A value with its confidence interval, where they exist."""
     value, *interval = (
         _number(summary[key], f".{digits}f", factor) for key in ("value", "low", "high")
     )

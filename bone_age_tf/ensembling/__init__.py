@@ -1,1 +1,1 @@
-"""Several runs as one model."""
+"""Ensembles: several runs combined into one model."""

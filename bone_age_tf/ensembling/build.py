@@ -1,11 +1,11 @@
-"""Runs -> one model: folds, regions and seeds together, evaluated on what was held out from its members.
+"""Build an ensemble of folds, regions and seeds, evaluated on the radiographs held out from its members.
 
-Members that differ only in `data.fold` and `train.seed` are a family; those for girls and those
-for boys are one together, beside that of both sexes. A family's held-out prediction of a radiograph
-is the mean over those members that it was held out from and that answer for its sex. Weights and
-correction are fitted on these predictions, and what is reported of them comes from a
-cross-validation in ten parts, so that none is evaluated by what was fitted to it. Members
-answer with the weights of their last epoch: the best one was chosen on what they hold out.
+Members that differ only in `data.fold` and `train.seed` form a family; members for girls and
+members for boys form one family, separate from that of both sexes. A family's held-out prediction of a radiograph
+is the mean over the members that it was held out from and that apply to its sex. Weights and
+correction are fitted on these predictions, and the reported performance comes from a
+ten-fold cross-validation, so that no radiograph is evaluated with a fit that used it. Members
+use the weights of their last epoch: the best epoch was selected on the radiographs that they hold out.
 """
 
 import dataclasses
@@ -63,7 +63,7 @@ log = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
 MIN_TO_FIT = 20
-"""Held-out radiographs that weights or a correction are fitted on, at least."""
+"""Minimum number of held-out radiographs for fitting weights or a correction."""
 
 HARDWARE_SETTINGS = (
     "gradient_accumulation_steps",
@@ -75,7 +75,7 @@ HARDWARE_SETTINGS = (
     "readers",
     "steps_per_execution",
 )
-"""Settings of training that follow the hardware and make no other network."""
+"""Training settings that depend on the hardware and do not change the network."""
 
 Notify = Callable[[str, int, int], None]
 
@@ -93,8 +93,8 @@ def ensemble(
 ) -> dict[str, Any]:
     """Write the folder `output`, a model of all `runs`; returns `ensemble.json`.
 
-    The `correction` `linear` stays out where it does not help in the cross-validation.
-    Raises `ModelRefusedError` where the runs do not go together or with the data set, `UsageError`
+    The `correction` `linear` is left out where it does not lower the error in cross-validation.
+    Raises `ModelRefusedError` where the runs are incompatible with each other or with the data set, `UsageError`
     where `output` exists, `InputDataError` where too few radiographs were held out.
     """
     _require_choices(
@@ -113,20 +113,22 @@ def ensemble(
 
     chosen = [_held_out_records(member, radiographs) for member in members]
     blank = [np.zeros(len(records)) for records in chosen]
-    _require_enough(
+    _require_min_radiographs(
         complete(_collect(members, names, families, chosen, blank)), weighting, correction
     )
 
     notify = on_progress or (lambda stage, done, total: None)
     months = _predict(members, chosen, radiographs, tta, notify)
     held_out = _collect(members, names, families, chosen, months)
-    judged = complete(held_out)
-    shares = fit_weights(judged, weighting)
-    lines = fit_correction(judged, shares, correction)
-    before, after = cross_validate(judged, weighting, correction)
-    helps = _mae(after, judged) < _mae(before, judged)
+    evaluated = complete(held_out)
+    shares = fit_weights(evaluated, weighting)
+    lines = fit_correction(evaluated, shares, correction)
+    before, after = cross_validate(evaluated, weighting, correction)
+    helps = _mae(after, evaluated) < _mae(before, evaluated)
     if correction != "none" and not helps:
-        log.info("The linear correction does not help in the cross-validation: it is left out.")
+        log.info(
+            "The linear correction does not lower the error in cross-validation, so it is left out."
+        )
         lines = NO_CORRECTION
     description = {
         "schema": ENSEMBLE_SCHEMA,
@@ -144,18 +146,22 @@ def ensemble(
         "tta": tta,
         "views": len(VIEWS[tta]),
         "correction": {"method": correction, "kept": helps, **lines.describe()},
-        "held_out": {"radiographs": len(judged), "of": len(held_out)},
+        "held_out": {"radiographs": len(evaluated), "of": len(held_out)},
         "result": {
             "parts": PARTS,
             "confidence_interval": CONFIDENCE_INTERVAL,
             "families": {
                 name: metrics.summarize_by_sex(
-                    judged.table[name].to_numpy() - judged.true_months, judged.sex
+                    evaluated.table[name].to_numpy() - evaluated.true_months, evaluated.sex
                 )
                 for name in names
             },
-            "before_correction": metrics.summarize_by_sex(before - judged.true_months, judged.sex),
-            "after_correction": metrics.summarize_by_sex(after - judged.true_months, judged.sex),
+            "before_correction": metrics.summarize_by_sex(
+                before - evaluated.true_months, evaluated.sex
+            ),
+            "after_correction": metrics.summarize_by_sex(
+                after - evaluated.true_months, evaluated.sex
+            ),
         },
         "data": {
             **{name: members[0].description["data"][name] for name in ("plan", "splits")},
@@ -166,7 +172,7 @@ def ensemble(
         "fingerprint": members[0].fingerprint,
         "versions": versions(),
     }
-    _write(target, members, description, judged.with_months(after if helps else before))
+    _write(target, members, description, evaluated.with_months(after if helps else before))
     return description
 
 
@@ -175,7 +181,7 @@ def _mae(months: np.ndarray, held_out: LabelledPredictions) -> float:
 
 
 def families_of(configs: Sequence[ExperimentConfig]) -> tuple[list[str], list[int]]:
-    """Names of the families, and the family (from 0) of each configuration."""
+    """Names of the families, and the index of the family of each configuration."""
     kinds: list[ExperimentConfig] = []
     names: list[str] = []
     families = []
@@ -272,7 +278,7 @@ def _held_out_records(member: Run, radiographs: PreparedRadiographs) -> Records:
     records = select(radiographs, member.config.data).validation
     if records is None or not len(records):
         raise InputDataError(
-            f"{member.folder} was trained on everything: {radiographs.folder} has no split "
+            f"{member.folder} was trained on all data: {radiographs.folder} has no split "
             "validation. Train with --set data.fold=I/K, or prepare the data with a validation split."
         )
     return records
@@ -300,13 +306,13 @@ def _require_choices(**choices: tuple[str, Any]) -> None:
 
 
 def _require_together(members: Sequence[Run], radiographs: PreparedRadiographs, tta: str) -> None:
-    """All members answer in months, for these data, prepared alike."""
+    """All members predict the bone age, for this data set, with the same preprocessing."""
     manifest = radiographs.manifest
     for member in members:
         if member.target != "bone_age":
             raise ModelRefusedError(
-                f"{member.folder} tells the {member.target}. An ensemble is made of runs "
-                "that tell the bone age."
+                f"{member.folder} predicts the {member.target}. An ensemble is made of runs "
+                "that predict the bone age."
             )
         radiographs.require_prepared_for(
             member.folder, member.fingerprint, member.description["preprocessing"]
@@ -314,16 +320,16 @@ def _require_together(members: Sequence[Run], radiographs: PreparedRadiographs, 
         if member.description["data"]["plan"] != manifest.plan:
             raise ModelRefusedError(
                 f"{member.folder} was trained on another data set than {radiographs.folder}, so "
-                "nobody knows which radiographs it was not trained on. Give the data set that all "
+                "it is unknown which radiographs were held out from it. Give the data set that all "
                 "members were trained on."
             )
         if is_mirrored(tta) and not member.config.augmentation.mirror:
             raise UsageError(
-                f"--tta {tta}: {member.folder} has never seen a mirrored hand "
+                f"--tta {tta}: {member.folder} was not trained on mirrored hands "
                 "(augmentation.mirror=false). Choose none or warps."
             )
     if len({member.folder.resolve() for member in members}) < len(members):
-        raise UsageError("A run stands twice among the members. Give each once.")
+        raise UsageError("A run was given twice. Give each run once.")
 
 
 def _require_both_sexes(
@@ -343,13 +349,15 @@ def _require_both_sexes(
                 )
 
 
-def _require_enough(held_out: LabelledPredictions, weighting: str, correction: str) -> None:
+def _require_min_radiographs(
+    held_out: LabelledPredictions, weighting: str, correction: str
+) -> None:
     fits = weighting == "fitted" or correction == "linear"
-    fewest = MIN_TO_FIT if fits else 1
-    if len(held_out) < fewest:
+    required = MIN_TO_FIT if fits else 1
+    if len(held_out) < required:
         raise InputDataError(
             f"{len(held_out)} radiographs were held out from a member of every family. Expected at "
-            f"least {fewest}: train more folds, or use --weighting mean --correction none."
+            f"least {required}: train more folds, or use --weighting mean --correction none."
         )
 
 
@@ -359,9 +367,11 @@ def _write(
     description: dict[str, Any],
     predictions: LabelledPredictions,
 ) -> None:
-    """The whole folder, beside and then renamed."""
+    """Write the whole folder under a temporary name, then rename it."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".writing-{target.name}")  # what a kill left there is replaced
+    aside = target.with_name(
+        f".writing-{target.name}"
+    )  # leftovers of a killed process are replaced
     shutil.rmtree(aside, ignore_errors=True)
     try:
         for number, member in enumerate(members, start=1):

@@ -1,4 +1,4 @@
-"""Held-out predictions of several families of networks (`family_months`), and what is fitted on them."""
+"""Fit weights and a correction on the held-out predictions of several families of networks (`family_months`)."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.metrics.predictions import LabelledPredictions
 from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
-    LinesBySex,
+    SexSpecificRecalibration,
     fit_lines,
     parts_of,
 )
@@ -29,14 +29,16 @@ def fit_weights(held_out: LabelledPredictions, method: str) -> np.ndarray:
     weights, _ = nnls(held_out.family_months, held_out.true_months)
     if weights.sum() == 0:
         raise ModelRefusedError(
-            "No weights fit: every family's predictions go against the labels. Train longer, or say "
+            "No weights fit: every family's predictions are negatively correlated with the labels. Train longer, or use "
             "--weighting mean."
         )
     return weights / weights.sum()
 
 
-def fit_correction(held_out: LabelledPredictions, shares: np.ndarray, method: str) -> LinesBySex:
-    """Of the weighted families; `linear`: a line for each sex; `none`: as they are."""
+def fit_correction(
+    held_out: LabelledPredictions, shares: np.ndarray, method: str
+) -> SexSpecificRecalibration:
+    """Correction of the weighted families; `linear`: sex-specific linear recalibration; `none`: identity."""
     if method == "none":
         return NO_CORRECTION
     months = held_out.family_months @ shares

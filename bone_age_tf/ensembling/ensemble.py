@@ -1,8 +1,8 @@
-"""An ensemble folder, as the stages after `ensemble` read it.
+"""An ensemble folder, as read by evaluation and export.
 
 | file                | what                                                                       |
 |---------------------|----------------------------------------------------------------------------|
-| `ensemble.json`     | members, families, weights, views, correction, errors on what was held out |
+| `ensemble.json`     | members, families, weights, views, correction, errors on held-out radiographs |
 | `predictions.csv`   | the held-out predictions: of each family, and of the ensemble              |
 | `members/N/`        | `run.json` and the weights of each member                                  |
 | `localizer/`        | the localizer, where it is not the shipped one                             |
@@ -23,7 +23,7 @@ from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS
-from bone_age_tf.postprocessing.bias_correction import LinesBySex
+from bone_age_tf.postprocessing.bias_correction import SexSpecificRecalibration
 from bone_age_tf.record import Sex, sex_from_label
 from bone_age_tf.training.run import RUN_FILE, Run
 
@@ -34,7 +34,7 @@ MEMBERS = "members"
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble:
-    """Runs that answer together."""
+    """Several runs that predict as one model."""
 
     folder: Path
     members: tuple[Run, ...]
@@ -44,7 +44,7 @@ class Ensemble:
     """Of each family; they add up to 1."""
     tta: str
     """A name in `models/test_time_augmentation.py`."""
-    correction: LinesBySex
+    correction: SexSpecificRecalibration
     preprocessing: PreprocessingConfig
     fingerprint: str
     description: dict[str, Any]
@@ -68,7 +68,7 @@ class Ensemble:
                 families=tuple(member["family"] for member in entries),
                 weights=tuple(family["weight"] for family in values["families"]),
                 tta=values["tta"],
-                correction=LinesBySex.of(values["correction"]),
+                correction=SexSpecificRecalibration.of(values["correction"]),
                 preprocessing=preprocessing.resolved(Path(folder)),
                 fingerprint=values["fingerprint"],
                 description=values,
@@ -81,25 +81,25 @@ class Ensemble:
         for entry, member in zip(entries, ensemble.members, strict=True):
             if not member.weights.is_file() or member.weights_sha256() != entry["weights_sha256"]:
                 raise ModelRefusedError(
-                    f"{member.weights}: not the weights that the ensemble was made of. Make it again."
+                    f"{member.weights}: not the weights that the ensemble was built from. Build it again."
                 )
         return ensemble
 
     @property
     def target(self) -> str:
-        """What it tells, as a run."""
+        """The prediction target, as for a run."""
         return "bone_age"
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it is made of, for the manifest of an exported model."""
+        """Its composition, for the manifest of an exported model."""
         names = ("members", "families", "tta", "correction")
         made_of = {name: self.description[name] for name in names}
         return {"ensemble": made_of, "members": [member.settings for member in self.members]}
 
     @property
     def training_files(self) -> frozenset[str] | None:
-        """sha256 of the raw files that its members were trained on; None where one does not say."""
+        """sha256 of the raw files that its members were trained on; None where one has no such record."""
         noted = [member.training_files for member in self.members]
         known = [files for files in noted if files is not None]
         return frozenset().union(*known) if len(known) == len(noted) else None
@@ -134,7 +134,7 @@ def open_trained(folder: str | Path, checkpoint: str | None = None) -> Run | Ens
     if checkpoint is not None:
         raise UsageError(
             f"--checkpoint {checkpoint}: {folder} is an ensemble, which holds one set of weights of each member. "
-            "Leave --checkpoint out, or say it to `bone-age-tf ensemble`."
+            "Leave --checkpoint out, or give it to `bone-age-tf ensemble`."
         )
     return Ensemble.open(folder)
 
@@ -163,10 +163,10 @@ def fixed_sex(sex: str) -> int | None:
 def shares_of(
     sexes: Sequence[str], families: Sequence[int], weights: Sequence[float]
 ) -> np.ndarray:
-    """How much each member counts for F, M and unknown, float [members, 3].
+    """Weight of each member for F, M and unknown, float [members, 3].
 
-    Within a family, the members that answer for a sex count the same; for unknown, the mean of
-    the girls' and the boys' answers. `sexes` are the members' `data.sex`.
+    Within a family, the members that apply to a sex have equal weights; for unknown sex, the mean of
+    the predictions for girls and boys. `sexes` are the members' `data.sex`.
     """
     shares = np.zeros((len(sexes), 3))
     for family, weight in enumerate(weights):

@@ -1,4 +1,4 @@
-"""Two sets of predictions for the same radiographs: which is better, by how much, and for whom."""
+"""Paired comparison of two sets of predictions for the same radiographs, overall and by group."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -22,11 +22,11 @@ log = logging.getLogger(__name__)
 COMPARISON_SCHEMA = "bone-age-tf/comparison/2"
 COMPARISON_FILE = "comparison.json"
 LISTED = 10
-"""Radiographs that are listed on either side."""
+"""Number of the most improved and of the most worsened radiographs that are listed."""
 MIN_TO_DECIDE = 10
-"""Radiographs below which no model is called the better one."""
+"""With fewer radiographs, the comparison is undecided."""
 NOTABLE_MONTHS = 6.0
-"""An error that grows or falls by more than this is counted."""
+"""Changes of the error by more than this are counted."""
 
 
 def compare(
@@ -55,14 +55,14 @@ def compare(
         "schema": COMPARISON_SCHEMA,
         "first": names[0],
         "second": names[1],
-        TRAINED_ON_SPLIT: [recorded_leakage(_evaluation_beside(folder)) for folder in folders],
+        TRAINED_ON_SPLIT: [recorded_leakage(_evaluation_of(folder)) for folder in folders],
         **compare_predictions(*map(read_predictions, folders)),
     }
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / COMPARISON_FILE, result)
     settings = {"first": Path(first).name, "second": Path(second).name, "split": split}
-    write_provenance(folder, "evaluate", compare=settings)
+    write_provenance(folder, "compare", **settings)
     return result
 
 
@@ -98,8 +98,8 @@ def compare_predictions(first: LabelledPredictions, second: LabelledPredictions)
     }
 
 
-def _evaluation_beside(folder: str) -> Path:
-    """The `evaluation.json` of a folder, or beside its `predictions.csv`."""
+def _evaluation_of(folder: str) -> Path:
+    """The `evaluation.json` of a folder, or next to its `predictions.csv`."""
     path = Path(folder)
     return (path if path.is_dir() else path.parent) / "evaluation.json"
 
@@ -126,7 +126,7 @@ def _in_common(
 
 
 def _verdict(difference: dict[str, float | None], n: int) -> str:
-    """`first`, `second` (the better one), or `undecided` where the interval holds 0 or n is small."""
+    """`first`, `second` (the better one), or `undecided` where the confidence interval contains 0 or n is small."""
     low, high = difference["low"], difference["high"]
     if n < MIN_TO_DECIDE or low is None or high is None or low <= 0 <= high:
         return "undecided"

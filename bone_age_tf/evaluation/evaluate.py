@@ -36,7 +36,7 @@ PICTURES = "pictures"
 
 Predict = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 """Prepared radiographs uint8 [N, height, width, 1] and sex int32 [N] -> months (or, of a sex
-classifier, the probability of a boy) [N]; of a model with prediction intervals their ends, too, [N] each."""
+classifier, the probability of a boy) [N]; for a model with prediction intervals also their ends, [N] each."""
 
 
 def evaluate(
@@ -94,18 +94,18 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     """The fold of these radiographs that was held out from a run.
 
     Raises `UsageError` where the run has no fold, `ModelRefusedError` where it is not a run or was
-    trained on another data set, whose folds are others.
+    trained on another data set, whose folds differ.
     """
     run = Run.open(model)
     if run.config.data.fold is None:
         raise UsageError(
             f"--split {FOLD_SPLIT}: {model} was trained without a fold. Expected a run of `train --set "
-            f"data.fold=I/K`; say --split {VALIDATION_SPLIT} for what this one was validated on."
+            f"data.fold=I/K`; use --split {VALIDATION_SPLIT} for the radiographs that this run was validated on."
         )
     if run.description["data"]["plan"] != radiographs.manifest.plan:
         raise ModelRefusedError(
             f"--split {FOLD_SPLIT}: {model} was trained on another data set than {radiographs.folder}, so "
-            "its folds are others, and it may have been trained on these radiographs. Give the data set that "
+            "its folds differ, and it may have been trained on these radiographs. Give the data set that "
             "it was trained on."
         )
     validation = select(radiographs, run.config.data).validation

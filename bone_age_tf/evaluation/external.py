@@ -1,4 +1,4 @@
-"""External predictions, in a table, against a table of labels: the same evaluation."""
+"""Evaluate external predictions, given as a table, against a table of labels."""
 
 import dataclasses
 import itertools
@@ -37,12 +37,12 @@ log = logging.getLogger(__name__)
 
 
 NO_PREDICTIONS = frozenset(COLUMNS) - {BONE_AGE_MONTHS}
-"""Columns of our own `predictions.csv` beside the bone age."""
+"""Columns of `predictions.csv` other than the bone age."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TableEvaluation:
-    """What was evaluated."""
+    """Results of the evaluation of a table."""
 
     results: dict[str, dict[str, Any]]
     """Column -> its `evaluation.json`."""
@@ -61,7 +61,7 @@ def evaluate_tables(
     """Evaluate columns of `predictions` against `labels`.
 
     `prediction_columns` empty: every column of numbers that is neither identifier nor sex nor the
-    labels themselves. One column is evaluated into `output`, each of several into a folder of its own
+    labels themselves. One column is evaluated into `output`, several columns into one folder each
     there, and all pairs are compared (`comparisons/`). Rows are joined by the identifier; those
     that have no partner or no number are counted in `left_out`. Raises `InputDataError` where a
     table cannot be read or no row has a partner.
@@ -130,7 +130,7 @@ def _by_id(table: LabelTable) -> pd.DataFrame:
     repeated = ids[ids.duplicated()]
     if len(repeated):
         raise InputDataError(
-            f"{table.name}, row {repeated.index[0]}: the identifier {repeated.iloc[0]!r} stands above already. "
+            f"{table.name}, row {repeated.index[0]}: the identifier {repeated.iloc[0]!r} occurs more than once. "
             "Expected one row for each radiograph."
         )
     return table.table.rows.set_axis(pd.Index(ids, name=table.id_column), axis="index")
@@ -150,7 +150,7 @@ def _columns_of_numbers(name: str, cells: pd.DataFrame, rows: Mapping[str, Label
         if labelled.empty or len(bad):
             if len(bad) < len(labelled):
                 log.warning(
-                    f"{name}: the column {column!r} is left out: {bad.iloc[0]!r} is no number. Name it with "
+                    f"{name}: the column {column!r} is left out: {bad.iloc[0]!r} is not a number. Name it with "
                     "--prediction-column if it holds predictions, and leave cells without one empty."
                 )
             continue

@@ -1,10 +1,10 @@
-"""How far a model's answers move when its radiographs are changed as clinics change them.
+"""Robustness of a model to image perturbations as they occur in clinical practice.
 
-The changes are those under which published models were found to fail (Santomartino et al. 2024,
-Beheshtian et al. 2022), at several strengths. They are made on the whole radiograph, before the model
-prepares it. A change of an answer is called significant where it turns the verdict of the Brush
-Foundation's table, the label taken as chronological age: a child whose bone age fits would be called
-delayed or advanced, or the other way round.
+The perturbations are those under which published models were found to fail (Santomartino et al. 2024,
+Beheshtian et al. 2022), at several strengths. They are applied to the whole radiograph, before
+preprocessing. A change of a prediction is clinically significant where it changes the classification by
+the Brush Foundation's table, with the label taken as chronological age: for example, from average to
+delayed or advanced, or the reverse.
 """
 
 import csv
@@ -37,7 +37,7 @@ from bone_age_tf.record import Sex
 log = logging.getLogger(__name__)
 
 STRESS_SCHEMA = "bone-age-tf/stress/2"
-AS_IT_IS = "as it is"
+UNCHANGED = "unchanged"
 COMMON_SIDE = 720
 """Longer side in pixels to which the widths of a blur refer."""
 
@@ -46,11 +46,11 @@ Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Grey values float32 [height, width] from 0 to 1 -> the same of a changed radiograph."""
 
 
-# === The changes ===
+# === Perturbations ===
 
 
 def rotated(picture: np.ndarray, degrees: float) -> np.ndarray:
-    """Turned counter-clockwise on a larger canvas in the colour of the border."""
+    """Rotated counter-clockwise on a larger canvas filled with the median grey value of the border."""
     height, width = picture.shape
     cos, sin = (abs(f(np.deg2rad(degrees))) for f in (np.cos, np.sin))
     size = round(width * cos + height * sin), round(width * sin + height * cos)
@@ -63,12 +63,12 @@ def rotated(picture: np.ndarray, degrees: float) -> np.ndarray:
 
 
 def blurred(picture: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian blur of so many pixels where the longer side has `COMMON_SIDE`."""
+    """A Gaussian blur with SD `sigma` in pixels, for a longer side of `COMMON_SIDE` pixels."""
     return cv2.GaussianBlur(picture, (0, 0), sigma * max(picture.shape) / COMMON_SIDE)
 
 
 def coarsened(picture: np.ndarray, side: int) -> np.ndarray:
-    """Reduced until the longer side has `side` pixels; smaller ones stay as they are."""
+    """Reduced until the longer side has `side` pixels; smaller ones are unchanged."""
     factor = side / max(picture.shape)
     if factor >= 1:
         return picture
@@ -116,12 +116,12 @@ CHANGES: dict[str, Change] = {
 the radiograph's own (percentiles 1 to 99)."""
 
 
-# === The verb ===
+# === Command ===
 
 
 @dataclasses.dataclass(frozen=True)
 class _Radiograph:
-    """A radiograph, its label and the answers to all its variants."""
+    """A radiograph, its label and the predictions for all its variants."""
 
     file: SourceFile
     label: LabelRow
@@ -140,10 +140,10 @@ def stress(
     seed: int = 0,
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
-    """Change labelled radiographs in every way; returns `stress.json`, beside `stress.csv`.
+    """Apply every perturbation to labelled radiographs; writes `stress.csv` and returns `stress.json`.
 
-    `limit` takes so many radiographs, drawn by `seed`. Raises `InputDataError` where no file has a label
-    or the model refuses all of them as they are.
+    `limit` is the number of radiographs to sample with `seed`. Raises `InputDataError` where no file has a
+    label or the model rejects all radiographs without perturbation.
     """
     exported = ExportedModel.open(model)
     chosen = _labelled_files(paths, labels, label_options, limit, seed)
@@ -151,7 +151,7 @@ def stress(
     notify("stress", 0, len(chosen))
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    judged: list[_Radiograph] = []
+    evaluated: list[_Radiograph] = []
     with ThreadPoolExecutor() as pool, written_whole(folder / "stress.csv") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(
@@ -159,8 +159,8 @@ def stress(
         )
         for number, (file, label) in enumerate(chosen):
             answers = _answers(exported, file, label, np.random.SeedSequence([seed, number]), pool)
-            judged.append(_Radiograph(file, label, answers))
-            writer.writerows(_rows(judged[-1]))
+            evaluated.append(_Radiograph(file, label, answers))
+            writer.writerows(_rows(evaluated[-1]))
             notify("stress", number + 1, len(chosen))
     result = {
         "schema": STRESS_SCHEMA,
@@ -170,7 +170,7 @@ def stress(
             "fingerprint": exported.fingerprint,
         },
         "confidence_interval": f"{bootstrap.CONFIDENCE_INTERVAL}, paired",
-        **_tables(judged),
+        **_tables(evaluated),
     }
     write_json(folder / "stress.json", result)
     settings = {"model": Path(model).name, "limit": limit, "seed": seed}
@@ -187,12 +187,12 @@ def _labelled_files(
     if not chosen:
         raise InputDataError(
             f"None of the {len(files)} radiographs in {', '.join(paths)} has a valid row in {labels}. Expected "
-            "some whose name without its ending is an identifier there."
+            "files whose name without extension is an identifier in it."
         )
     if limit is None or limit >= len(chosen):
         return chosen
-    drawn = np.random.default_rng(seed).permutation(len(chosen))[:limit]
-    return [chosen[number] for number in sorted(drawn)]
+    sampled = np.random.default_rng(seed).permutation(len(chosen))[:limit]
+    return [chosen[number] for number in sorted(sampled)]
 
 
 def _answers(
@@ -202,20 +202,20 @@ def _answers(
     seed: np.random.SeedSequence,
     pool: ThreadPoolExecutor,
 ) -> dict[str, float | str]:
-    """Months or reason of the radiograph as it is, and of every variant."""
+    """Months or reason for rejection of the unchanged radiograph and of every variant."""
     encoded = read_radiograph(file)
     picture = None if isinstance(encoded, Rejection) else grey_values(encoded)
     if isinstance(encoded, Rejection) or picture is None:
-        return dict.fromkeys((AS_IT_IS, *CHANGES), "unreadable")
+        return dict.fromkeys((UNCHANGED, *CHANGES), "unreadable")
     seeds = dict(zip(CHANGES, seed.spawn(len(CHANGES)), strict=True))
 
     def prepared(name: str) -> np.ndarray | Rejection:
-        if name == AS_IT_IS:
+        if name == UNCHANGED:
             return model.prepare(encoded)
         changed = CHANGES[name](picture, np.random.default_rng(seeds[name]))
         return model.prepare(_png(changed))
 
-    names = (AS_IT_IS, *CHANGES)
+    names = (UNCHANGED, *CHANGES)
     outcomes = dict(zip(names, pool.map(prepared, names), strict=True))
     usable = [name for name in names if not isinstance(outcomes[name], Rejection)]
     answers: dict[str, float | str] = {
@@ -236,28 +236,28 @@ def _png(picture: np.ndarray) -> bytes:
 def _rows(radiograph: _Radiograph) -> Iterator[list[str]]:
     label = radiograph.label
     start = [label.id, label.sex.label, f"{label.bone_age_months:g}"]
-    for change in (AS_IT_IS, *CHANGES):
+    for change in (UNCHANGED, *CHANGES):
         answer = radiograph.answers[change]
-        is_refused = isinstance(answer, str)
-        months, reason = ("", answer) if is_refused else (f"{answer:.2f}", "")
+        is_rejected = isinstance(answer, str)
+        months, reason = ("", answer) if is_rejected else (f"{answer:.2f}", "")
         yield [*start, change, months, str(reason)]
 
 
-# === The tables ===
+# === Tables ===
 
 
-def _tables(judged: Sequence[_Radiograph]) -> dict[str, Any]:
-    read = [r for r in judged if not isinstance(r.answers[AS_IT_IS], str)]
+def _tables(evaluated: Sequence[_Radiograph]) -> dict[str, Any]:
+    read = [r for r in evaluated if not isinstance(r.answers[UNCHANGED], str)]
     if not read:
         raise InputDataError(
-            f"The model refuses all {len(judged)} radiographs as they are. Expected some that it reads."
+            f"The model rejects all {len(evaluated)} radiographs without perturbation. Expected some that it accepts."
         )
-    before = np.array([r.answers[AS_IT_IS] for r in read], float)
+    before = np.array([r.answers[UNCHANGED] for r in read], float)
     true = np.array([r.label.bone_age_months for r in read])
     changes = {name: _table(name, read, before, true) for name in CHANGES}
     shifts = [c["mae_shift_months"]["value"] for c in changes.values() if c["mae_shift_months"]]
     return {
-        "radiographs": {"n": len(judged), "refused_as_they_are": len(judged) - len(read)},
+        "radiographs": {"n": len(evaluated), "rejected_unchanged": len(evaluated) - len(read)},
         "mae_months": metrics.summarize(before - true)["mae_months"],
         "largest_shift_months": max(shifts, default=None),
         "changes": changes,
@@ -267,12 +267,12 @@ def _tables(judged: Sequence[_Radiograph]) -> dict[str, Any]:
 def _table(
     name: str, read: Sequence[_Radiograph], before: np.ndarray, true: np.ndarray
 ) -> dict[str, Any]:
-    """One change: over the radiographs that are read as they are and changed."""
+    """One perturbation, over the radiographs that are accepted both unchanged and perturbed."""
     answers = [r.answers[name] for r in read]
     both = np.array([not isinstance(answer, str) for answer in answers])
     summary: dict[str, Any] = {
         "n": int(both.sum()),
-        "refused": int((~both).sum()),
+        "rejected": int((~both).sum()),
         "mae_shift_months": None,
         "mean_change_months": None,
         "largest_change_months": None,
@@ -297,7 +297,7 @@ def _table(
 
 
 def _turned(radiograph: _Radiograph, before: float, after: float) -> bool | None:
-    """Whether the verdict turns; None where there is none."""
+    """Whether the classification changes; None where there is none."""
     label = radiograph.label
     first, second = (
         compare_with_age(months, label.bone_age_months, Sex(label.sex)).verdict

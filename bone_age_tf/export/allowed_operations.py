@@ -1,4 +1,4 @@
-"""The TensorFlow operations that an exported model may be made of."""
+"""The TensorFlow operations that an exported model may contain."""
 
 from pathlib import Path
 
@@ -141,7 +141,7 @@ reaches a file (but for the variables of the model itself), the network, or Pyth
 
 
 def require_harmless(folder: Path) -> None:
-    """Refuse a SavedModel with other operations than `ALLOWED_OPERATIONS`; nothing of it is executed.
+    """Check that a SavedModel contains only `ALLOWED_OPERATIONS`; nothing of it is executed.
 
     Raises `ModelRefusedError`.
     """

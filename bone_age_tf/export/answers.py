@@ -1,4 +1,4 @@
-"""What an exported model answers for each radiograph: months with their interval, or why there are none."""
+"""Predictions of an exported model for each radiograph: months with prediction interval, or the reason for rejection."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,24 +7,24 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from bone_age_tf.export.inputs import Source, asked
+from bone_age_tf.export.inputs import Source, pair_with_sex
 from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.radiographs import prepare_files
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, BOY_PROBABILITY
 
-REJECTED = "refused"
-"""The `status` of a radiograph without a bone age; `metrics.predictions.OK` that of all others."""
+REJECTED = "rejected"
+"""The `status` of a radiograph without a bone age; `metrics.predictions.OK` is that of all others."""
 SEX_LOOKS_WRONG = "sex_looks_wrong"
 SURE_OF_SEX = 0.95
-"""Probability of the other sex above which the given one looks wrong; of models with a sex classifier."""
+"""Probability of the other sex above which the given sex is flagged as wrong; for models with a sex classifier."""
 
 Outcome = Mapping[str, float] | Rejection
-"""The model's outputs by name, or why there are none."""
+"""The model's outputs by name, or the reason for rejection."""
 
 
 class Model(Protocol):
-    """What an answer needs of `ExportedModel`."""
+    """The part of `ExportedModel` that predictions need."""
 
     def prepare(self, encoded: bytes) -> np.ndarray | Rejection:
         """A file's bytes -> prepared radiograph uint8 [height, width, 1]."""
@@ -39,25 +39,25 @@ class Model(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """Of one radiograph."""
+    """The prediction for one radiograph."""
 
     file: str
     sex: str
     bone_age_months: float | None
     """0 to 240; None for a rejected radiograph."""
     bone_age_low_months: float | None
-    """Lower end of the interval; None for a rejected radiograph and of a model without intervals."""
+    """Lower end of the prediction interval; None for a rejected radiograph and for a model without intervals."""
     bone_age_high_months: float | None
     status: str
-    """`ok` or `refused`."""
+    """`ok` or `rejected`."""
     reason: str
     """Empty, or a reason code with its explanation."""
     warning: str
-    """Empty, or `sex_looks_wrong`: the bone age is that for the given sex all the same."""
+    """Empty, or `sex_looks_wrong`: the bone age is still that for the given sex."""
 
 
 def answer_of(file: str, sex: str, outcome: Outcome) -> Answer:
-    """The answer for a file from the model's outputs."""
+    """The prediction for a file from the model's outputs."""
     is_rejected = isinstance(outcome, Rejection)
     values: Mapping[str, float] = {} if isinstance(outcome, Rejection) else outcome
     return Answer(
@@ -75,7 +75,7 @@ def answer_of(file: str, sex: str, outcome: Outcome) -> Answer:
 def outcomes_of(
     model: Model, made: Sequence[np.ndarray | Rejection], sexes: Sequence[str]
 ) -> list[Outcome]:
-    """Prepared radiographs, or why there are none, and their sexes -> an outcome each, in one call."""
+    """Prepared radiographs, or reasons for rejection, and their sexes -> an outcome each, in one call."""
     outcomes: list[Outcome] = [one if isinstance(one, Rejection) else {} for one in made]
     usable = {n: one for n, one in enumerate(made) if not isinstance(one, Rejection)}
     if usable:
@@ -89,9 +89,9 @@ def outcomes_of(
 def answer_table(
     model: Model, radiographs: Source | Iterable[Source], sex: str | Iterable[str]
 ) -> pd.DataFrame:
-    """A row for each radiograph, with the columns of `Answer`; as `ExportedModel.predict` says it."""
+    """A row for each radiograph, with the columns of `Answer`; as described in `ExportedModel.predict`."""
     answers: list[Answer] = []
-    for batch in prepare_files(asked(radiographs, sex), model.prepare):
+    for batch in prepare_files(pair_with_sex(radiographs, sex), model.prepare):
         sexes = [one.file.sex for one in batch]
         outcomes = outcomes_of(model, [one.made for one in batch], sexes)
         answers += [

@@ -1,12 +1,12 @@
-"""An exported model -> the same model, recalibrated for the radiographs of one place, with intervals.
+"""Recalibrate an exported model for the radiographs of a new site, with prediction intervals.
 
-Other devices, other children and other readers shift a model's answers by a nearly straight line. It
-is fitted for each sex (`postprocessing/bias_correction.py`) on labelled radiographs of that place, about 100 in all.
+Other devices, populations and readers shift a model's predictions in a nearly linear way. A sex-specific
+linear recalibration (`postprocessing/bias_correction.py`) is fitted on labelled radiographs of that site, about 100 in all.
 
-The lines stay out where they do not help radiographs that they were not fitted on (leave-one-out).
-Around the answers, intervals of the coverage asked for are fitted on the same radiographs
-(`postprocessing/conformal.py`), each of them judged by lines from which it was left out. Lines and intervals go into
-the model's variables `correction` and `intervals`, so that every signature answers with them.
+The recalibration is left out where it does not lower the leave-one-out error. Prediction intervals of the
+requested coverage are fitted on the same radiographs (`postprocessing/conformal.py`), from their leave-one-out
+predictions. Both are stored in the model's variables `correction` and `intervals`, so that every signature
+uses them.
 """
 
 import json
@@ -43,7 +43,7 @@ from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
     PRIOR_RADIOGRAPHS,
     Line,
-    LinesBySex,
+    SexSpecificRecalibration,
     fit_lines,
 )
 from bone_age_tf.postprocessing.conformal import (
@@ -57,9 +57,9 @@ log = logging.getLogger(__name__)
 
 MIN_RADIOGRAPHS = 20
 RECOMMENDED_RADIOGRAPHS = 100
-"""Fewer are said to be few."""
+"""Fewer radiographs give a warning."""
 LIKELY_SLOPES = (0.75, 1.33)
-"""Of what another place, device or reader does to a model's answers; other slopes are said to be strange."""
+"""Plausible slopes for another site, device or reader; other slopes give a warning."""
 BATCH_SIZE = 16
 
 Notify = Callable[[str, int, int], None]
@@ -80,7 +80,7 @@ def calibrate(  # noqa: PLR0913 - one for each option
     """Write the next version of an exported model; returns the section `calibration` of its manifest.
 
     The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
-    this model and true bone ages; nothing tells whether the model was trained on these files. `warm_up` is as
+    this model and true bone ages; whether the model was trained on these files is then not checked. `warm_up` is as
     in `export_saved_model`.
     Raises `InputDataError` where there are fewer than `MIN_RADIOGRAPHS`, or too few for the coverage,
     `ModelRefusedError` where the model was trained on the split or fitted to it.
@@ -119,7 +119,7 @@ def calibrate(  # noqa: PLR0913 - one for each option
 
 
 def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Recalibrated months [n], each from lines that were fitted on the other radiographs."""
+    """Recalibrated months [n], each from a fit on all other radiographs."""
     months = np.empty(len(sex))
     for row in range(len(sex)):
         rest = np.arange(len(sex)) != row
@@ -129,19 +129,19 @@ def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> n
 
 
 def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
-    """What somebody should know who uses the section `correction`, made from so many radiographs; a sentence each."""
+    """Warnings about the section `correction`, fitted on `count` radiographs; a sentence each."""
     found = []
     if count < RECOMMENDED_RADIOGRAPHS:
         found.append(
-            f"{count} radiographs are few: the lines and intervals are rough. {RECOMMENDED_RADIOGRAPHS} or more are better."
+            f"{count} radiographs are few, so the recalibration and the prediction intervals are imprecise. {RECOMMENDED_RADIOGRAPHS} or more are recommended."
         )
     low, high = LIKELY_SLOPES
     for name in SEX_NAMES:
         slope = correction[name]["slope"]
         if correction["kept"] and not low <= slope <= high:
             found.append(
-                f"The line for {name} has a slope of {slope:.2f}; {low} to {high} were expected. Look whether the true "
-                "ages are bone ages in months, and whether each radiograph has its own, before you use this version."
+                f"The recalibration for {name} has a slope of {slope:.2f}; expected: {low} to {high}. Before using this version, check that the "
+                "true ages are bone ages in months, and that each radiograph has the right one."
             )
     return found
 
@@ -151,8 +151,8 @@ def _fit(
     labelled: LabelledPredictions,
     source: dict[str, str],
     config: CalibrationConfig,
-) -> tuple[dict[str, Any], LinesBySex, Intervals]:
-    """The section of the manifest, and what it describes: lines for F, M and unknown, and intervals."""
+) -> tuple[dict[str, Any], SexSpecificRecalibration, Intervals]:
+    """The section of the manifest, and what it describes: the recalibration and the prediction intervals."""
     sex, true, before = labelled.sex, labelled.true_months, labelled.predicted
     lines = fit_lines(sex, before, true)
     after = leave_one_out(sex, before, true)
@@ -206,8 +206,8 @@ def _predict_split(
     leakage = find_leakage(exported.folder, exported.training_data, radiographs, records, split)
     if leakage is not None:
         raise ModelRefusedError(
-            f"{leakage} Expected radiographs of {data} that the model does not know, or the model that it was "
-            "made from."
+            f"{leakage} Expected radiographs of {data} that the model was not trained on or fitted to, or the model that this one was "
+            "recalibrated from."
         )
     ids: list[str] = []
     columns: list[tuple[np.ndarray, ...]] = []
@@ -234,12 +234,12 @@ def _read_predictions(
 
 
 def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
-    """Refuse predictions of another model, by the `provenance.json` that `predict` writes beside them."""
+    """Raise `ModelRefusedError` for predictions of another model, by the `provenance.json` next to them."""
     try:
         made_by = read_provenance(path.parent)["model"]["manifest_sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputDataError(
-            f"{path.with_name(PROVENANCE)}: expected what `bone-age-tf predict` wrote beside {path.name}, to tell which model "
+            f"{path.with_name(PROVENANCE)}: expected the file that `bone-age-tf predict` writes next to {path.name}, to identify the model that "
             f"it is of ({type(error).__name__}: {error}). Give the file in its folder."
         ) from error
     if made_by != sha256_of(exported.folder / MANIFEST):
@@ -248,8 +248,8 @@ def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
         )
 
 
-def _store(folder: Path, lines: LinesBySex, intervals: Intervals) -> None:
-    """Put the lines after those that the SavedModel in `folder` has, and the intervals. Its graph stays."""
+def _store(folder: Path, lines: SexSpecificRecalibration, intervals: Intervals) -> None:
+    """Compose the recalibration with that of the SavedModel in `folder`, and store the intervals. The graph is unchanged."""
     prefix = str(folder / "variables" / "variables")
     reader = tf.train.load_checkpoint(prefix)
     names = sorted(reader.get_variable_to_shape_map())
@@ -259,7 +259,7 @@ def _store(folder: Path, lines: LinesBySex, intervals: Intervals) -> None:
             "The model was exported by an earlier version and cannot be calibrated. Export it again."
         )
     values = {name: reader.get_tensor(name) for name in names}
-    old = LinesBySex(tuple(Line(*row) for row in values[key].tolist()))
+    old = SexSpecificRecalibration(tuple(Line(*row) for row in values[key].tolist()))
     values[key] = lines.after(old).table.astype(np.float32)
     values[widths] = intervals.half_widths.astype(np.float32)
     tf.raw_ops.SaveV2(

@@ -1,4 +1,4 @@
-"""What is known and checked of a model before anything of it is written: networks, errors, intervals."""
+"""Collect and check everything that an export needs before it is written: networks, errors, intervals."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ from bone_age_tf.ensembling.ensemble import Ensemble, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.metrics.predictions import PREDICTIONS, read_predictions
 from bone_age_tf.models.test_time_augmentation import VIEWS, View
-from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
+from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
 from bone_age_tf.postprocessing.conformal import (
     DEFAULT_COVERAGE,
     Intervals,
@@ -29,16 +29,16 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """Of one export."""
+    """Inputs of one export."""
 
     trained: Run | Ensemble
     """The networks."""
     preprocessor: Preprocessor
     """That of the radiographs that they were trained on."""
     classifier: Run | None
-    """Tells the sex."""
+    """The sex classifier."""
     folds: Ensemble | None
-    """Runs of the same settings on folds of the same data, for a run that was trained on everything."""
+    """Runs of the same settings on folds of the same data, for a run that was trained on all data."""
     metrics: Mapping[str, Any]
     """`training`, and where there are such `evaluation` and `cross_validation`."""
     intervals: Intervals | None
@@ -46,13 +46,13 @@ class Evidence:
     """The splits that the intervals come from: `plan` of the data set and `split`."""
 
     @property
-    def correction(self) -> LinesBySex:
-        """Goes on top of the network; an ensemble has its own inside."""
+    def correction(self) -> SexSpecificRecalibration:
+        """Applied to the output of the network; an ensemble contains its own."""
         return NO_CORRECTION if self.folds is None else self.folds.correction
 
     @property
     def views(self) -> Sequence[View]:
-        """Of each radiograph, over which the months are averaged; an ensemble has its own inside."""
+        """Views for test-time augmentation; an ensemble contains its own."""
         return VIEWS["none" if self.folds is None else self.folds.tta]
 
 
@@ -64,10 +64,10 @@ def gather_evidence(
     sex_classifier: str | None = None,
     cross_validation: str | None = None,
 ) -> Evidence:
-    """Open and check everything, as `export_saved_model` says it.
+    """Open and check the arguments of `export_saved_model`.
 
-    Raises `ModelRefusedError` where the runs tell something else or were prepared for otherwise,
-    `UsageError` where the arguments contradict each other, `InputDataError` where `evaluation` is none.
+    Raises `ModelRefusedError` where the runs have another target or other preprocessing,
+    `UsageError` where the arguments contradict each other, `InputDataError` where `evaluation` is not an `evaluation.json`.
     """
     trained = open_trained(run, checkpoint)
     _require_target(trained, "bone_age")
@@ -77,17 +77,17 @@ def gather_evidence(
     classifier = None if sex_classifier is None else _open_classifier(sex_classifier, trained)
     if cross_validation is not None and evaluation is not None:
         raise UsageError(
-            "--evaluation judges the network alone, without what --cross-validation adds. Give one of them."
+            "--evaluation measures the network without the recalibration and views that --cross-validation adds. Give one of them."
         )
     folds = None if cross_validation is None else _open_folds(cross_validation, trained)
-    judged = None if evaluation is None else _Evaluation.read(Path(evaluation), trained)
+    evaluated = None if evaluation is None else _Evaluation.read(Path(evaluation), trained)
     metrics = {"training": trained.description.get("result")}
-    if judged is not None:
-        metrics["evaluation"] = judged.summary
+    if evaluated is not None:
+        metrics["evaluation"] = evaluated.summary
     if folds is not None:
         metrics["cross_validation"] = _cross_validation(folds)
-    intervals = _intervals(folds or trained, judged)
-    is_fitted = intervals is not None and judged is not None and isinstance(trained, Run)
+    intervals = _intervals(folds or trained, evaluated)
+    is_fitted = intervals is not None and evaluated is not None and isinstance(trained, Run)
     return Evidence(
         trained=trained,
         preprocessor=preprocessor,
@@ -95,7 +95,7 @@ def gather_evidence(
         folds=folds,
         metrics=metrics,
         intervals=intervals,
-        fitted_to=[judged.fitted_to] if is_fitted and judged else [],
+        fitted_to=[evaluated.fitted_to] if is_fitted and evaluated else [],
     )
 
 
@@ -118,14 +118,14 @@ class _Evaluation:
             ) from error
         if weights != trained.weights_sha256():
             raise ModelRefusedError(
-                f"{path} judges other weights than those of {trained.folder} that are exported. "
+                f"{path} evaluates other weights than those of {trained.folder} that are exported. "
                 "Evaluate this run with the same --checkpoint, and give its evaluation.json."
             )
         return cls(path.parent, values)
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What the manifest carries of it."""
+        """The part that goes into the manifest."""
         return {key: self.values[key] for key in ("data", "confidence_interval", "overall")}
 
     @property
@@ -133,28 +133,28 @@ class _Evaluation:
         return {name: self.values["data"][name] for name in ("plan", "split")}
 
 
-def _intervals(trained: Run | Ensemble, judged: _Evaluation | None) -> Intervals | None:
-    """From predictions for radiographs that the model did not learn from; None where there are too few."""
+def _intervals(trained: Run | Ensemble, evaluated: _Evaluation | None) -> Intervals | None:
+    """Fitted on predictions for radiographs that the model was not trained on; None where there are too few."""
     if isinstance(trained, Ensemble):
         held_out = read_predictions(trained.folder)
-    elif judged is None or not (judged.folder / PREDICTIONS).is_file():
+    elif evaluated is None or not (evaluated.folder / PREDICTIONS).is_file():
         return _without_intervals("there is no evaluation with its predictions.csv")
     else:
-        split = judged.values["data"]["split"]
-        if judged.values[TRAINED_ON_SPLIT]:
+        split = evaluated.values["data"]["split"]
+        if evaluated.values[TRAINED_ON_SPLIT]:
             return _without_intervals(f"the model was trained on the split {split!r}")
         if trained.checkpoint == "best" and split in (VALIDATION_SPLIT, FOLD_SPLIT):
             return _without_intervals(
-                f"the best epoch was chosen on the split {split!r} (say --checkpoint last to evaluate and export)"
+                f"the best epoch was chosen on the split {split!r} (use --checkpoint last for evaluate and export)"
             )
-        held_out = read_predictions(judged.folder)
+        held_out = read_predictions(evaluated.folder)
     if len(held_out) < min_radiographs_for(DEFAULT_COVERAGE):
         return _without_intervals(f"{len(held_out)} radiographs are too few")
     return fit_intervals(held_out.sex, held_out.predicted, held_out.true_months)
 
 
 def _without_intervals(why: str) -> None:
-    log.info(f"Without intervals: {why}. `bone-age-tf calibrate` adds them.")
+    log.info(f"Exported without prediction intervals: {why}. `bone-age-tf calibrate` adds them.")
 
 
 def _require_target(trained: Run | Ensemble, target: str) -> None:
@@ -180,12 +180,12 @@ def _require_preprocessing(trained: Run | Ensemble, made: str) -> None:
 
 
 def _require_both_sexes(trained: Run | Ensemble) -> None:
-    """Refuse a run of one sex, which would answer for the other all the same."""
+    """Raise `ModelRefusedError` for a run of one sex, which would predict for the other sex as well."""
     if isinstance(trained, Run) and trained.config.data.sex != "both":
         sex = trained.config.data.sex
         raise ModelRefusedError(
-            f"{trained.folder} was trained with data.sex={sex}: it knows no other sex. Put it together with a run "
-            "of the other one: bone-age-tf ensemble RUN RUN."
+            f"{trained.folder} was trained with data.sex={sex}: it was not trained on the other sex. Combine it with a run "
+            "for the other sex: bone-age-tf ensemble RUN RUN."
         )
 
 
@@ -201,7 +201,7 @@ def _open_classifier(folder: str, trained: Run | Ensemble) -> Run:
 
 
 def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
-    """The ensemble whose members tell what `trained` is worth: its settings, on folds of its data."""
+    """The ensemble whose held-out predictions estimate the performance of `trained`: same settings, folds of the same data."""
     folds = Ensemble.open(folder)
     if not isinstance(trained, Run):
         raise UsageError(
@@ -225,7 +225,7 @@ def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
         raise ModelRefusedError(
             f"--cross-validation {folder}: expected each fold once, all with the weights of the epoch that is exported "
             f"({trained.checkpoint}). Received the folds {', '.join(map(str, numbers))} with the epoch {folds.members[0].checkpoint}: "
-            "two networks on a radiograph answer better than the one that is exported. Say --checkpoint."
+            "two networks on a radiograph answer better than the one that is exported. Use --checkpoint."
         )
     if folds.description["data"]["plan"] != trained.description["data"]["plan"]:
         raise ModelRefusedError(
@@ -235,7 +235,7 @@ def _open_folds(folder: str, trained: Run | Ensemble) -> Ensemble:
 
 
 def _cross_validation(folds: Ensemble) -> dict[str, Any]:
-    """What the held-out predictions of the folds say of a network of these settings."""
+    """Performance of a network with these settings, from the held-out predictions of the folds."""
     description = folds.description
     names = ("members", "tta", "correction", "held_out", "result")
     return {"ensemble_sha256": folds.weights_sha256(), **{n: description[n] for n in names}}

@@ -1,4 +1,4 @@
-"""The verb: a run or an ensemble -> `saved_models/NAME/VERSION`, as TensorFlow Serving reads it."""
+"""Export a run or an ensemble to `saved_models/NAME/VERSION`, in the layout of TensorFlow Serving."""
 
 import base64
 import dataclasses
@@ -46,14 +46,14 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     cross_validation: str | None = None,
     warm_up: bool = False,
 ) -> Path:
-    """Write `output/<version>/` and return it; version None: one above the highest there is.
+    """Write `output/<version>/` and return it; version None: one above the highest existing version.
 
     `run` is a run or an ensemble, `evaluation` an `evaluation.json` of it, to be carried in the
-    manifest; from the `predictions.csv` beside it, or from what the members of an ensemble held out,
-    come the intervals around the answers; from `cross_validation`, an ensemble of the folds of the same
+    manifest; from the `predictions.csv` next to it, or from the held-out predictions of an ensemble,
+    come the prediction intervals; from `cross_validation`, an ensemble of the folds of the same
     settings, they come for a run that was trained on everything, with its views and its correction; `checkpoint` the weights of a run, `best` (None) or `last`. `weights_dtype` `float16` stores the weights in half the size; what is computed with them
-    stays float32. `sex_classifier` is a run that tells the sex, for a warning. `warm_up` adds requests that
-    TensorFlow Serving answers before anyone else's. Raises `ModelRefusedError` where the runs tell something else or were prepared for otherwise.
+    stays float32. `sex_classifier` is a run that predicts the sex, for a warning. `warm_up` adds requests that
+    TensorFlow Serving runs when it loads the model. Raises `ModelRefusedError` where the runs have another target or other preprocessing.
     """
     if weights_dtype not in WEIGHTS_DTYPES:
         raise UsageError(
@@ -103,7 +103,7 @@ def files_of(folder: Path) -> list[dict[str, Any]]:
 
 
 def _manifest(evidence: Evidence, weights_dtype: str, answers: dict[str, Any]) -> dict[str, Any]:
-    """All of `manifest.json` but the files; `answers` are those for the golden hand."""
+    """All of `manifest.json` except the files; `answers` are the outputs for the golden hand."""
     run, classifier, intervals = evidence.trained, evidence.classifier, evidence.intervals
     return {
         "schema": MODEL_SCHEMA,
@@ -135,7 +135,7 @@ def _describe_classifier(classifier: Run) -> dict[str, Any]:
 
 
 def golden(folder: Path) -> dict[str, Any]:
-    """A drawn hand and what the exported model says about it, to tell that a copy still works."""
+    """A synthetic radiograph and the exported model's outputs for it, to verify that a copy still works."""
     picture = GOLDEN_HAND.read_bytes()
     serve = tf.saved_model.load(str(folder)).signatures[SERVING]
     answer = serve(image_bytes=tf.constant([picture] * len(SEX_NAMES)), sex=tf.constant(SEX_NAMES))

@@ -1,4 +1,4 @@
-"""An exported model, loaded without Keras, and only where it is what its manifest says."""
+"""An exported model, loaded without Keras, and only if its files match its manifest."""
 
 import dataclasses
 import json
@@ -58,7 +58,7 @@ class ExportedModel:
     def predict(
         self, radiographs: Source | Iterable[Source], *, sex: str | Iterable[str]
     ) -> pd.DataFrame:
-        """The bone age of one or many radiographs, a row each; a rejected one has its reason and no number.
+        """The bone age of one or many radiographs, one row each; a rejected one has a reason and no number.
 
         `radiographs` is a path (`str` or `Path`: a file, a folder or a zip), the bytes of a PNG or JPEG file, an
         array of grey values [height, width], uint8 (0 to 255) or uint16 (0 to 65535), at least 64 pixels on
@@ -68,8 +68,8 @@ class ExportedModel:
 
         Columns: `file` (name of the file; of bytes and arrays their number among what was given), `sex`,
         `bone_age_months` (0 to 240), `bone_age_low_months` and `bone_age_high_months` (the interval; NaN of
-        a model without), `status` (`ok` or `refused`), `reason`, `warning` (`sex_looks_wrong`, of a model with a
-        sex classifier). Months are NaN where `status` is `refused`.
+        a model without), `status` (`ok` or `rejected`), `reason`, `warning` (`sex_looks_wrong`, of a model with a
+        sex classifier). Months are NaN where `status` is `rejected`.
 
         Raises `ArgumentTypeError` (a `TypeError`) and `ArgumentValueError` (a `ValueError`) where something else
         is given, `InputDataError` where a path leads to no PNG or JPEG file.
@@ -83,7 +83,7 @@ class ExportedModel:
 
     @property
     def training_files(self) -> frozenset[str] | None:
-        """First digits of the sha256 of the raw files that it was trained on; None: it does not say."""
+        """First digits of the sha256 of the raw files that it was trained on; None where they are not recorded."""
         return read_training_files(self.folder)
 
     @property
@@ -94,7 +94,7 @@ class ExportedModel:
 
     @property
     def coverage(self) -> float | None:
-        """Coverage of the intervals of its answers; None where it has none."""
+        """Coverage of its prediction intervals; None where it has none."""
         described = self.manifest.get("intervals")
         return None if described is None else float(described["coverage"])
 
@@ -103,7 +103,7 @@ class ExportedModel:
         return getattr(self.module, name).numpy()
 
     def prepare(self, encoded: bytes) -> np.ndarray | Rejection:
-        """One file's bytes -> prepared radiograph uint8 [height, width, 1], or why not."""
+        """One file's bytes -> prepared radiograph uint8 [height, width, 1], or the reason for rejection."""
         made = self.prepare_with_matrix(encoded)
         return made if isinstance(made, Rejection) else made[0]
 
@@ -123,7 +123,7 @@ class ExportedModel:
         return self.answers_of_prepared(images, sexes)[record.BONE_AGE_MONTHS]
 
     def months_of_one_view(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
-        """The same of each radiograph as it stands, where the answer is a mean over several views of it.
+        """The same for the unaugmented view of each radiograph, without test-time augmentation.
 
         That is what `explain` explains; without that signature, all views count.
         """
@@ -136,7 +136,7 @@ class ExportedModel:
     def answers_of_prepared(
         self, images: np.ndarray, sexes: Sequence[str]
     ) -> dict[str, np.ndarray]:
-        """All outputs by name, each [N]: the months, their interval and, of some, `boy_probability`."""
+        """All outputs by name, each [N]: the months, their prediction interval and, for some models, `boy_probability`."""
         answer = self.signatures[PREDICT_PREPARED](
             image=tf.constant(images), sex=tf.constant(list(sexes))
         )
@@ -160,14 +160,14 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _require_vouched(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Every file of the SavedModel stands in the manifest and is unchanged."""
+    """Every file of the SavedModel is listed in the manifest and unchanged."""
     faults = list(find_faults(folder, manifest["files"]))
     named = {entry.name for entry in manifest["files"]} | {MANIFEST}
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     faults += [f"{name}: not in the manifest" for name in sorted(there - named)]
     if faults:
         raise ModelRefusedError(
-            f"{folder}: the model is not as it was exported, so it was not loaded:\n  "
+            f"{folder}: the files differ from those that were exported, so the model was not loaded:\n  "
             + "\n  ".join(faults)
             + "\nExport or copy it again."
         )

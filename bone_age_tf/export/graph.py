@@ -34,7 +34,7 @@ from bone_age_tf.models.parts import split
 from bone_age_tf.models.test_time_augmentation import VIEWS, View, mean_over_views, transforms_of
 from bone_age_tf.postprocessing import apply
 from bone_age_tf.postprocessing.apply import LIMITS_MONTHS
-from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
+from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
 from bone_age_tf.postprocessing.conformal import Intervals
 from bone_age_tf.preprocessing.decoding import require
 from bone_age_tf.preprocessing.pipeline import Prepared
@@ -53,11 +53,11 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
     *,
     weights_dtype: str,
     intervals: Intervals | None = None,
-    correction: LinesBySex = NO_CORRECTION,
+    correction: SexSpecificRecalibration = NO_CORRECTION,
     views: Sequence[View] = VIEWS["none"],
     explained: bool = False,
 ) -> None:
-    """Write the SavedModel of networks that tell the months and, where there is one, the sex.
+    """Write the SavedModel of a network for the bone age and, where there is one, of a sex classifier.
 
     `weights_dtype` is `float32` or `float16`, `preprocessor` that of the radiographs that they were
     trained on, `views` those of each radiograph over which the months are averaged.
@@ -95,20 +95,20 @@ def write_saved_model(  # noqa: PLR0913 - what the graph is made of
 
 
 class _Answers(tf.Module):
-    """What is saved: the variables, and the way from the network's months to the answer.
+    """What is saved: the variables, and the postprocessing of the network's months.
 
     Not keras.export.ExportArchive: it writes every variable twice, 178 MB instead of 90 for InceptionV3
     (Keras 3.15).
     """
 
-    def __init__(self, correction: LinesBySex, intervals: Intervals | None) -> None:
+    def __init__(self, correction: SexSpecificRecalibration, intervals: Intervals | None) -> None:
         super().__init__()
         self.correction = tf.Variable(correction.table, trainable=False, dtype=tf.float32)
         half_widths = NO_INTERVALS if intervals is None else intervals.half_widths
         self.intervals = tf.Variable(half_widths, trainable=False, dtype=tf.float32)
 
     def corrected(self, months: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
-        """Months [N] of sexes (codes) [N] on their lines."""
+        """Recalibrated months [N] for sexes (codes) [N]."""
         return apply.corrected(months, tf.gather(tf.convert_to_tensor(self.correction), codes))
 
     def interval(self, months: tf.Tensor, codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -311,7 +311,7 @@ def _half(variable: keras.Variable) -> tf.Variable:
     values = np.asarray(keras.ops.convert_to_numpy(variable))
     if np.abs(values).max(initial=0) > np.finfo(np.float16).max:
         raise ModelRefusedError(
-            f"The weights of {variable.path} are too large for float16. Say --weights-dtype float32."
+            f"The weights of {variable.path} are too large for float16. Use --weights-dtype float32."
         )
     return tf.Variable(values.astype(np.float16), trainable=False)
 

@@ -1,4 +1,4 @@
-"""Radiographs as Python code has them, checked before any work: paths, bytes and arrays."""
+"""Radiographs as arguments in Python, validated before any work: paths, bytes and arrays."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -35,8 +35,8 @@ class InMemory:
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
-    """A radiograph, and the sex that the model is told."""
+class RadiographWithSex:
+    """A radiograph and the sex that is given to the model."""
 
     file: SourceFile | InMemory
     sex: str
@@ -51,7 +51,9 @@ class Asked:
         return self.file.read()
 
 
-def asked(radiographs: Source | Iterable[Source], sex: str | Iterable[str]) -> list[Asked]:
+def pair_with_sex(
+    radiographs: Source | Iterable[Source], sex: str | Iterable[str]
+) -> list[RadiographWithSex]:
     """Every radiograph that was given; folders and zips give several, all of one sex.
 
     Raises `ArgumentTypeError` and `ArgumentValueError` where something else was given, `InputDataError`
@@ -65,7 +67,7 @@ def asked(radiographs: Source | Iterable[Source], sex: str | Iterable[str]) -> l
         raise ArgumentValueError(f"radiographs: expected {KINDS}. Received none.")
     sexes = _sexes(sex, len(given))
     return [
-        Asked(file, of)
+        RadiographWithSex(file, of)
         for number, (one, of) in enumerate(zip(given, sexes, strict=True))
         for file in _files(one, number)
     ]

@@ -1,4 +1,4 @@
-"""What an exported model can be asked: the names of its signatures, their inputs and outputs.
+"""The signatures of an exported model: their names, inputs and outputs.
 
 | signature          | inputs                                            | outputs                              |
 |--------------------|---------------------------------------------------|--------------------------------------|
@@ -21,18 +21,18 @@ that is no usable PNG or JPEG fails the request with INVALID_ARGUMENT and a text
 `explain`, of a run alone, not of an ensemble: `heat` is Grad-CAM for a regression (Selvaraju et al.
 2017), in months: the backbone's feature maps, each times the mean gradient of the months to it, summed;
 a cell is so many of h x w equal parts of the region that the network sees. `features` are the feature
-maps' means, `bone_age_months` those of the radiograph as it stands: where the answer is a mean over
-several views of it, explanations are about the first, which is that radiograph.
+maps' means, `bone_age_months` those of the unaugmented radiograph: with test-time augmentation, the prediction is a
+mean over several views, and explanations refer to the first view, the radiograph itself.
 
-`network`, of a run alone as well, is what other engines run: the network on one view, before the views'
-mean, the line and the interval.
+`network`, of a run alone as well, is what other engines run: the network on one view, before the mean over
+views, the recalibration and the prediction interval.
 
 With a sex classifier, `serving_default` and `predict_prepared` have one more output,
-`boy_probability` float [N]: how likely the hand is a boy's, whatever `sex` says; -1 where rejected.
+`boy_probability` float [N]: the probability that the hand is a boy's, independent of `sex`; -1 where rejected.
 
 The variable `correction`, float32 [3, 2], holds an intercept in months and a slope for F, M and
-unknown that every bone age goes through: those of the folds of a run, otherwise 0 and 1, until `calibrate` writes others. No line leads
-out of 0 to 240 months. The variable `intervals` holds the half-widths of the intervals.
+unknown that every bone age goes through: those of the folds of a run, otherwise 0 and 1, until `calibrate` writes others. The result is
+clipped to 0 to 240 months. The variable `intervals` holds the half-widths of the prediction intervals.
 """
 
 SERVING = "serving_default"
@@ -53,4 +53,4 @@ INTERVALS = "intervals"
 """Variable of the SavedModel, float32 [3, bands]: half-widths of the intervals in months, by sex and age
 band (`postprocessing/conformal.py`); -1 where there are none."""
 REJECTED_MONTHS = -1.0
-"""Bone age, interval and probability where there are none: no number that could be taken for one."""
+"""Placeholder for a missing bone age, interval or probability: outside their ranges."""

@@ -11,7 +11,7 @@ from bone_age_tf.errors import UsageError
 
 
 def latest_version(path: Path) -> Path:
-    """`saved_models/NAME` -> the folder of its highest version; a folder that is a version itself as it is."""
+    """`saved_models/NAME` -> the folder of its highest version; the folder of a version is returned unchanged."""
     if (path / MANIFEST).is_file() or not path.is_dir():
         return path
     numbers = version_numbers(path)
@@ -25,7 +25,7 @@ def version_numbers(base: Path) -> list[int]:
 
 @contextlib.contextmanager
 def new_version(output: str | Path, version: int | None) -> Iterator[tuple[Path, Path]]:
-    """A folder to write in, which becomes the other one, `output/<version>`, when the block ends well.
+    """A temporary folder to write to, renamed to `output/<version>` when the block exits without an error.
 
     A server that watches `output` never sees half a model. Raises `UsageError` where the version is
     there already; None: one above the highest there is.
@@ -35,7 +35,7 @@ def new_version(output: str | Path, version: int | None) -> Iterator[tuple[Path,
     target = base / str(version or (max(version_numbers(base), default=0) + 1))
     if target.exists():
         raise UsageError(f"{target} exists already. Choose another --version.")
-    aside = base / f".writing-{target.name}"  # what a kill left there is replaced
+    aside = base / f".writing-{target.name}"  # leftovers of a killed process are replaced
     shutil.rmtree(aside, ignore_errors=True)
     try:
         yield aside, target

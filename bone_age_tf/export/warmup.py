@@ -1,4 +1,4 @@
-"""The warm-up file of an exported model: requests that TensorFlow Serving answers before anyone else's.
+"""The warm-up file of an exported model: requests that TensorFlow Serving runs when it loads a version.
 
 Without it the first client waits while TensorFlow prepares the graph. The server reads the file when it
 loads a version, a TFRecord file of `PredictionLog`, and does not serve a version that fails on it. The

@@ -1,1 +1,1 @@
-"""Exported models asked about radiographs."""
+"""Inference with exported models: predictions, localization, explanations."""

@@ -1,8 +1,8 @@
-"""Where an exported model looks, and what each part of the hand does to its answer.
+"""Explain the predictions of an exported model by saliency maps and similar radiographs.
 
 Of each radiograph: Grad-CAM, occlusion and zones of bones (`inference/saliency.py`), and neighbours
-(`inference/neighbours.py`), labelled radiographs that the model sees as most like it. All of them say what moves the
-*model*; none says that the model is right.
+(`inference/neighbours.py`), the labelled radiographs that are most similar to the model. All of them show what influences the
+*model*; none shows that the model is correct.
 """
 
 import contextlib
@@ -58,12 +58,12 @@ def explain(
 
     `neighbours` is a prepared data set, among whose training radiographs the most similar ones are
     looked up (`neighbours.csv`, and another picture).
-    Raises `UsageError` where the model's frame is not registered, so that zones mean nothing there.
+    Raises `UsageError` where the model's frame is not registered, so that the zones of bones are undefined.
     """
     exported = ExportedModel.open(model)
     if not is_registered(exported):
         raise UsageError(
-            f"{model} answers for radiographs that are not registered; where their bones are is not known. "
+            f"{model} takes radiographs that are not registered, so the location of their bones is unknown. "
             "Expected a model for data prepared with --preprocess registered."
         )
     files = find_radiographs(paths)
@@ -76,7 +76,7 @@ def explain(
         if neighbours
         else None
     )
-    counts = {"explained": 0, "refused": 0}
+    counts = {"explained": 0, "rejected": 0}
     notify("explain", 0, len(files))
     with contextlib.ExitStack() as stack:
         table = _table(stack, folder / "explanations.csv", COLUMNS)
@@ -90,7 +90,7 @@ def explain(
             if similar is not None and explained.neighbours:
                 similar.writerows({"file": file.name, **row} for row in explained.neighbour_rows())
                 cv2.imwrite(str(folder / f"{name}-neighbours.png"), explained.neighbour_strip())
-            counts["refused" if explained.reason else "explained"] += 1
+            counts["rejected" if explained.reason else "explained"] += 1
             notify("explain", number, len(files))
     settings = {"model": sha256_of(exported.folder / MANIFEST), "sex": sex, "counts": counts}
     settings["neighbours_of"] = len(reference) if reference else None
@@ -100,7 +100,7 @@ def explain(
 
 @dataclasses.dataclass(frozen=True)
 class _Explained:
-    """What became of one file."""
+    """The result for one file."""
 
     sex: str
     reason: str = ""
@@ -128,16 +128,16 @@ class _Explained:
             }
 
     def neighbour_strip(self) -> np.ndarray:
-        """The radiograph beside its neighbours."""
+        """The radiograph next to its neighbours."""
         assert self.explanation is not None
-        title = f"answer {self.explanation.bone_age_months:.0f} months, {self.sex}"
+        title = f"prediction {self.explanation.bone_age_months:.0f} months, {self.sex}"
         return strip(self.explanation.prepared, title, list(self.neighbours))
 
 
 def _table(
     stack: contextlib.ExitStack, path: Path, columns: Sequence[str]
 ) -> "csv.DictWriter[str]":
-    """A table with its first line; whole on the disk when the stack ends well."""
+    """A table with its header; on disk as a whole once the stack exits without an error."""
     stream = stack.enter_context(written_whole(path))
     writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()

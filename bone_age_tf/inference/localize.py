@@ -1,8 +1,8 @@
-"""Where the hand is: key points, mask and frame of each radiograph, for people and other programs.
+"""Localize the hand in radiographs: key points, mask and frame, as pictures and in machine-readable form.
 
 | file                  | what                                                                       |
 |-----------------------|----------------------------------------------------------------------------|
-| `key_points.csv`      | `file`, `point`, `x`, `y` in pixels of the file, x = column; none of those rejected |
+| `key_points.csv`      | `file`, `point`, `x`, `y` in pixels of the file, x = column; none for rejected radiographs |
 | `localization.jsonl`  | a line for each file: status, key points, matrices, scores                 |
 | `masks/NAME.png`      | 255 hand, 0 everything else, at the file's size                            |
 | `pictures/NAME.jpg`   | the radiograph with outline, key points and frame                          |
@@ -43,10 +43,10 @@ MASKS, PICTURES = "masks", "pictures"
 
 @dataclasses.dataclass(frozen=True)
 class LocalizeReport:
-    """How many radiographs show one whole hand."""
+    """Numbers of radiographs with and without one whole hand."""
 
     found: int
-    refused: dict[str, int]
+    rejected: dict[str, int]
     """Reason -> radiographs."""
 
 
@@ -69,7 +69,7 @@ def localize(
     write_provenance(folder, COMMAND)
     notify = on_progress or (lambda stage, done, total: None)
     notify("localize", 0, len(files))
-    found, refused = 0, dict[str, int]()
+    found, rejected = 0, dict[str, int]()
     used: set[PurePosixPath] = set()
     with (
         written_whole(folder / "key_points.csv") as table,
@@ -90,22 +90,22 @@ def localize(
                     writer.writerow([file.name, point, f"{x:.2f}", f"{y:.2f}"])
             else:
                 reason = finding.status if isinstance(finding, Finding) else finding.reason
-                refused[reason] = refused.get(reason, 0) + 1
+                rejected[reason] = rejected.get(reason, 0) + 1
             notify("localize", number, len(files))
-    report = LocalizeReport(found, refused)
+    report = LocalizeReport(found, rejected)
     write_provenance(
         folder,
         COMMAND,
         fingerprint=preprocessor.fingerprint,
         files=len(files),
         found=found,
-        refused=refused,
+        rejected=rejected,
     )
     return report
 
 
 def _require_own_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything else: somebody's key points would be lost."""
+    """Raise `UsageError` for a folder with other contents: existing key points would be overwritten."""
     if not folder.exists() or not any(folder.iterdir()):
         return
     try:
@@ -162,7 +162,7 @@ def _unused(name: PurePosixPath, used: set[PurePosixPath]) -> PurePosixPath:
 
 
 def _write_pictures(folder: Path, name: PurePosixPath, finding: Finding) -> dict[str, str]:
-    """Write mask and picture; returns where they are."""
+    """Write mask and picture; returns their paths."""
     is_ok = finding.status == OK
     picture = overlay.draw(
         finding.radiograph,

@@ -1,9 +1,8 @@
-"""Labelled radiographs that a model sees as most like another one.
+"""The labelled radiographs that are most similar to another one for a model.
 
-Two radiographs are alike where the means of the backbone's feature maps point the same way, seen from the
-mean of the reference radiographs (cosine). What the network has learnt to tell apart is what counts
-here: mostly maturity, as it was trained for, not the child or the device. A file that is itself among
-the reference radiographs is not its own neighbour.
+The similarity is the cosine between the means of the backbone's feature maps, centred on the mean of the
+reference radiographs. It reflects what the network was trained to distinguish: mostly maturity, not the
+child or the device. A file that is itself among the reference radiographs is not its own neighbour.
 """
 
 import dataclasses
@@ -64,14 +63,14 @@ class Reference:
         cache: Path,
         on_progress: Notify | None = None,
     ) -> None:
-        """`cache` is a file that keeps the features of this model and data for the next time.
+        """`cache` is a file that keeps the features of this model and data for the next run.
 
-        Raises `UsageError` where the model cannot tell features, `ModelRefusedError` where the data
+        Raises `UsageError` where the model has no signature `explain`, `ModelRefusedError` where the data
         set was prepared in another way than the model's, `InputDataError` where labels are missing.
         """
         if EXPLAIN not in model.signatures:
             raise UsageError(
-                f"{model.folder} has no signature {EXPLAIN!r}, so its features are not known: an ensemble, or an "
+                f"{model.folder} has no signature {EXPLAIN!r}, so its features are not available: it is an ensemble, or an "
                 "old export. Expected the export of a run."
             )
         self._radiographs = PreparedRadiographs.open(data)
@@ -123,7 +122,7 @@ class Reference:
 
 
 def strip(prepared: np.ndarray, title: str, neighbours: list[Neighbour]) -> np.ndarray:
-    """The radiograph, uint8 [height, width], and its neighbours beside it, each with a line of text above."""
+    """The radiograph, uint8 [height, width], and its neighbours next to it, each with a line of text above."""
     panels = [_titled(prepared, title)]
     panels += [
         _titled(one.image, f"{one.bone_age_months:.0f} months, {one.sex}   {one.similarity:.2f}")

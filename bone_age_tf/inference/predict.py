@@ -1,4 +1,4 @@
-"""Radiographs -> months, by an exported model whose files are what its manifest says."""
+"""Predict the bone age of radiographs with an exported model whose files match its manifest."""
 
 import dataclasses
 import json
@@ -32,9 +32,9 @@ INFANT = "infant"
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """The answer for one radiograph: a row of `predictions.csv`, and of a DataFrame of many.
+    """The prediction for one radiograph: a row of `predictions.csv`, and of a DataFrame of many.
 
-    Unlike `LabelledPredictions` it may be refused, and needs no label.
+    Unlike a row of `LabelledPredictions`, it may be a rejected radiograph, and needs no label.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Prediction:
     """Empty, or `delayed`, `average`, `advanced`."""
     verdict_probability: float | None
     status: str
-    """`ok` or `refused`."""
+    """`ok` or `rejected`."""
     reason: str
     """Empty, or a reason code with its explanation."""
     warning: str = ""
@@ -66,15 +66,15 @@ class PredictReport:
     """How many radiographs got a bone age."""
 
     predicted: int
-    refused: int
+    rejected: int
     first: tuple[Prediction, ...]
-    """The first rows, for a look."""
+    """The first rows, for display."""
     table: pd.DataFrame
     """All rows, in the columns of `Prediction`: text, or float64 with NaN where there is no number."""
     warnings: int = 0
     """How many of the predicted have a warning."""
     version: str = ""
-    """Of the model that answered."""
+    """Version of the model."""
 
 
 def predict(
@@ -133,7 +133,7 @@ def predict(
     )
     return PredictReport(
         predicted=counts[OK],
-        refused=counts[REJECTED],
+        rejected=counts[REJECTED],
         first=tuple(rows[:20]),
         table=table,
         warnings=warnings,
@@ -143,7 +143,7 @@ def predict(
 
 @dataclasses.dataclass(frozen=True)
 class _Given:
-    """What holds for every radiograph of which the table does not say it."""
+    """Values for the radiographs for which the label table has none."""
 
     sex: str | None
     chronological_age_months: float | None
@@ -173,14 +173,14 @@ def _predict_rows(
         return sex if isinstance(sex, Rejection) else None
 
     for batch in prepare_files(files, model.prepare, rejected=rejected):
-        sexes = [_told(sex_of(one.file, labels, given.sex)) for one in batch]
+        sexes = [_label_or_empty(sex_of(one.file, labels, given.sex)) for one in batch]
         outcomes = outcomes_of(model, [one.made for one in batch], sexes)
         for one, sex, outcome in zip(batch, sexes, outcomes, strict=True):
             row = _with_label(prediction_of(one.file.name, one.file.stem, sex, outcome), labels)
             yield compared(row, _age_of(row, labels, given), model.coverage)
 
 
-def _told(sex: str | Rejection) -> str:
+def _label_or_empty(sex: str | Rejection) -> str:
     return "" if isinstance(sex, Rejection) else sex
 
 
@@ -207,7 +207,7 @@ def prediction_of(file: str, id: str, sex: str, outcome: Outcome) -> Prediction:
 
 
 def compared(row: Prediction, age: float | None, coverage: float | None) -> Prediction:
-    """The row beside the chronological age in months, where there is one."""
+    """The row, compared with the chronological age in months where there is one."""
     if age is None or row.bone_age_months is None:
         return dataclasses.replace(row, chronological_age_months=age)
     found = compare_with_age(
@@ -231,7 +231,7 @@ def compared(row: Prediction, age: float | None, coverage: float | None) -> Pred
 
 
 def _age_of(row: Prediction, labels: Labels, given: _Given) -> float | None:
-    """The chronological age of the table's row, or the one that holds for all."""
+    """The chronological age in the label table, or else the one given for all radiographs."""
     label = labels.rows.get(row.id)
     age = label.chronological_age_months if label else math.nan
     return given.chronological_age_months if math.isnan(age) else age
@@ -245,6 +245,6 @@ def sex_of(file: SourceFile, labels: Labels, sex: str | None) -> str | Rejection
         return labels.rows[file.stem].sex.label
     if sex is None:
         return Rejection(
-            "no_sex", "no row in the label table for this file, and no --sex for the rest"
+            "no_sex", "the label table has no row for this file, and --sex was not given"
         )
     return sex

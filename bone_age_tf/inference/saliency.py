@@ -1,10 +1,10 @@
-"""What moves an exported model's answer for one prepared radiograph: Grad-CAM, occlusion, zones of bones.
+"""Attribution of an exported model's prediction for one prepared radiograph: Grad-CAM, occlusion, zones of bones.
 
-- **Grad-CAM** (`explain` in `export/signatures.py`): where the backbone's features carry the answer; one pass.
-- **Occlusion** (Zeiler and Fergus 2014): a cell of the frame is blurred until no bone can be told, and
-  the answer falls or rises by so many months. Works for every model, ensembles included.
-- **Zones**: the same with all of a group of bones at once. A zone is where phantoms of all ages have
-  those bones in the registered frame (`assets/bone_zones.png`), so it fits any one hand only roughly.
+- **Grad-CAM** (`explain` in `export/signatures.py`): where the backbone's features contribute to the prediction; one pass.
+- **Occlusion** (Zeiler and Fergus 2014): a cell of the frame is blurred until no bone can be recognized;
+  the change of the prediction in months is the effect of that cell. Works for every model, including ensembles.
+- **Zones**: the same for all bones of a group at once. A zone is the region where phantoms of all ages have
+  those bones in the registered frame (`assets/bone_zones.png`), so it is approximate for an individual hand.
 """
 
 import dataclasses
@@ -33,8 +33,8 @@ ZONES = (
 ZONE_FILE = Path(__file__).parents[1] / "assets" / "bone_zones.png"
 CELLS = 13
 """Cells of the occlusion over the height of the frame; about as many pixels wide as high."""
-FEWEST_HAND = 0.1
-"""Share of a cell that shows the hand; others are not blurred."""
+MIN_HAND_SHARE = 0.1
+"""Cells with a smaller share of hand pixels are not blurred."""
 BLUR = 0.045
 """SD of the blur as a share of the frame's height: about the width of a metacarpal."""
 BATCH_SIZE = 16
@@ -46,7 +46,7 @@ Answers = Callable[[np.ndarray], np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """Of one radiograph whose bone age was told."""
+    """Explanation of the prediction for one radiograph."""
 
     prepared: np.ndarray
     """uint8 [height, width]."""
@@ -54,11 +54,11 @@ class Explanation:
     """float [2, 3]."""
     bone_age_months: float
     heat: np.ndarray | None
-    """Grad-CAM in months, float [height, width]; None: a model that cannot tell."""
+    """Grad-CAM in months, float [height, width]; None for a model without the signature `explain`."""
     occlusion: np.ndarray
-    """By how many months the answer falls where this place is blurred, float [height, width]."""
+    """Decrease of the prediction in months when this region is blurred, float [height, width]."""
     zones: Mapping[str, float]
-    """Zone -> by how many months the answer falls without its bones; none where no frame is registered."""
+    """Zone -> decrease of the prediction in months without its bones; empty where the frame is not registered."""
     features: np.ndarray | None
     """Means of the backbone's feature maps, float [c]."""
 
@@ -74,25 +74,25 @@ def explain_prepared(
     def answers(images: np.ndarray) -> np.ndarray:
         return model.months_of_one_view(images, [sex] * len(images))
 
-    as_it_stands = float(answers(image[np.newaxis])[0])
-    heat, features = _look_inside(model, image, sex)
+    unchanged = float(answers(image[np.newaxis])[0])
+    heat, features = _grad_cam(model, image, sex)
     return Explanation(
         prepared=image[..., 0],
         prepared_to_original=to_original,
         bone_age_months=float(model.months_of_prepared(image[np.newaxis], [sex])[0]),
         heat=heat,
-        occlusion=occlusion(answers, image, as_it_stands),
-        zones=without_zones(answers, image, as_it_stands) if is_registered(model) else {},
+        occlusion=occlusion(answers, image, unchanged),
+        zones=without_zones(answers, image, unchanged) if is_registered(model) else {},
         features=features,
     )
 
 
 def is_registered(model: ExportedModel) -> bool:
-    """Whether bones have their place in the frame that it sees."""
+    """Whether the model receives registered frames, in which each bone has a known location."""
     return model.manifest["preprocessing"]["method"] == "registered"
 
 
-def _look_inside(
+def _grad_cam(
     model: ExportedModel, image: np.ndarray, sex: str
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     if EXPLAIN not in model.signatures:
@@ -103,7 +103,7 @@ def _look_inside(
 
 
 def on_frame(heat: np.ndarray, frame: tuple[int, int], region: str) -> np.ndarray:
-    """A map of cells [h, w] over the region that the network sees, as pixels of the frame; 0 around it."""
+    """A map of cells [h, w] over the input region of the network, as pixels of the frame; 0 outside it."""
     (above, below), (left, right) = crop_of(region, frame)
     size = (frame[1] - left - right, frame[0] - above - below)
     seen = cv2.resize(heat.astype(np.float32), size, interpolation=cv2.INTER_CUBIC)
@@ -111,7 +111,7 @@ def on_frame(heat: np.ndarray, frame: tuple[int, int], region: str) -> np.ndarra
 
 
 def occlusion(answers: Answers, image: np.ndarray, months: float) -> np.ndarray:
-    """Months by which the answer falls with each cell blurred, as a smooth map of the frame."""
+    """Decrease of the prediction in months with each cell blurred, as a smooth map of the frame."""
     height, width = image.shape[:2]
     rows = np.linspace(0, height, CELLS + 1).round().astype(int)
     columns = np.linspace(0, width, round(CELLS * width / height) + 1).round().astype(int)
@@ -120,7 +120,7 @@ def occlusion(answers: Answers, image: np.ndarray, months: float) -> np.ndarray:
         for row in range(len(rows) - 1)
         for column in range(len(columns) - 1)
     ]
-    shown = [p for p in places if (image[p[2]] > 0).mean() >= FEWEST_HAND]
+    shown = [p for p in places if (image[p[2]] > 0).mean() >= MIN_HAND_SHARE]
     falls = np.zeros((len(rows) - 1, len(columns) - 1), np.float32)
     masks = []
     for _, _, place in shown:
@@ -133,7 +133,7 @@ def occlusion(answers: Answers, image: np.ndarray, months: float) -> np.ndarray:
 
 
 def without_zones(answers: Answers, image: np.ndarray, months: float) -> dict[str, float]:
-    """Zone -> months by which the answer falls with all of its bones blurred."""
+    """Zone -> decrease of the prediction in months with all of its bones blurred."""
     zones = zones_of(image.shape[:2])
     masks = [zones == level for level in range(1, len(ZONES) + 1)]
     return dict(zip(ZONES, _falls(answers, image, months, masks), strict=True))
@@ -165,7 +165,7 @@ def blurred(image: np.ndarray) -> np.ndarray:
 def _falls(
     answers: Answers, image: np.ndarray, months: float, masks: Sequence[np.ndarray]
 ) -> list[float]:
-    """Months by which the answer falls with each mask, bool [height, width], blurred."""
+    """Decrease of the prediction in months with each mask, bool [height, width], blurred."""
     smooth = blurred(image)
     falls: list[float] = []
     for start in range(0, len(masks), BATCH_SIZE):

@@ -9,7 +9,7 @@ from keras import layers, ops
 
 from bone_age_tf.models.test_time_augmentation import MeanOverViews, View
 from bone_age_tf.postprocessing import apply
-from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex
+from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +25,9 @@ class Member:
 
 
 def build_ensemble_model(
-    members: Sequence[Member], views: Sequence[View], correction: LinesBySex = NO_CORRECTION
+    members: Sequence[Member],
+    views: Sequence[View],
+    correction: SexSpecificRecalibration = NO_CORRECTION,
 ) -> keras.Model:
     """Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N]; output months float32 [N].
 
@@ -48,7 +50,9 @@ def build_ensemble_model(
 class _Combined(layers.Layer):
     """Answers, a list of float32 [N], weighted by the row of the sex, and corrected."""
 
-    def __init__(self, table: np.ndarray, correction: LinesBySex, *, name: str) -> None:
+    def __init__(
+        self, table: np.ndarray, correction: SexSpecificRecalibration, *, name: str
+    ) -> None:
         super().__init__(name=name, dtype="float32")
         self._table = table
         self._lines = correction.table.astype(np.float32)

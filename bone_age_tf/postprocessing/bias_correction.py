@@ -43,8 +43,8 @@ IDENTITY = Line()
 
 
 @dataclasses.dataclass(frozen=True)
-class LinesBySex:
-    """A line for F, M and unknown, in the order of `record.Sex`."""
+class SexSpecificRecalibration:
+    """Sex-specific linear recalibration: a line for F, M and unknown, in the order of `record.Sex`."""
 
     lines: tuple[Line, ...] = (IDENTITY,) * len(SEX_NAMES)
 
@@ -57,10 +57,10 @@ class LinesBySex:
         """Intercept in months and slope of each, float [3, 2]."""
         return np.array([dataclasses.astuple(line) for line in self.lines])
 
-    def after(self, first: "LinesBySex") -> "LinesBySex":
+    def after(self, first: "SexSpecificRecalibration") -> "SexSpecificRecalibration":
         """The composition: `first`, then these lines."""
         pairs = zip(self.lines, first.lines, strict=True)
-        return LinesBySex(tuple(line.after(earlier) for line, earlier in pairs))
+        return SexSpecificRecalibration(tuple(line.after(earlier) for line, earlier in pairs))
 
     def describe(self) -> dict[str, Any]:
         """By the name of the sex."""
@@ -68,12 +68,12 @@ class LinesBySex:
         return {name: dataclasses.asdict(line) for name, line in lines}
 
     @classmethod
-    def of(cls, description: Mapping[str, Any]) -> "LinesBySex":
+    def of(cls, description: Mapping[str, Any]) -> "SexSpecificRecalibration":
         """The inverse of `describe`. Raises `KeyError` or `TypeError` for other content."""
         return cls(tuple(Line(**description[name]) for name in SEX_NAMES))
 
 
-NO_CORRECTION = LinesBySex()
+NO_CORRECTION = SexSpecificRecalibration()
 
 
 def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None) -> Line:
@@ -89,7 +89,7 @@ def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None
     return Line(float(target - slope * centre), slope)
 
 
-def fit_lines(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> LinesBySex:
+def fit_lines(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> SexSpecificRecalibration:
     """The lines of radiographs [n], at least one, as described in the module's docstring."""
     common = fit_line(predicted, true)
     months = np.concatenate([predicted, predicted])
@@ -99,7 +99,7 @@ def fit_lines(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> Lines
         fit_line(months, targets, np.concatenate([(sex == code).astype(float), prior]))
         for code in (Sex.F, Sex.M)
     ]
-    return LinesBySex((*own, common))
+    return SexSpecificRecalibration((*own, common))
 
 
 def parts_of(count: int, parts: int = PARTS) -> np.ndarray:

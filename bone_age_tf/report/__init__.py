@@ -1,1 +1,1 @@
-"""Results as pages for people: one self-contained HTML file each, which prints on A4 and needs no network."""
+"""Results as HTML reports: one self-contained file each, which prints on A4 and needs no network."""

@@ -1,4 +1,4 @@
-"""An evaluation folder -> one page."""
+"""An evaluation folder as one HTML report."""
 
 import json
 from pathlib import Path
@@ -19,15 +19,15 @@ SEXES = {"F": "girls", "M": "boys", "unknown": "sex unknown"}
 
 
 def write_evaluation_report(evaluation: str, output: str, *, stress: str | None = None) -> Path:
-    """Write `output` from the folder that `evaluate` made, and that of `stress`, if given.
+    """Write the report `output` from a folder written by `evaluate` and, if given, one written by `stress`.
 
-    Raises `InputDataError` where a folder is something else, or of a sex classifier.
+    Raises `InputDataError` where a folder holds something else, or the evaluation of a sex classifier.
     """
     folder = Path(evaluation)
     result = _read(folder / "evaluation.json", EVALUATION_SCHEMA)
     if result["target"] != "bone_age":
         raise InputDataError(
-            f"{folder} evaluates the {result['target']}. Expected an evaluation of a model of the bone age."
+            f"{folder} evaluates the {result['target']}. Expected the evaluation of a bone age model."
         )
     predictions = read_predictions(folder)
     stressed = None if stress is None else _read(Path(stress) / "stress.json", STRESS_SCHEMA)
@@ -37,7 +37,7 @@ def write_evaluation_report(evaluation: str, output: str, *, stress: str | None 
     other = result["model"].get("manifest_sha256")
     if stressed is not None and other not in (None, stressed["model"]["manifest_sha256"]):
         raise InputDataError(
-            f"{stress} is of another exported model than {folder}. Expected the same model's."
+            f"{stress} and {folder} belong to different exported models. Expected results of the same model."
         )
     path = Path(output)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def _read(path: Path, schema: str) -> dict[str, Any]:
 
 
 def _name(folder: Path, result: dict[str, Any]) -> str:
-    """What people call the model: its folder's name, or the column of predictions."""
+    """Display name of the model: the name of its folder, or of the column of predictions."""
     if "column" in result["model"]:
         return str(result["model"]["column"])
     try:
@@ -86,7 +86,7 @@ def _name(folder: Path, result: dict[str, Any]) -> str:
 
 
 def _interval(summary: dict[str, Any], factor: float = 1.0, digits: int = 2) -> str:
-    """The brackets alone; empty where there are none."""
+    """The confidence interval in brackets; empty where there is none."""
     if summary["low"] is None:
         return ""
     low, high = (f"{summary[name] * factor:.{digits}f}" for name in ("low", "high"))

@@ -1,7 +1,7 @@
-"""The figures of an evaluation, as SVG that stands in a page by itself.
+"""The figures of an evaluation, as self-contained SVG elements.
 
-Text is drawn as outlines, so that a figure looks the same everywhere. Points are drawn as pixels where
-they are many, so that a page stays small.
+Text is drawn as outlines, so that a figure looks the same on every system. Large numbers of points are
+rasterized, so that a page stays small.
 """
 
 import io
@@ -21,9 +21,9 @@ INK, QUIET, GRID = "#1f2933", "#66737f", "#e3e8ec"
 COLOURS = {Sex.F: "#c2456b", Sex.M: "#1d7a8c", Sex.UNKNOWN: "#8d8d8d"}
 NAMES = {Sex.F: "girls", Sex.M: "boys", Sex.UNKNOWN: "sex unknown"}
 TALL, FLAT = (4.6, 4.2), (4.6, 3.1)
-"""Inches. All are equally wide, so that they are scaled alike."""
-FEWEST_FOR_LIMITS = 3
-"""Radiographs below which limits of agreement are not drawn."""
+"""Inches. All have the same width, so that they are scaled equally."""
+MIN_FOR_LIMITS = 3
+"""Limits of agreement are not drawn for fewer radiographs."""
 MANY_POINTS = 400
 STYLE = {
     "svg.fonttype": "path",
@@ -54,7 +54,7 @@ def true_and_predicted(predictions: LabelledPredictions) -> str:
         axes.set(xlim=(0, 20), ylim=(0, 20), aspect="equal")
         axes.set_xticks(range(0, 21, 4))
         axes.set_yticks(range(0, 21, 4))
-        axes.set(xlabel="true bone age, years", ylabel="predicted, years")
+        axes.set(xlabel="true bone age, years", ylabel="predicted bone age, years")
         _legend(axes, predictions)
 
     return _svg(draw, TALL)
@@ -73,7 +73,7 @@ def bland_altman(predictions: LabelledPredictions) -> str:
             "agreement_low_months": "\N{MINUS SIGN}1.96 SD",
         }
         for name, word in lines.items():
-            if name != "bias_months" and len(predictions) < FEWEST_FOR_LIMITS:
+            if name != "bias_months" and len(predictions) < MIN_FOR_LIMITS:
                 continue
             value = _value(summary, name)
             axes.axhline(value, color=INK, lw=0.9, ls="-" if name == "bias_months" else (0, (4, 3)))
@@ -88,7 +88,7 @@ def bland_altman(predictions: LabelledPredictions) -> str:
         axes.set(xlim=(0, 20), ylim=(-limit, limit))
         axes.set_xticks(range(0, 21, 4))
         axes.set(
-            xlabel="mean of true and predicted, years",
+            xlabel="mean of true and predicted bone age, years",
             ylabel="predicted \N{MINUS SIGN} true, months",
         )
 
@@ -96,7 +96,7 @@ def bland_altman(predictions: LabelledPredictions) -> str:
 
 
 def error_by_age(result: dict[str, Any]) -> str:
-    """MAE with its interval by band of the true bone age, for girls and boys."""
+    """MAE with its confidence interval by band of the true bone age, for girls and boys."""
     bands = list(metrics.AGE_BANDS)
     groups = result["by_sex_and_age_band"]
 
@@ -133,7 +133,7 @@ def error_by_age(result: dict[str, Any]) -> str:
 
 
 def within(predictions: LabelledPredictions) -> str:
-    """Share of radiographs whose error is at most so many months."""
+    """Cumulative distribution of the absolute error."""
 
     def draw(axes: Axes) -> None:
         errors = np.sort(np.abs(predictions.errors))
@@ -152,13 +152,13 @@ def within(predictions: LabelledPredictions) -> str:
             )
         axes.set(xlim=(0, min(end, 60)), ylim=(0, 101))
         axes.set_xticks(range(0, int(min(end, 60)) + 1, 6))
-        axes.set(xlabel="absolute error of at most, months", ylabel="radiographs, %")
+        axes.set(xlabel="absolute error, months", ylabel="radiographs with at most this error, %")
 
     return _svg(draw, FLAT)
 
 
 def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
-    """A figure of `size` inches, as an `<svg>` element that fits the width that it gets."""
+    """A figure of `size` inches, as an `<svg>` element that scales to the available width."""
     with rc_context(STYLE):
         figure = Figure(figsize=size, dpi=150, layout="constrained")
         axes = figure.add_subplot()

@@ -1,4 +1,4 @@
-"""From a template and its values to one HTML file that holds all it shows."""
+"""Render a template into one self-contained HTML file."""
 
 import base64
 import functools
@@ -15,20 +15,20 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render(template: str, **values: Any) -> str:
-    """The HTML of a template of `report/templates`."""
+    """Render a template of `report/templates` to HTML."""
     page = _environment().get_template(template)
     return page.render(version=__version__, research_only=RESEARCH_ONLY, **values)
 
 
 def write_page(path: Path, template: str, **values: Any) -> None:
-    """The same into a file, whole or not at all."""
+    """Render a template into a file, atomically."""
     text = render(template, **values)
     with written_whole(path) as stream:
         stream.write(text)
 
 
 def embedded(path: Path) -> str:
-    """A PNG file as the address of an `<img>`."""
+    """A PNG file as a data URL for an `<img>`."""
     return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
@@ -54,12 +54,12 @@ def years(months: float) -> str:
 
 
 def signed(number: float, digits: int = 1) -> str:
-    """With its sign: `+1.2`, `−0.4`."""
+    """A number with its sign: `+1.2`, `−0.4`."""
     return f"{round(number, digits) + 0.0:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def estimate(summary: dict[str, Any] | None, digits: int = 2, factor: float = 1.0) -> str:
-    """A number with its interval: `8.76 [7.72, 9.84]`; a dash where there is none."""
+    """A value with its confidence interval: `8.76 [7.72, 9.84]`; a dash where there is no value."""
     if summary is None or summary["value"] is None:
         return "\N{EN DASH}"
     value, low, high = (

@@ -1,4 +1,4 @@
-"""What `predict` said of each radiograph, as one page each: for the person who has to judge it."""
+"""The result of `predict` as one HTML report for each radiograph."""
 
 import base64
 import datetime
@@ -29,12 +29,12 @@ from bone_age_tf.report.page import render
 REPORTS = "reports"
 SEXES = {"F": "girl", "M": "boy", "unknown": "sex unknown", "": "sex unknown"}
 WARNINGS = {
-    SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex that was given; check it.",
-    INFANT: "Below two years, 2 SD are about as much as the error of a reading: a verdict means little here.",
+    SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex given; check that it is correct.",
+    INFANT: "Below two years of age, 2 SD is about as large as the error of a reading, so the classification is of little value.",
 }
 OUTLINE = (80, 220, 80)
 LONGEST = 900
-"""Pixels of the longer side of the radiograph in a page."""
+"""Longer side of the radiograph in a report, in pixels."""
 
 Notify = Callable[[str, int, int], None]
 
@@ -44,8 +44,8 @@ def write_patient_reports(
 ) -> Path:
     """A page in `predictions/reports` for each row of `predictions.jsonl`; returns that folder.
 
-    `paths` and `model` are those that `predict` had. Raises `InputDataError` where the rows are of other
-    files.
+    `paths` and `model` are the arguments of `predict`. Raises `InputDataError` where the rows belong to
+    other files.
     """
     exported = ExportedModel.open(model)
     folder = Path(predictions)
@@ -54,7 +54,7 @@ def write_patient_reports(
     lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     if len(lines) != len(files):
         raise InputDataError(
-            f"{folder} holds {len(lines)} predictions for {len(files)} files. Expected those of the same paths."
+            f"{folder} holds {len(lines)} predictions for {len(files)} files. Expected the predictions of the same paths."
         )
     notify = on_progress or (lambda stage, done, total: None)
     notify("report", 0, len(files))
@@ -97,12 +97,12 @@ def plain_reason(reason: str) -> str:
 
 
 def _values(model: ExportedModel, encoded: bytes, row: dict[str, Any]) -> dict[str, Any]:
-    """Pictures and zones of a radiograph that was read."""
+    """Pictures and zones of a radiograph that was not rejected."""
     made = model.prepare_with_matrix(encoded)
     assert not isinstance(made, Rejection)
     try:
         original = grey_levels(encoded)
-    except InputDataError:  # TensorFlow can read it, OpenCV cannot: the page goes without pictures
+    except InputDataError:  # TensorFlow can read it, OpenCV cannot: the report has no pictures
         return {"pictures": []}
     explanation = explain_prepared(model, *made, row["sex"])
     zones = list(explanation.zones.items())
@@ -126,21 +126,21 @@ def _pictures(explanation: Explanation, original: np.ndarray) -> list[dict[str, 
         (hand > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )
     cv2.drawContours(outlined, outlines, -1, OUTLINE, 2, cv2.LINE_AA)
-    pictures = [_picture("The radiograph.", "Green: the part that the model saw.", outlined)]
+    pictures = [_picture("Radiograph.", "Green: the region that the model received.", outlined)]
     if explanation.heat is not None:
         heat = np.where(prepared > 0, np.maximum(explanation.heat, 0), 0)
         largest = float(np.percentile(heat[prepared > 0], 99)) if (prepared > 0).any() else 1.0
         warped = on_original(heat, matrix, small.shape)
         text = (
-            "Where the network's features raise the estimate (Grad-CAM). It is coarse and may disagree with "
-            "the next picture and the table of bones; these deserve more trust."
+            "Red: where the network's features raise the estimate (Grad-CAM). It is coarse and may disagree with "
+            "the occlusion map and the table of bones, which are more reliable."
         )
-        pictures.append(_picture("Where it looks.", text, over(small, warped, largest)))
+        pictures.append(_picture("Grad-CAM.", text, over(small, warped, largest)))
     falls = np.where(prepared > 0, explanation.occlusion, 0)
     shown = over(prepared, falls, max(float(np.abs(falls).max()), 1.0))
     large = cv2.resize(shown, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    text = "Prepared for the network. Red: this place makes it older; blue: younger."
-    pictures.append(_picture("What counts.", text, large))
+    text = "The prepared radiograph. Red: blurring this region lowers the estimate; blue: it raises the estimate."
+    pictures.append(_picture("Occlusion map.", text, large))
     return pictures
 
 
@@ -151,7 +151,7 @@ def _picture(name: str, text: str, pixels: np.ndarray) -> dict[str, str]:
 
 
 def age_band(row: dict[str, Any]) -> tuple[float, float] | None:
-    """2 SD around the chronological age, within 0 and 240 months."""
+    """The range of ±2 SD around the chronological age, within 0 and 240 months."""
     age = row["chronological_age_months"]
     if age is None or not row["sex"]:
         return None

@@ -1,1 +1,1 @@
-"""TensorFlow Serving's kit, and a server of the same contract for a laptop."""
+"""Serving: deployment files for TensorFlow Serving, and a local server with the same API."""

@@ -18,14 +18,14 @@ from bone_age_tf.serving.served_model import Row, ServedModel, sexes_of
 
 
 class BusyError(ServingError):
-    """As many radiographs as allowed are in flight: the request may be sent again in a second."""
+    """The maximum number of radiographs is in flight: the request may be repeated after a second."""
 
     def __init__(self) -> None:
         super().__init__(Code.UNAVAILABLE, "The server is at capacity. Try again in a second.")
 
 
 class Admission:
-    """Of one server."""
+    """Admission control of one server."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Admission:
 
     @contextlib.contextmanager
     def slots(self, count: int = 1) -> Iterator[None]:
-        """So many radiographs are in flight until the block ends. Raises `BusyError`."""
+        """Count radiographs as in flight until the block ends. Raises `BusyError`."""
         self._enter(count)
         try:
             yield
@@ -72,7 +72,7 @@ class Admission:
             self._leave(count)
 
     async def close(self, seconds: float) -> bool:
-        """Admit no more; whether all that was in flight is answered within that time."""
+        """Admit no more requests; whether all radiographs in flight are answered within the time."""
         self._is_closed = True
         try:
             async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""Micro-batching: prepared radiographs of many requests -> one network, in batches of what is waiting.
+"""Micro-batching: prepared radiographs of concurrent requests run through one network in batches.
 
 Nothing waits for a batch to fill: while the network is busy, radiographs gather; when it is free, it
 takes them, up to `BATCH_SIZE`. So a single request is not delayed, and many share the cost of a call.
@@ -24,7 +24,7 @@ class _Waiting(NamedTuple):
 
 
 class MicroBatcher:
-    """One network, called by a thread of its own, which ends when nothing refers to this any more."""
+    """One network, called by a dedicated thread, which ends when this object is no longer referenced."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -42,7 +42,7 @@ class MicroBatcher:
         return await waiting.answer
 
     async def _work(self) -> None:
-        """Batch after batch, until nothing waits."""
+        """Process batches until the queue is empty."""
         try:
             while batch := self._next_batch():
                 await self._answer(batch)

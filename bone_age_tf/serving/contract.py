@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST bodies: JSON <-> arrays by input name, and what an error is.
+"""TensorFlow Serving's REST bodies: JSON <-> arrays by input name, and its error codes.
 
 Row form: `{"instances": [{"image_bytes": {"b64": ...}, "sex": "F"}]}` -> `{"predictions": [...]}`.
 Column form: `{"inputs": {"image_bytes": [...], "sex": [...]}}` -> `{"outputs": {...}}`. Where a
@@ -31,7 +31,7 @@ class Code(enum.Enum):
 
 
 class ServingError(Exception):
-    """A request that gets an error: its code and one line for its sender."""
+    """An error response: its code and one line of text for the client."""
 
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a body asks for."""
+    """A decoded predict request."""
 
     signature: str
     inputs: Mapping[str, np.ndarray]
@@ -98,7 +98,7 @@ def _content(body: bytes) -> dict[str, Any]:
 
 
 def to_arrays(columns: Mapping[str, Any], expected: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Lists or arrays by name -> arrays as the signature wants them. Raises `ServingError`."""
+    """Lists or arrays by name -> arrays of the dtypes and shapes of the signature. Raises `ServingError`."""
     require_names(columns, expected)
     arrays = {name: _array(name, columns[name], tensor) for name, tensor in expected.items()}
     lengths = {name: len(array) for name, array in arrays.items()}

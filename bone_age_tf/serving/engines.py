@@ -1,4 +1,4 @@
-"""What runs the network of a served model: TensorFlow, which is in the model, or OpenVINO.
+"""Inference engines of a served model: TensorFlow or OpenVINO.
 
 All else of an answer stays as it is: TensorFlow prepares the radiograph and makes its views; mean, line
 and interval are those of the SavedModel. OpenVINO computes in float32, since bfloat16 moves some answers by
@@ -42,12 +42,12 @@ def require_engine(engine: str) -> None:
 
 
 def load_openvino() -> Any:
-    """The package, with nothing reported to its makers: by itself it tells them that it is imported.
+    """Import the package with its telemetry disabled: by default it reports every import.
 
     Raises `UsageError` where it is not installed, or broken.
     """
     reporter = sys.modules.get(_TELEMETRY)
-    sys.modules[_TELEMETRY] = None  # type: ignore[assignment] - it takes a mute one instead
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment] - it falls back to a stub
     try:
         return importlib.import_module("openvino")
     except ImportError as error:
@@ -133,8 +133,8 @@ def _require_one_network(exported: ExportedModel) -> None:
     others = sorted(set(exported.signatures[PREDICT_PREPARED].structured_outputs) - _OUTPUTS)
     if others:
         raise ModelRefusedError(
-            f"{exported.folder}: OpenVINO runs the network of the bone age alone, and this model tells "
-            f"{', '.join(others)} as well. Serve it with --engine tensorflow."
+            f"{exported.folder}: OpenVINO runs the bone age network only, and this model also predicts "
+            f"{', '.join(others)}. Serve it with --engine tensorflow."
         )
 
 
@@ -149,7 +149,7 @@ def _compile(exported: ExportedModel) -> Any:
     core = openvino.Core()
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     try:
-        # Not openvino.convert_model: it reports to its makers which models are converted.
+        # Not openvino.convert_model: it reports converted models by telemetry.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.pb"
             path.write_bytes(graph.SerializeToString())

@@ -1,4 +1,4 @@
-"""What every HTTP request passes: `Host`, `Origin` and token are checked, and it is logged.
+"""Checks of every HTTP request: `Host`, `Origin` and token; and its log.
 
 Requests with an unknown `Host` or `Origin` are turned away, so that no web page elsewhere can use a
 server on this machine. The log has a number, size, type, time and status of a request; never its
@@ -116,7 +116,7 @@ class Access:
 
 
 def kind_of(request: Request) -> str:
-    """What kind of request it is, without anything that its sender chose."""
+    """The kind of a request, without any text chosen by the client."""
     path = request.scope["path"]
     verb = path.rpartition(":")[2] if ":" in path else path.strip("/").partition("/")[0]
     is_known = verb in _VERBS and request.method in ("GET", "HEAD", "POST")

@@ -1,4 +1,4 @@
-"""uvicorn as this server needs it: two of them beside each other, and no waiting for slow request heads."""
+"""uvicorn, configured for two servers in one process and with a timeout for slow request headers."""
 
 import asyncio
 import contextlib

@@ -9,7 +9,7 @@ SECONDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """Of one server."""
+    """Metrics of one server."""
 
     media_type = CONTENT_TYPE_LATEST
 
@@ -45,5 +45,5 @@ class Metrics:
             self._radiographs.labels(status.decode()).inc()
 
     def text(self) -> bytes:
-        """In Prometheus' format."""
+        """The metrics in Prometheus text format."""
         return generate_latest(self._registry)

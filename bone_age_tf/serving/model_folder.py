@@ -1,4 +1,4 @@
-"""The folder `saved_models/NAME`: which of its versions are served, kept up as versions come and go.
+"""The folder `saved_models/NAME`: the versions that are served, updated as versions are added and removed.
 
 The highest version is served, and those that a label names. A new one is loaded and must answer for the
 golden hand as its manifest says before it takes over; until then, and where it does not pass, the old one
@@ -25,7 +25,7 @@ Loader = Callable[[Path, int], ServedModel]
 
 @dataclasses.dataclass(frozen=True)
 class State:
-    """Of a version, as TensorFlow Serving names it."""
+    """State of a version, in TensorFlow Serving's terms."""
 
     name: str
     error: str = ""
@@ -120,7 +120,7 @@ class ModelFolder:
         self._set(version, State(LOADING))
         try:
             model = self._load(folder, version)
-        except Exception as error:  # whatever it is, the other versions are served on
+        except Exception as error:  # whatever the error, the other versions are still served
             log.error(f"Version {version} is not served: {error}")
             self._set(version, State(END, (str(error) or type(error).__name__).splitlines()[0]))
             return False

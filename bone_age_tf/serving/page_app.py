@@ -1,4 +1,4 @@
-"""The page: drop a radiograph, get its bone age, see what was found; on this machine alone.
+"""The web page: estimate the bone age of a radiograph and show what was detected; all on this machine.
 
 | route | |
 |---|---|
@@ -7,7 +7,7 @@
 | `POST /read?sex=F&chronological_age_months=126` | bytes of a PNG or JPEG -> what the page shows, JSON |
 | `POST /report?...` | the same -> the HTML report of `predict --report` |
 
-Nothing is written to disk, and nothing of a file is kept after its answer.
+Nothing is written to disk, and no file is kept after its response.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ POLICY = (
 )
 OLDEST_MONTHS = 240
 DRAWING_THREADS = 2
-"""Overlays and reports that are made at a time."""
+"""Overlays and reports that are rendered concurrently."""
 FILE = "radiograph"
 """Instead of a file's name, which the page does not send."""
 
@@ -102,12 +102,12 @@ class PageApp:
         return HTMLResponse(page, headers={"Content-Security-Policy": "sandbox"})
 
     async def _drawn(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """In a few threads of their own, for this is slow compared with the model's answer."""
+        """Run in a few dedicated threads, as rendering is slow compared with inference."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._drawing, function, *arguments)
 
     async def _row(self, request: Request, encoded: bytes) -> tuple[ServedModel, Prediction]:
-        """The model that answered, and its answer."""
+        """The model and its prediction."""
         model = self._models.get()
         sex, age = _asked(request)
         answered = await model.answer_file(encoded, sex)

@@ -1,4 +1,4 @@
-"""What the page draws over a radiograph: outline, key points, heat; all in pixels of what it shows."""
+"""Overlays of the page: outline, key points and heat map, in pixels of the displayed radiograph."""
 
 import base64
 from typing import Any
@@ -22,7 +22,7 @@ LONGEST = 1000
 OUTLINE_ERROR = 1.2
 """Largest distance in pixels of the drawn outline from the real one."""
 MIN_HEAT = 0.15
-"""Share of the largest heat below which nothing is drawn."""
+"""Values below this share of the largest heat are transparent."""
 HOT, WARM = (40, 40, 235), (30, 170, 250)
 """Colours of the most and the least heat: blue, green, red."""
 

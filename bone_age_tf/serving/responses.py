@@ -25,7 +25,7 @@ def error_response(error: ServingError) -> JSONResponse:
 
 
 def answering_errors(handler: Handler) -> Handler:
-    """The handler, with `ServingError` as an answer and a bug of ours as a 500 without detail."""
+    """The handler, with `ServingError` as a response and an internal error as a 500 without detail."""
 
     async def wrapped(request: Request) -> Response:
         try:

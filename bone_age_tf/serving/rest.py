@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST routes, and three for orchestrators and Prometheus.
+"""TensorFlow Serving's REST routes, and health and metrics routes for orchestrators and Prometheus.
 
 | route | |
 |---|---|

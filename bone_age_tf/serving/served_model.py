@@ -1,4 +1,4 @@
-"""One version of an exported model, which answers many requests at a time.
+"""One version of an exported model, which handles concurrent requests.
 
 TensorFlow Serving fails a whole request for one file that is not a radiograph; this one gives that
 file a row of its own: `status` is the reason, the months are -1. Only a request in which no file can be
@@ -33,14 +33,14 @@ from bone_age_tf.serving.pictures import Viewer
 log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE_MONTHS = 0.05
-"""Between the answer for the golden hand and what the manifest says of it."""
+"""Tolerance between the output for the golden hand and that in the manifest."""
 NOT_A_FILE = "not_png_or_jpeg"
 _RESERVED = ("__saved_model_init_op",)
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """The answer for one file."""
+    """The outputs for one file."""
 
     outputs: Mapping[str, Any]
     """Of `serving_default`, a number or bytes each."""
@@ -127,15 +127,15 @@ class ServedModel:
                 got = float(row.outputs[name])
                 if not abs(got - expected) <= LARGEST_DIFFERENCE_MONTHS:  # NaN, too
                     raise ModelRefusedError(
-                        f"{self.exported.folder}: for the golden hand it answers {name} {got:.2f}, its manifest "
-                        f"says {expected:.2f}. It is not served. Export it again."
+                        f"{self.exported.folder}: for the golden hand it returns {name} {got:.2f}; its manifest "
+                        f"expects {expected:.2f}. It is not served. Export it again."
                     )
 
     async def _answer_each(self, encoded: bytes, sexes: Sequence[str]) -> list[Row]:
         return await asyncio.gather(*(self.answer_file(encoded, sex) for sex in sexes))
 
     def _warm_up(self) -> None:
-        """Draw the golden hand as the page would, so that its first user does not wait for TensorFlow."""
+        """Render the golden hand as the page does, so that the first user does not wait for TensorFlow."""
         golden = self.exported.manifest["golden"]
         self.viewer.view(base64.b64decode(golden["image_png_base64"]), golden["sex"][0])
 
@@ -150,7 +150,7 @@ def sexes_of(values: Sequence[bytes]) -> list[str]:
 
 
 def _first_line(error: Exception) -> str:
-    rejection = str(error).partition("refused (")[2]  # the graph's own word
+    rejection = str(error).partition("refused (")[2]  # the word in the graph's messages
     text = f"rejected ({rejection}" if rejection else str(error)
     return text.splitlines()[0][:300] if text else "the model rejects these inputs"
 

@@ -1,4 +1,4 @@
-"""The verb: an exported model -> TensorFlow Serving's contract on this machine, and a page.
+"""Serve an exported model on this machine by TensorFlow Serving's API, and as a web page.
 
 REST, gRPC and page share the model, the admission and the metrics. Every request goes the same way, on
 one event loop: admission -> preparation (threads) -> micro-batching -> network (a thread) -> answer.
@@ -39,7 +39,7 @@ from bone_age_tf.serving.served_model import ServedModel
 log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 20.0
-"""For what is in flight when the server is told to stop."""
+"""For requests in flight when the server is stopped."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +128,7 @@ class _Server:
         return 128 + self._signal if self._signal else 0
 
     async def _drain(self) -> None:
-        """Not ready any more; what is in flight is answered."""
+        """Report not ready, and finish the requests in flight."""
         self._rest.is_stopping = True
         log.info("Stopping: requests in flight are answered first.")
         if not await self._admission.close(GRACE_SECONDS):
@@ -139,7 +139,7 @@ class _Server:
         page = PageApp(self._models, self._admission, self._bodies, self._metrics)
         return [
             self._guarded(self._rest.app(), ()),
-            self._guarded(page.app(), page.static_paths),  # the same for everybody: no token
+            self._guarded(page.app(), page.static_paths),  # static files are public: no token
         ]
 
     def _guarded(self, app: ASGIApp, open_paths: Iterable[str]) -> ASGIApp:

@@ -79,7 +79,7 @@ def _values(version_folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _expected(golden: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """The answer to the golden picture: each output's name and its value for each sex."""
+    """The outputs for the golden hand: each output's name and its value for each sex."""
     return {
         name: values
         for name, values in golden.items()

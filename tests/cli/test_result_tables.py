@@ -34,7 +34,7 @@ EVALUATION = {
     "overall": errors(1425),
     "by_sex": {"F": errors(652), "M": errors(773)},
     "by_age_band": dict.fromkeys(AGE_BANDS, errors(285)),
-    "interval": INTERVAL,
+    "confidence_interval": INTERVAL,
     "data": {"split": "validation"},
 }
 LINE = {"intercept_months": -3.25, "slope": 1.021}
@@ -46,7 +46,7 @@ ENSEMBLE = {
         "families": {"high_resolution frame 325 x 250": BY_SEX},
         "before_correction": BY_SEX,
         "after_correction": BY_SEX,
-        "interval": INTERVAL,
+        "confidence_interval": INTERVAL,
     },
     "correction": CORRECTION,
     "held_out": {"radiographs": 951, "of": 951},
@@ -63,29 +63,29 @@ CALIBRATION = {
     "result": {
         "before": BY_SEX,
         "after_leave_one_out": BY_SEX,
-        "interval": INTERVAL,
-        "coverage_cross_validated": {"held": statistic(0.9, 0.05)},
+        "confidence_interval": INTERVAL,
+        "coverage_cross_validated": {"coverage": statistic(0.9, 0.05)},
     },
 }
 CHANGE = {
     "n": 40,
-    "refused": 3,
+    "rejected": 3,
     "mae_shift_months": statistic(12.34),
     "mean_change_months": statistic(-1.5),
     "largest_change_months": 34.5,
     "significant_changes": statistic(0.2, 0.1),
 }
-NOTHING_LEFT = {"n": 0, "refused": 43}
+NOTHING_LEFT = {"n": 0, "rejected": 43}
 STRESS = {
     "changes": {**dict.fromkeys(CHANGES, CHANGE), "inverted": NOTHING_LEFT},
-    "radiographs": {"n": 43, "refused_as_they_are": 0},
+    "radiographs": {"n": 43, "rejected_unchanged": 0},
     "mae_months": statistic(9.9),
-    "interval": INTERVAL,
+    "confidence_interval": INTERVAL,
 }
 COMPARISON = {
     "first": "default",
     "second": "high_resolution",
-    "has_learnt_from_split": [False, True],
+    "trained_on_split": [False, True],
     "n": 951,
     "mae_months": {"first": statistic(8.98), "second": statistic(8.34)},
     "difference_months": statistic(-0.64, 0.2),
@@ -95,7 +95,7 @@ COMPARISON = {
     "notable_months": 6.0,
     "notably_better": 40,
     "notably_worse": 21,
-    "interval": f"{INTERVAL}, paired",
+    "confidence_interval": f"{INTERVAL}, paired",
 }
 
 
@@ -167,7 +167,7 @@ def test_predictions_have_columns_for_what_there_is() -> None:
         status="ok",
     )
     rejected = SimpleNamespace(**{**vars(row), "bone_age_months": None, "reason": "blank"})
-    report = SimpleNamespace(first=[row, rejected], predicted=8, refused=1)
+    report = SimpleNamespace(first=[row, rejected], predicted=8, rejected=1)
     lines = result_tables.prediction_table(report).splitlines()
     assert lines[0].split() == ["file", "sex", "months", "years", "status"]
     assert lines[1].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]

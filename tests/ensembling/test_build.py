@@ -22,7 +22,11 @@ from bone_age_tf.export.export import export_saved_model
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS
-from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, LinesBySex, fit_lines
+from bone_age_tf.postprocessing.bias_correction import (
+    NO_CORRECTION,
+    SexSpecificRecalibration,
+    fit_lines,
+)
 from bone_age_tf.postprocessing.conformal import fit_intervals
 from bone_age_tf.training.run import Run
 
@@ -171,11 +175,11 @@ def test_the_correction_is_fitted_on_what_was_held_out(
         np.abs(plain - true).mean(), abs=0.01
     )
     corrected = np.array([float(row["bone_age_months"]) for row in rows])
-    judged = result["after_correction"]["overall"]["mae_months"]
-    assert judged["value"] == pytest.approx(np.abs(corrected - true).mean(), abs=0.01)
-    assert judged["low"] < judged["value"] < judged["high"]
+    evaluated = result["after_correction"]["overall"]["mae_months"]
+    assert evaluated["value"] == pytest.approx(np.abs(corrected - true).mean(), abs=0.01)
+    assert evaluated["low"] < evaluated["value"] < evaluated["high"]
     assert (
-        judged["value"] > np.abs(lines(plain, sex) - true).mean()
+        evaluated["value"] > np.abs(lines(plain, sex) - true).mean()
     )  # what was fitted to them flatters
 
 
@@ -215,7 +219,7 @@ def test_the_epoch_is_the_last_or_the_best_of_each_member(
         open_trained(tmp_path / "last", "last")
 
 
-def test_only_radiographs_that_every_family_holds_out_are_judged(
+def test_only_radiographs_that_every_family_holds_out_are_evaluated(
     made: tuple[Path, dict[str, Any]], everyone: dict[str, np.ndarray], prepared: Path
 ) -> None:
     """The boys' network on the hand has the split validation alone."""
@@ -246,7 +250,7 @@ def test_the_model_is_its_members_weighted_and_corrected(
     of_girls = np.mean(girls, axis=0)
     hand = np.choose(sex, [of_girls, boys, (of_girls + boys) / 2])
     together = ((first + second) / 2 + hand) / 2
-    expected = LinesBySex.of(description["correction"])(together, sex)
+    expected = SexSpecificRecalibration.of(description["correction"])(together, sex)
     np.testing.assert_allclose(months, expected, rtol=1e-3, atol=0.05)
 
 
@@ -271,8 +275,8 @@ def test_it_is_evaluated_and_exported_like_a_run(
     made: tuple[Path, dict[str, Any]], prepared: Path, tmp_path: Path
 ) -> None:
     folder = str(made[0])
-    judged = evaluate(model=folder, data=str(prepared), output=str(tmp_path / "one"))
-    assert judged["model"]["kind"] == "ensemble"
+    evaluated = evaluate(model=folder, data=str(prepared), output=str(tmp_path / "one"))
+    assert evaluated["model"]["kind"] == "ensemble"
     exported = export_saved_model(
         run=folder, output=str(tmp_path / "model"), evaluation=str(tmp_path / "one/evaluation.json")
     )
@@ -283,7 +287,7 @@ def test_it_is_evaluated_and_exported_like_a_run(
         assert float(one["bone_age_months"]) == pytest.approx(
             float(two["bone_age_months"]), abs=0.05
         )
-    assert again["model"]["weights_sha256"] == judged["model"]["weights_sha256"]
+    assert again["model"]["weights_sha256"] == evaluated["model"]["weights_sha256"]
     assert model.manifest["config"]["ensemble"]["tta"] == "warps"
     assert len(model.manifest["config"]["members"]) == 5
     assert model.manifest["metrics"]["training"] == made[1]["result"]
@@ -329,7 +333,7 @@ def test_fitted_weights_add_up(members: list[str], prepared: Path, tmp_path: Pat
         ([[]], {"weighting": "best"}, UsageError, "--weighting: expected one of mean, fitted"),
         ([{"fingerprint": "0" * 64}], {}, ModelRefusedError, "in another way.*000000000000"),
         ([{"data": {"plan": "other"}}], {}, ModelRefusedError, "another data set than"),
-        ([["model.target=sex"]], {}, ModelRefusedError, "tells the sex"),
+        ([["model.target=sex"]], {}, ModelRefusedError, "predicts the sex"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -98,7 +98,7 @@ def test_fitted_weights_prefer_the_better_family() -> None:
 def test_predictions_that_go_against_the_labels_are_refused() -> None:
     held_out = drawn()
     turned = of_families(held_out.sex, held_out.true_months, -held_out.family_months)
-    with pytest.raises(ModelRefusedError, match="against the labels"):
+    with pytest.raises(ModelRefusedError, match="negatively correlated with the labels"):
         fit_weights(turned, "fitted")
 
 
@@ -137,7 +137,7 @@ def test_lines_by_sex_are_described_and_stay_in_range() -> None:
     assert lines(np.array([-50.0, 900, 100]), sex)[:2].tolist() == [0, 240]
 
 
-def test_nobody_is_judged_by_what_was_fitted_to_them() -> None:
+def test_no_radiograph_is_evaluated_with_a_fit_that_used_it() -> None:
     """A label that is changed moves the others' months, never its own."""
     held_out = drawn(60)
     changed = held_out.true_months.copy()

@@ -12,7 +12,7 @@ from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictio
 def predicted(
     noise: float, *, count: int = 100, seed: int = 0, skip: int = 0
 ) -> LabelledPredictions:
-    """The same hands, judged with this much noise."""
+    """The same hands, evaluated with this much noise."""
     hands = np.random.default_rng(9)
     true, sex = hands.uniform(2, 228, count), hands.integers(0, 2, count)
     answers = true + np.random.default_rng(seed).normal(0, noise, count)

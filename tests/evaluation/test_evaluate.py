@@ -165,7 +165,9 @@ def test_a_split_that_a_run_with_a_fold_was_trained_on_is_evaluated_with_a_warni
     assert "--split fold" in warning
 
 
-def test_a_run_without_a_fold_has_none_to_judge(run: Path, prepared: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_fold_has_no_fold_to_evaluate(
+    run: Path, prepared: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match="trained without a fold.*--split validation"):
         evaluate(model=str(run), data=str(prepared), output=str(tmp_path / "o"), split="fold")
     assert not (tmp_path / "o").exists()
@@ -182,16 +184,16 @@ def test_a_folder_that_is_no_model_is_refused(prepared: Path, tmp_path: Path) ->
         evaluate(model=str(prepared), data=str(prepared), output=str(tmp_path / "output"))
 
 
-def test_the_last_epoch_is_judged_where_it_is_asked_for(
+def test_the_last_epoch_is_evaluated_where_it_is_asked_for(
     run: Path, prepared: Path, tmp_path: Path
 ) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     (copy / "best.weights.h5").unlink()
-    judged = evaluate(
+    evaluated = evaluate(
         model=str(copy), data=str(prepared), output=str(tmp_path / "output"), checkpoint="last"
     )
-    assert judged["model"]["checkpoint"] == "last"
-    assert judged["model"]["weights_sha256"] == sha256_of(copy / "last.weights.h5")
+    assert evaluated["model"]["checkpoint"] == "last"
+    assert evaluated["model"]["weights_sha256"] == sha256_of(copy / "last.weights.h5")
 
 
 @pytest.mark.parametrize("weights", ["missing", "garbage"])

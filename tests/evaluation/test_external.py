@@ -29,23 +29,23 @@ def write(folder: Path, labels: str = LABELS, predictions: str = PREDICTIONS) ->
     return {"labels": str(folder / "truth.csv"), "predictions": str(folder / "theirs.csv")}
 
 
-def test_every_column_of_numbers_is_judged_but_the_labels(tmp_path: Path) -> None:
-    judged = evaluate_tables(**write(tmp_path), output=str(tmp_path / "out"))
-    assert list(judged.results) == ["ours", "theirs"]
-    ours, theirs = judged.results.values()
+def test_every_column_of_numbers_is_evaluated_but_the_labels(tmp_path: Path) -> None:
+    evaluated = evaluate_tables(**write(tmp_path), output=str(tmp_path / "out"))
+    assert list(evaluated.results) == ["ours", "theirs"]
+    ours, theirs = evaluated.results.values()
     assert ours["overall"]["mae_months"]["value"] == pytest.approx((4 + 2 + 6) / 3)
     assert theirs["overall"]["mae_months"]["value"] == pytest.approx(0.5)
     assert ours["by_sex"]["F"]["n"] == 2
     assert ours["left_out"] == {"labels_without_prediction": 1, "predictions_without_label": 1}
     assert theirs["left_out"]["labels_without_prediction"] == 2
-    (comparison,) = judged.comparisons
+    (comparison,) = evaluated.comparisons
     assert comparison["n"] == 2
     stored = tmp_path / "out/comparisons/ours-theirs.json"
     assert json.loads(stored.read_text()) == comparison
     assert json.loads((tmp_path / "out/ours/evaluation.json").read_text()) == ours
 
 
-def test_a_named_column_is_judged_alone(tmp_path: Path) -> None:
+def test_a_named_column_is_evaluated_alone(tmp_path: Path) -> None:
     output = tmp_path / "out"
     evaluate_tables(**write(tmp_path), output=str(output), prediction_columns=["ours"])
     assert {path.name for path in output.iterdir()} == {
@@ -67,21 +67,23 @@ def test_names_of_files_and_other_headers_are_joined(tmp_path: Path) -> None:
     labels = LABELS.replace("Case ID", "child")
     tables = write(tmp_path, labels, "child,months\n1.png,101\nscans/4.jpg,190\n")
     options = LabelOptions(id_column="child")
-    judged = evaluate_tables(**tables, output=str(tmp_path / "out"), options=options)
-    assert judged.results["months"]["overall"]["mae_months"]["value"] == pytest.approx(5.5)
+    evaluated = evaluate_tables(**tables, output=str(tmp_path / "out"), options=options)
+    assert evaluated.results["months"]["overall"]["mae_months"]["value"] == pytest.approx(5.5)
 
 
 def test_our_own_predictions_are_a_table(tmp_path: Path) -> None:
-    """What `predict` writes, refused rows included."""
+    """What `predict` writes, rejected rows included."""
     own = (
         ",".join(COLUMNS) + "\n"
         "1,1.png,M,103.0,90.0,110.0,,100,90,13.0,1.30,average,0.80,ok,,\n"
-        "2,2.png,F,,,,,120.5,90,,,,,refused,no_hand: x,\n"
+        "2,2.png,F,,,,,120.5,90,,,,,rejected,no_hand: x,\n"
     )
     tables = write(tmp_path, predictions=own)
-    judged = evaluate_tables(**tables, output=str(tmp_path / "out"))
-    assert list(judged.results) == ["bone_age_months"]
-    assert judged.results["bone_age_months"]["overall"]["mae_months"]["value"] == pytest.approx(3)
+    evaluated = evaluate_tables(**tables, output=str(tmp_path / "out"))
+    assert list(evaluated.results) == ["bone_age_months"]
+    assert evaluated.results["bone_age_months"]["overall"]["mae_months"]["value"] == pytest.approx(
+        3
+    )
 
 
 def test_a_column_with_one_word_is_left_out_with_a_warning(
@@ -89,33 +91,43 @@ def test_a_column_with_one_word_is_left_out_with_a_warning(
 ) -> None:
     caplog.set_level("WARNING", logger="bone_age_tf")
     predictions = PREDICTIONS.replace("118.5", "n/a")
-    judged = evaluate_tables(**write(tmp_path, predictions=predictions), output=str(tmp_path / "o"))
-    assert list(judged.results) == ["theirs"]
-    assert "the column 'ours' is left out: 'n/a' is no number" in caplog.text
+    evaluated = evaluate_tables(
+        **write(tmp_path, predictions=predictions), output=str(tmp_path / "o")
+    )
+    assert list(evaluated.results) == ["theirs"]
+    assert "the column 'ours' is left out: 'n/a' is not a number" in caplog.text
 
 
 def test_each_column_has_its_own_folder(tmp_path: Path) -> None:
     predictions = "id,model A,model_A,comparisons\n1,101,102,103\n2,119,118,117\n"
     output = tmp_path / "out"
-    judged = evaluate_tables(**write(tmp_path, predictions=predictions), output=str(output))
-    assert len(judged.results) == 3
-    assert len(judged.comparisons) == len(list((output / "comparisons").iterdir())) == 3
+    evaluated = evaluate_tables(**write(tmp_path, predictions=predictions), output=str(output))
+    assert len(evaluated.results) == 3
+    assert len(evaluated.comparisons) == len(list((output / "comparisons").iterdir())) == 3
     stored = [json.loads(path.read_text()) for path in output.glob("*/evaluation.json")]
-    assert {result["model"]["column"] for result in stored} == set(judged.results)
+    assert {result["model"]["column"] for result in stored} == set(evaluated.results)
 
 
 def test_columns_without_a_common_radiograph_are_not_compared(tmp_path: Path) -> None:
     predictions = "id,a,b\n1,101,\n2,,118\n"
-    judged = evaluate_tables(**write(tmp_path, predictions=predictions), output=str(tmp_path / "o"))
-    assert len(judged.results) == 2
-    assert judged.comparisons == []
+    evaluated = evaluate_tables(
+        **write(tmp_path, predictions=predictions), output=str(tmp_path / "o")
+    )
+    assert len(evaluated.results) == 2
+    assert evaluated.comparisons == []
 
 
 @pytest.mark.parametrize(
     ("labels", "predictions", "columns", "error", "message"),
     [
         (LABELS + "1,F,90\n", PREDICTIONS, (), InputDataError, "duplicate_id"),
-        (LABELS, PREDICTIONS + "1,True,1,2,3,\n", (), InputDataError, "row 6.*stands above"),
+        (
+            LABELS,
+            PREDICTIONS + "1,True,1,2,3,\n",
+            (),
+            InputDataError,
+            "row 6.*occurs more than once",
+        ),
         (LABELS, "hand,months\n1,2\n", (), InputDataError, "no column for the identifier.*hand"),
         (LABELS, "id,months\n7,2\n", (), InputDataError, "no column of predicted months.*0 have"),
         (LABELS, "id,months\n7,2\n", ("months",), InputDataError, "no prediction in column"),
@@ -143,14 +155,14 @@ def test_bad_tables_are_refused(
 
 def test_published_predictions_have_their_published_errors(real_data: Path, tmp_path: Path) -> None:
     """Two networks of one author on the challenge's 200 test radiographs: 4.46 and 5.00 months."""
-    judged = evaluate_tables(
+    evaluated = evaluate_tables(
         predictions=str(real_data / "rsna_test_published_predictions.csv"),
         labels=str(real_data / "rsna_test_truth.csv"),
         output=str(tmp_path),
     )
     found = {
         name: (result["overall"]["n"], round(result["overall"]["mae_months"]["value"], 2))
-        for name, result in judged.results.items()
+        for name, result in evaluated.results.items()
     }
     assert found == {"kosik_DenseNet169_500": (200, 4.46), "kosik_Xception_500": (200, 5.0)}
-    assert judged.comparisons[0]["verdict"] == "first"
+    assert evaluated.comparisons[0]["verdict"] == "first"

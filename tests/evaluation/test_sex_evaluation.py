@@ -36,9 +36,9 @@ def classifier(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def judged(classifier: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def evaluated(classifier: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of its evaluation on the training split. Read only."""
-    output = tmp_path_factory.mktemp("judged") / "sex"
+    output = tmp_path_factory.mktemp("evaluated") / "sex"
     evaluate(model=str(classifier), data=str(prepared), output=str(output), split="train")
     return output
 
@@ -52,8 +52,8 @@ def predictions(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_statistics_are_those_of_the_predictions(judged: Path) -> None:
-    rows, result = predictions(judged), read(judged)
+def test_statistics_are_those_of_the_predictions(evaluated: Path) -> None:
+    rows, result = predictions(evaluated), read(evaluated)
     assert list(rows[0]) == ["id", "sex", "boy_probability", "bone_age_months_true"]
     assert result["target"] == "sex"
     probability = np.array([float(row["boy_probability"]) for row in rows])
@@ -75,8 +75,8 @@ def test_statistics_are_those_of_the_predictions(judged: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["by_age", "by_age_band"])
-def test_groups_add_up_to_all(table: str, judged: Path) -> None:
-    assert sum(summary["n"] for summary in read(judged)[table].values()) == 24
+def test_groups_add_up_to_all(table: str, evaluated: Path) -> None:
+    assert sum(summary["n"] for summary in read(evaluated)[table].values()) == 24
 
 
 def with_sexes(monkeypatch: pytest.MonkeyPatch, change: Any) -> None:
@@ -125,7 +125,7 @@ def test_the_terminal_shows_accuracy_and_auroc(
 
 
 def test_it_is_exported_beside_a_model_of_the_bone_age_alone(
-    classifier: Path, run: Path, prepared: Path, judged: Path, tmp_path: Path
+    classifier: Path, run: Path, prepared: Path, evaluated: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(ModelRefusedError, match="--sex-classifier"):
         export_saved_model(run=str(classifier), output=str(tmp_path))
@@ -133,5 +133,5 @@ def test_it_is_exported_beside_a_model_of_the_bone_age_alone(
     model = ExportedModel.open(folder)
     (batch,) = PreparedRadiographs.open(prepared).examples("train").batch(100)
     answers = model.answers_of_prepared(batch["image"].numpy(), ["F"] * 24)
-    expected = [float(row["boy_probability"]) for row in predictions(judged)]
+    expected = [float(row["boy_probability"]) for row in predictions(evaluated)]
     np.testing.assert_allclose(answers["boy_probability"], expected, atol=1e-3)

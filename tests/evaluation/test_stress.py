@@ -12,8 +12,8 @@ from bone_age_tf.cli import main as cli
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation import stress as stress_module
 from bone_age_tf.evaluation.stress import (
-    AS_IT_IS,
     CHANGES,
+    UNCHANGED,
     blurred,
     coarsened,
     rotated,
@@ -101,7 +101,7 @@ def test_every_radiograph_and_change_is_a_row(
     assert result["radiographs"]["n"] == 4
     for name, change in result["changes"].items():
         mine = [row for row in rows if row["change"] == name]
-        assert change["refused"] + change["n"] == 4 - result["radiographs"]["refused_as_they_are"]
+        assert change["rejected"] + change["n"] == 4 - result["radiographs"]["rejected_unchanged"]
         assert sum(bool(row["bone_age_months"]) for row in mine) >= change["n"]
         assert all(bool(row["reason"]) != bool(row["bone_age_months"]) for row in mine)
     again = stress([folder], model=str(exported), labels=labels, output=str(tmp_path / "again"))
@@ -146,13 +146,13 @@ def test_shifts_refusals_and_verdicts_by_hand(tmp_path: Path) -> None:
     result = stress([str(tmp_path / "hands")], output=str(tmp_path / "out"), **given)
     assert result["mae_months"]["value"] == pytest.approx(0, abs=0.01)
     darker = result["changes"]["brightness -15%"]
-    assert (darker["n"], darker["refused"]) == (3, 0)
+    assert (darker["n"], darker["rejected"]) == (3, 0)
     assert darker["mae_shift_months"]["value"] == pytest.approx(38.25, abs=0.5)
     turned = darker["significant_changes"]
     assert (turned["n"], turned["value"], turned["high"]) == (3, 1.0, 1.0)
     assert turned["low"] == pytest.approx(0.439, abs=0.001)  # Wilson: 3 of 3 are no proof
     much_darker = result["changes"]["brightness -30%"]
-    assert (much_darker["n"], much_darker["refused"]) == (1, 2)
+    assert (much_darker["n"], much_darker["rejected"]) == (1, 2)
     assert much_darker["mean_change_months"] == {
         "value": pytest.approx(76.5, abs=0.5),
         "low": None,
@@ -169,7 +169,7 @@ def test_a_file_that_cannot_be_read_is_a_refusal(tmp_path: Path) -> None:
     given = grey_hands(tmp_path / "hands", {"a": 100, "b": 120})
     (tmp_path / "hands/b.png").write_bytes(b"")
     result = stress([str(tmp_path / "hands")], output=str(tmp_path / "out"), **given)
-    assert result["radiographs"] == {"n": 2, "refused_as_they_are": 1}
+    assert result["radiographs"] == {"n": 2, "rejected_unchanged": 1}
 
 
 @pytest.mark.usefixtures("reader")
@@ -190,14 +190,14 @@ def test_a_limit_draws_some(tmp_path: Path) -> None:
         result = stress(**arguments, limit=5, seed=seed)
         assert result["radiographs"]["n"] == 5
         with (tmp_path / "out/stress.csv").open() as stream:
-            chosen.append({r["id"] for r in csv.DictReader(stream) if r["change"] == AS_IT_IS})
+            chosen.append({r["id"] for r in csv.DictReader(stream) if r["change"] == UNCHANGED})
     assert chosen[0] == chosen[1] != chosen[2]
 
 
 @pytest.mark.usefixtures("reader")
-def test_nothing_to_judge_is_an_error(tmp_path: Path) -> None:
+def test_no_usable_radiograph_is_an_error(tmp_path: Path) -> None:
     given = grey_hands(tmp_path / "hands", {"a": 10})
-    with pytest.raises(InputDataError, match="refuses all 1 radiographs"):
+    with pytest.raises(InputDataError, match="rejects all 1 radiographs"):
         stress([str(tmp_path / "hands")], output=str(tmp_path / "out"), **given)
     (tmp_path / "hands/labels.csv").write_text("id,sex,boneage\nb,M,3\n")
     with pytest.raises(InputDataError, match="None of the 1 radiographs"):

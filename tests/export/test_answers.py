@@ -74,7 +74,7 @@ def test_all_kinds_together_each_with_its_sex(
     table = model.predict(iter(given), sex=["F", "F", "unknown"])
     assert table.file.tolist() == ["0", "two.zip/a.png", "two.zip/b.png", "2"]
     assert table.sex.tolist() == ["F", "F", "F", "unknown"]
-    assert table.status.tolist() == ["ok", "ok", "refused", "ok"]
+    assert table.status.tolist() == ["ok", "ok", "rejected", "ok"]
     np.testing.assert_allclose(table.bone_age_months[:2], months, atol=1e-3)
     assert table.reason[2].startswith("not_png_or_jpeg: ")
     assert np.isnan(table.bone_age_months[2])
@@ -93,7 +93,7 @@ def test_more_than_one_batch_keeps_the_order(
 
 def test_a_rejected_radiograph_has_a_reason_and_no_number(model: ExportedModel) -> None:
     table = model.predict([np.zeros((99, 99), np.uint8), np.zeros((9, 99), np.uint8)], sex="F")
-    assert table.status.tolist() == ["refused"] * 2
+    assert table.status.tolist() == ["rejected"] * 2
     assert table.reason[0] == "blank: all pixels have nearly the same grey level"
     assert table.reason[1].startswith("too_small: ")
     assert (

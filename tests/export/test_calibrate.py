@@ -55,7 +55,7 @@ def write_predictions(exported: Path, tmp_path: Path) -> WritePredictions:
                 zip(*place(girls, boys, noise=noise), strict=True)
             )
         ]
-        rows.append(["bad", "F", "", "", "refused"])
+        rows.append(["bad", "F", "", "", "rejected"])
         with (folder / "predictions.csv").open("w", newline="") as stream:
             csv.writer(stream).writerows([names, *rows])
         made_by = {"model": {"manifest_sha256": sha256_of(model / "manifest.json")}}
@@ -196,18 +196,18 @@ def test_a_split_calibrates_and_the_result_is_better_on_it(
     )["folder"]
     made = calibrate(model=spoilt, data=str(local), split="train", output=str(tmp_path / "local"))
     assert made["correction"]["kept"]
-    judged = [
-        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "judged"))
+    evaluated = [
+        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "evaluated"))
         for m in (spoilt, made["folder"])
     ]
-    mae = [one["overall"]["mae_months"]["value"] for one in judged]
+    mae = [one["overall"]["mae_months"]["value"] for one in evaluated]
     assert made["result"]["before"]["overall"]["mae_months"]["value"] == pytest.approx(mae[0])
     assert mae[1] < mae[0]
     plan = PreparedRadiographs.open(local).manifest.plan
     assert made["radiographs"]["plan"] == plan
 
 
-def test_what_a_model_was_fitted_to_does_not_judge_it(
+def test_leakage_is_found_where_a_model_was_fitted_to_the_split(
     exported: Path, local: Path, tmp_path: Path
 ) -> None:
     made = calibrate(
@@ -217,11 +217,11 @@ def test_what_a_model_was_fitted_to_does_not_judge_it(
         calibrate(
             model=made["folder"], data=str(local), split="train", output=str(tmp_path / "again")
         )
-    judged = [
-        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "judged"))
+    evaluated = [
+        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "evaluated"))
         for m in (exported, made["folder"])
     ]
-    assert [one["trained_on_split"] for one in judged] == [False, True]
+    assert [one["trained_on_split"] for one in evaluated] == [False, True]
 
 
 @pytest.mark.parametrize("split", ["train", "validation"])
@@ -248,8 +248,8 @@ def test_radiographs_that_the_model_knows_from_another_data_set_are_refused(
         ModelRefusedError, match="was trained on 24 of the 40 radiographs of the split 'test'"
     ):
         calibrate(model=str(exported), data=str(data), split="test", output=str(tmp_path / "local"))
-    judged = evaluate(model=str(exported), data=str(data), output=str(tmp_path / "judged"))
-    assert judged["trained_on_split"]
+    evaluated = evaluate(model=str(exported), data=str(data), output=str(tmp_path / "evaluated"))
+    assert evaluated["trained_on_split"]
     assert "was trained on 24 of the 40 radiographs" in caplog.text
 
 

@@ -239,7 +239,7 @@ def test_every_file_is_a_row_with_a_picture_or_a_reason(
     )
     with (output / "explanations.csv").open() as stream:
         rows = {row["file"]: row for row in csv.DictReader(stream)}
-    assert counts["explained"] + counts["refused"] == len(rows) == 3
+    assert counts["explained"] + counts["rejected"] == len(rows) == 3
     assert (rows["h0.png"]["sex"], rows["h1.png"]["sex"]) == ("M", "F")
     for row in rows.values():
         assert bool(row["reason"]) != bool(row["picture"])

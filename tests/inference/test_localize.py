@@ -68,7 +68,7 @@ def report(radiographs: Path, output: Path) -> LocalizeReport:
 
 def test_every_file_is_counted(report: LocalizeReport) -> None:
     assert report.found == 4
-    assert report.refused == {"not_a_hand": 1, "two_hands": 1, "not_png_or_jpeg": 1}
+    assert report.rejected == {"not_a_hand": 1, "two_hands": 1, "not_png_or_jpeg": 1}
 
 
 def test_every_file_is_a_line_with_its_status(report: LocalizeReport, output: Path) -> None:
@@ -166,7 +166,7 @@ def test_provenance_has_the_counts_and_the_fingerprint(
 ) -> None:
     description = json.loads((output / "provenance.json").read_text())
     assert (description["files"], description["found"]) == (7, 4)
-    assert description["refused"] == report.refused
+    assert description["rejected"] == report.rejected
     assert description["fingerprint"] == pipeline.fingerprint(CONFIG)
 
 

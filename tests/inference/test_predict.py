@@ -84,7 +84,7 @@ def test_a_folder_is_searched_for_images(hands: Path, predicted: Predicted) -> N
         ("ok", "", "F")
     }
     assert all(math.isfinite(float(row["bone_age_months"])) for row in rows.values())
-    assert (report.predicted, report.refused) == (3, 0)
+    assert (report.predicted, report.rejected) == (3, 0)
 
 
 def test_a_sex_that_looks_wrong_is_a_warning(
@@ -137,7 +137,7 @@ def test_a_zip_member_that_points_out_of_it_is_refused(hands: Path, predicted: P
         archive.write(hands / "a.png", "../evil.png")
         archive.write(hands / "a.png", "good.png")
     report, rows = predicted(hands.parent / "evil.zip")
-    assert (report.predicted, report.refused) == (1, 1)
+    assert (report.predicted, report.rejected) == (1, 1)
     assert rows["evil.zip/../evil.png"]["reason"].startswith("unsafe_name: ")
     assert not list(hands.parent.rglob("evil.png"))
 
@@ -157,9 +157,9 @@ def test_bad_files_are_rows_with_a_reason(hands: Path, predicted: Predicted) -> 
     for name, (content, _) in bad.items():
         (hands / name).write_bytes(content)
     report, rows = predicted(hands)
-    assert (report.predicted, report.refused) == (3, len(bad))
+    assert (report.predicted, report.rejected) == (3, len(bad))
     for name, (_, reason) in bad.items():
-        assert rows[name]["status"] == "refused"
+        assert rows[name]["status"] == "rejected"
         assert rows[name]["reason"].startswith(f"{reason}: ")
         assert rows[name]["bone_age_months"] == ""
 
@@ -176,7 +176,7 @@ def test_a_damaged_zip_member_is_a_row_with_a_reason(
     content[100:2000] = b"\xff" * 1900
     path.write_bytes(content)
     _, rows = predicted(path)
-    assert rows[f"{path.name}/a.png"]["status"] == "refused"
+    assert rows[f"{path.name}/a.png"]["status"] == "rejected"
     assert rows[f"{path.name}/b.jpg"]["status"] == "ok"
 
 
@@ -199,7 +199,7 @@ def test_labels_are_joined_by_the_stem(hands: Path, predicted: Predicted) -> Non
     assert (a["sex"], a["bone_age_months_true"]) == ("M", "61.5")
     assert (b["sex"], b["bone_age_months_true"]) == ("unknown", "100")
     assert c["reason"].startswith("bad_label: the sex 'x'")
-    assert (report.predicted, report.refused) == (2, 1)
+    assert (report.predicted, report.rejected) == (2, 1)
 
 
 def test_the_table_s_sex_decides_the_months(hands: Path, predicted: Predicted) -> None:
@@ -219,7 +219,7 @@ def test_a_file_without_a_row_takes_the_option_s_sex(hands: Path, predicted: Pre
 
 def test_a_file_without_a_row_or_an_option_is_refused(hands: Path, predicted: Predicted) -> None:
     _, rows = predicted(hands, sex=None, labels=table(hands, "id,sex", "a,M"))
-    assert [row["status"] for row in rows.values()] == ["ok", "refused", "refused"]
+    assert [row["status"] for row in rows.values()] == ["ok", "rejected", "rejected"]
     assert rows["b.jpg"]["reason"].startswith("no_sex: ")
 
 
@@ -313,7 +313,7 @@ def test_a_bad_chronological_age_is_a_row_with_a_reason(hands: Path, predicted: 
     labels = table(hands, "id,sex,age", "a,M,ten", "b,F,120", "c,F,900")
     options = LabelOptions(chronological_age_column="age")
     report, rows = predicted(hands, labels=labels, label_options=options)
-    assert (report.predicted, report.refused) == (1, 2)
+    assert (report.predicted, report.rejected) == (1, 2)
     assert "the chronological age 'ten' is not usable" in rows["a.png"]["reason"]
     assert rows["b.jpg"]["chronological_age_months"] == "120.00"
 
@@ -347,7 +347,7 @@ def test_json_lines_say_the_same_as_the_csv(
         assert row["bone_age_months"] == ("" if months is None else f"{months:.2f}")
     months = report.table["bone_age_months"]
     assert months.dtype == np.float64
-    assert months.isna().tolist() == [row["status"] == "refused" for row in rows.values()]
+    assert months.isna().tolist() == [row["status"] == "rejected" for row in rows.values()]
     assert months.max() == max(line["bone_age_months"] or 0 for line in map(json.loads, lines))
 
 
@@ -358,7 +358,7 @@ def test_provenance_names_model_and_counts(
     description = json.loads((tmp_path / "output/provenance.json").read_text())
     digest = hashlib.sha256((exported / "1/manifest.json").read_bytes()).hexdigest()
     assert description["model"]["manifest_sha256"] == digest
-    assert description["counts"] == {"ok": 3, "refused": 0}
+    assert description["counts"] == {"ok": 3, "rejected": 0}
     assert description["versions"]["tensorflow"] == tf.__version__
 
 

@@ -10,7 +10,7 @@ from bone_age_tf.models.test_time_augmentation import (
     is_mirrored,
     transforms_of,
 )
-from bone_age_tf.postprocessing.bias_correction import Line, LinesBySex
+from bone_age_tf.postprocessing.bias_correction import Line, SexSpecificRecalibration
 
 FRAME = (40, 30)
 
@@ -128,7 +128,7 @@ def test_members_count_by_sex() -> None:
         Member(network(lambda p: ops.mean(p, axis=(1, 2, 3)) * 0 + 20), (0.0, 1.0, 0.5)),
     ]
     model = build_ensemble_model(
-        members, VIEWS["none"], LinesBySex((Line(3, 2), Line(3, 3), Line(1, 2)))
+        members, VIEWS["none"], SexSpecificRecalibration((Line(3, 2), Line(3, 3), Line(1, 2)))
     )
     months = model({"image": hand(3), "sex": np.arange(3, dtype=np.int32)})
     assert np.asarray(months).tolist() == [23, 63, 31]
@@ -144,6 +144,8 @@ def test_a_member_of_one_sex_is_always_told_it() -> None:
 @pytest.mark.parametrize(("intercept", "end"), [(-900.0, 0.0), (900.0, 240.0)])
 def test_no_correction_leads_out_of_twenty_years(intercept: float, end: float) -> None:
     member = Member(network(), (1.0, 1.0, 1.0))
-    model = build_ensemble_model([member], VIEWS["none"], LinesBySex((Line(intercept),) * 3))
+    model = build_ensemble_model(
+        [member], VIEWS["none"], SexSpecificRecalibration((Line(intercept),) * 3)
+    )
     answer = model.predict_on_batch({"image": hand(), "sex": np.zeros(1, np.int32)})
     np.testing.assert_array_equal(answer, [end])

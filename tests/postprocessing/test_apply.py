@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from bone_age_tf.metrics.bone_age import AGE_BANDS
 from bone_age_tf.postprocessing.apply import band_of, corrected, in_range, interval
-from bone_age_tf.postprocessing.bias_correction import Line, LinesBySex
+from bone_age_tf.postprocessing.bias_correction import Line, SexSpecificRecalibration
 
 MONTHS = np.array([-3.0, 0.0, 47.9, 48.0, 120.0, 239.0, 300.0], np.float32)
 LINES = np.array([[5.0, 0.9]] * 3 + [[-2.0, 1.1]] * 4, np.float32)
@@ -46,7 +46,7 @@ def test_a_limit_belongs_to_the_older_band(dtype: type) -> None:
 
 
 def test_lines_by_sex_use_it_in_double_precision() -> None:
-    lines = LinesBySex((Line(1.1, 0.97), Line(-2.3, 1.02), Line()))
+    lines = SexSpecificRecalibration((Line(1.1, 0.97), Line(-2.3, 1.02), Line()))
     months = np.array([100.1, 200.2, 239.9])
     fitted = lines(months, np.array([0, 1, 2]))
     assert fitted.dtype == np.float64

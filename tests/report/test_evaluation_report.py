@@ -103,8 +103,8 @@ def test_names_are_text_not_html(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_of_a_run_becomes_a_page(run: Path, prepared: Path, tmp_path: Path) -> None:
-    evaluate(model=str(run), data=str(prepared), split="train", output=str(tmp_path / "judged"))
-    page = read(write_evaluation_report(str(tmp_path / "judged"), str(tmp_path / "r.html")))
+    evaluate(model=str(run), data=str(prepared), split="train", output=str(tmp_path / "evaluated"))
+    page = read(write_evaluation_report(str(tmp_path / "evaluated"), str(tmp_path / "r.html")))
     assert len(page.named("img")) >= 20
     assert "was trained on or fitted to some or all of these radiographs" in page.text
 
@@ -114,7 +114,7 @@ def test_stress_is_shown_from_the_weakest_on(tmp_path: Path) -> None:
     number = {"value": 0.5, "low": -1.0, "high": 2.0}
     change = {
         "n": 9,
-        "refused": 1,
+        "rejected": 1,
         "mae_shift_months": number,
         "mean_change_months": number,
         "largest_change_months": 7.0,
@@ -124,7 +124,7 @@ def test_stress_is_shown_from_the_weakest_on(tmp_path: Path) -> None:
     written = {
         "schema": STRESS_SCHEMA,
         "model": {"version": "1", "manifest_sha256": "a" * 64},
-        "radiographs": {"n": 10, "refused_as_they_are": 0},
+        "radiographs": {"n": 10, "rejected_unchanged": 0},
         "mae_months": number,
         "changes": dict.fromkeys(CHANGES, change),
     }
@@ -153,7 +153,7 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("months", "text"), [(0, "0 y 0 m"), (11.6, "1 y 0 m"), (123, "10 y 3 m"), (239.4, "19 y 11 m")]
 )
-def test_months_are_told_as_years(months: float, text: str) -> None:
+def test_months_are_shown_as_years(months: float, text: str) -> None:
     assert years(months) == text
 
 

@@ -55,14 +55,14 @@ def test_a_page_says_what_was_predicted(hands: str, with_intervals: str, tmp_pat
     words = " ".join(page.text.split())
     assert f"{years(row['bone_age_months'])} " in words
     ends = [years(row[f"bone_age_{end}_months"]) for end in ("low", "high")]
-    assert f"90 % interval: {ends[0]} to {ends[1]}" in words
+    assert f"90 % prediction interval: {ends[0]} to {ends[1]}" in words
     assert row["verdict"] in words
     assert f"probability of {100 * row['verdict_probability']:.0f} %" in words
     assert "chronological age 8 y 4 m" in words
     assert all(zone in words for zone in ZONES)
     assert len(page.named("img")) == 3
     assert words.count("Not a medical device") == 1
-    assert re.search(r"· report of 20\d\d-\d\d-\d\d \d\d:\d\d ", words)
+    assert re.search(r"· reported 20\d\d-\d\d-\d\d \d\d:\d\d ", words)
 
 
 def test_bars_agree_with_their_numbers_and_colours(
@@ -79,7 +79,7 @@ def test_bars_agree_with_their_numbers_and_colours(
     assert "(Grad-CAM). It is coarse and may disagree" in page.text
 
 
-def test_a_refused_radiograph_has_a_page_with_the_reason(
+def test_a_rejected_radiograph_has_a_page_with_the_reason(
     hands: str, exported: Path, tmp_path: Path
 ) -> None:
     page = pages(hands, str(exported), tmp_path / "out", sex="F")["0002-grey.html"]
@@ -87,15 +87,15 @@ def test_a_refused_radiograph_has_a_page_with_the_reason(
     row = json.loads((tmp_path / "out/predictions.jsonl").read_text().splitlines()[1])
     assert row["reason"].partition(": ")[2] in page.text
     assert page.named("img") == []
-    assert "Which bones" not in page.text
+    assert "Contribution of each group" not in page.text
 
 
 def test_without_age_and_interval_nothing_is_said_of_them(
     hands: str, exported: Path, tmp_path: Path
 ) -> None:
     page = pages(hands, str(exported), tmp_path / "out", sex="unknown")["0001-a_b_c.html"]
-    assert "Against the chronological age" not in page.text
-    assert "This model has no interval" in page.text
+    assert "Comparison with chronological age" not in page.text
+    assert "This model has no prediction interval" in page.text
     assert "sex unknown" in page.text
 
 

@@ -73,7 +73,7 @@ def test_a_file_is_read_and_shown(page: Any, hand: Path) -> None:
     assert " y " in page.inner_text(".months")
     assert "Not evaluated: its error is unknown." in page.inner_text("#answer")
     assert "synthetic" not in page.inner_text("#answer")
-    assert "Compared with chronological age" in page.inner_text("#answer")
+    assert "Comparison with chronological age" in page.inner_text("#answer")
     assert page.locator("#overlay circle").count() == 6
     assert page.locator("#overlay path").count() >= 1
     assert page.is_visible("#heat")

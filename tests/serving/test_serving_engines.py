@@ -22,7 +22,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.graph import write_saved_model
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.models.test_time_augmentation import VIEWS
-from bone_age_tf.postprocessing.bias_correction import Line, LinesBySex
+from bone_age_tf.postprocessing.bias_correction import Line, SexSpecificRecalibration
 from bone_age_tf.postprocessing.conformal import Intervals
 from bone_age_tf.serving import engines
 from bone_age_tf.serving.engines import load_openvino, network_of, require_engine
@@ -30,7 +30,7 @@ from bone_age_tf.training.run import Run
 
 if importlib.util.find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
-LINES = LinesBySex((Line(3.0, 0.9), Line(-20.0, 1.1), Line(1.0, 1.0)))
+LINES = SexSpecificRecalibration((Line(3.0, 0.9), Line(-20.0, 1.1), Line(1.0, 1.0)))
 HALF_WIDTHS = np.array([[9.0, 10, 11, 12, 13], [19, 20, 21, 22, 23], [-1, -1, -1, -1, -1]])
 
 

@@ -106,7 +106,7 @@ def test_the_age_is_compared_with(client: httpx.Client, server: Running) -> None
 
 def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running) -> None:
     answer = read(client, server, encode(np.full((300, 200), 90, np.uint8)))
-    assert answer["prediction"]["status"] == "refused"
+    assert answer["prediction"]["status"] == "rejected"
     assert answer["prediction"]["bone_age_months"] is None
     assert answer["reason"] == "all pixels have nearly the same grey level"
     assert answer["view"] is None

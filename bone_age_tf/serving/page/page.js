@@ -6,13 +6,13 @@ const SVG = "http://www.w3.org/2000/svg";
 const LARGEST = 32 * 2 ** 20; // bytes that the server takes
 const SEXES = { F: "Estimated for a girl", M: "Estimated for a boy", unknown: "Estimated with sex unknown" };
 const SYNTHETIC = "This is a synthetic radiograph: a model trained on real ones may be wrong by years.";
-let file = null; // what was dropped
-let isSynthetic = false; // whether it is our own sample
-let result = null; // what the server answered
-let question = null; // what it was asked
+let file = null; // the chosen file
+let isSynthetic = false; // whether it is the bundled sample
+let result = null; // the response of the server
+let question = null; // the query of that response
 let asked = 0; // the number of the latest request: older answers are dropped
 
-// === Choosing ===
+// === Choosing a file ===
 
 function choose(chosen, isSample = false) {
   if (!chosen) return;
@@ -77,7 +77,7 @@ addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
 addEventListener("paste", (event) => choose(event.clipboardData.files[0]));
 $("form").addEventListener("input", () => { forget(); say(""); });
 
-// === Asking ===
+// === Requests ===
 
 $("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -145,12 +145,12 @@ function busy(is) {
   $("read").textContent = is ? "Estimating …" : "Estimate bone age";
 }
 
-// === Showing ===
+// === Results ===
 
 function show() {
   const row = result.prediction;
   if (row.status !== "ok") {
-    reject("Radiograph rejected.", sentence(result.reason), "Expected: a radiograph of one whole left hand with the wrist, upright or rotated.");
+    reject("Radiograph rejected.", sentence(result.reason), "Expected: a radiograph of one whole left hand including the wrist, in any orientation.");
     if (result.view) draw(result.view);
     return;
   }
@@ -182,10 +182,10 @@ function comparison(row) {
     text += `; SD score ${score}: ${row.verdict}`;
     if (row.verdict_probability !== null) text += ` (probability ${Math.round(100 * row.verdict_probability)} %)`;
   }
-  const parts = [element("h2", "", "Compared with chronological age"), element("p", "", `${text}.`)];
+  const parts = [element("h2", "", "Comparison with chronological age"), element("p", "", `${text}.`)];
   const note = row.sd_score === null
     ? "No SD score: the reference table covers 3 to 192 months (girls) and 3 to 204 months (boys), and requires the sex."
-    : `${result.convention}; more than 2 SD is delayed or advanced.`;
+    : `${result.convention}; more than 2 SD below or above the mean is classified as delayed or advanced.`;
   return [...parts, element("p", "note", note)];
 }
 
@@ -231,7 +231,7 @@ function draw(view) {
   $("tools").hidden = $("legend").hidden = false;
   const hand = result.prediction.status === "ok" ? "the detected hand" : "what was detected as the hand";
   $("legend").textContent = `Green: ${hand}${view.points.length ? "; yellow: key points" : ""}. `
-    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). This shows what influences the model, not whether it is right. It is coarse and may disagree with the report's occlusion map and table of bones, which are more reliable." : "");
+    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). This shows what influences the model, not whether it is correct. It is coarse and may disagree with the report's occlusion map and table of bones, which are more reliable." : "");
   layers();
 }
 
@@ -251,7 +251,7 @@ function reject(title, ...texts) {
   box.focus({ preventScroll: innerWidth > 820 });
 }
 
-// === Keeping ===
+// === Downloads ===
 
 function downloads() {
   const box = element("div", "downloads", "");
@@ -286,7 +286,7 @@ const stem = (name) => name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}_.-]/gu
 /** 2026-01-31, by this machine's clock. */
 const day = (date) => date.toLocaleDateString("sv");
 
-/** The report with the file's name, which the server is not told. */
+/** The report with the name of the file, which is not sent to the server. */
 const named = (html, name) => html.replace(/(<title>Bone age: |<span class="name">)radiograph(?=<)/g, (_, before) => before + name);
 
 function save(blob, name) {
@@ -297,7 +297,7 @@ function save(blob, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// === Small things ===
+// === Helpers ===
 
 const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
 
