@@ -112,6 +112,31 @@ def _log_is_heard() -> None:
     logging.getLogger("bone_age_tf").setLevel(logging.NOTSET)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _graphs_are_traced_once() -> None:
+    """Preprocessors of one configuration share their graphs; tracing one takes seconds."""
+    from bone_age_tf.preprocessing.examination import Examiner
+    from bone_age_tf.preprocessing.preprocessor import Preprocessor
+
+    trace, set_up = vars(Preprocessor)["graph"].func, Examiner.__init__
+    graphs: dict[Any, Any] = {}
+
+    def graph(preprocessor: Preprocessor) -> Any:
+        config = preprocessor.config
+        if config.has_own_localizer:  # its files may change
+            return trace(preprocessor)
+        return graphs.get(config) or graphs.setdefault(config, trace(preprocessor))
+
+    def set_up_once(examiner: Examiner, preprocessor: Preprocessor) -> None:
+        key = "examiner", preprocessor.config
+        set_up(examiner, preprocessor)
+        if not preprocessor.config.has_own_localizer:
+            examiner._graph = graphs.setdefault(key, examiner._graph)
+
+    Preprocessor.graph = property(graph)
+    Examiner.__init__ = set_up_once
+
+
 @pytest.fixture(scope="session")
 def _models_are_loaded_once() -> Iterator[None]:
     """SavedModels of the same bytes share what was loaded of them; no test changes it."""

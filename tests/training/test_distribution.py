@@ -146,11 +146,13 @@ def on_two(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return dict(zip(ON_TWO_DEVICES, histories, strict=True))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["as it is", "several steps per execution"])
 def test_two_devices_train_like_one(name: str, alone: History, on_two: dict[str, History]) -> None:
     assert_close(alone, on_two[name])
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", ["sex", "label distribution"])
 def test_two_devices_train_like_one_for_every_objective(
     name: str, on_two: dict[str, History], prepared: Path, tmp_path: Path
