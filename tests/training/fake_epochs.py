@@ -40,7 +40,7 @@ class FakeRun:
         return log_callbacks(
             self.config,
             self.folder,
-            description={"config": configuration.to_dict(self.config), "weights": "none"},
+            description={"config": configuration.to_dict(self.config), "initial_weights": "none"},
             sample=lambda: np.random.default_rng(0).integers(0, 255, (9, 52, 40, 1), np.uint8),
             validated=lambda: self.validated,
             pictures=self._pictures,

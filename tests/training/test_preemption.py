@@ -12,9 +12,9 @@ from bone_age_tf.training.preemption import SIGNALS, stop_signals
 
 STUCK = """
 import ctypes, sys, threading
-from bone_age_tf.training import interruption
-interruption.STOP_TIMEOUT_SECONDS = 1.0
-with interruption.stop_signals() as stop:
+from bone_age_tf.training import preemption
+preemption.STOP_TIMEOUT_SECONDS = 1.0
+with preemption.stop_signals() as stop:
     print("ready", flush=True)
     if sys.argv[1] == "c":  # a mutex that this thread holds already: never back in Python
         libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(256)

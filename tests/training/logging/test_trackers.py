@@ -104,7 +104,7 @@ def test_wandb_offline_keeps_configuration_numbers_and_pictures(
     assert (begun.project, begun.display_name) == ("hands", "fake")
     config = wandb_config(written)
     assert (config["recipe"], config["train"]["batch_size"]) == ("tiny", 8)
-    assert config["run"] == {"weights": "none"}
+    assert config["run"] == {"initial_weights": "none"}
     inputs, *epochs = wandb_history(written)
     assert inputs["augmented_inputs._type"] == "image-file"
     assert [row["_step"] for row in epochs] == [1, 2]
