@@ -41,6 +41,6 @@ def explain(*, progress: console.ProgressDisplay, paths: tuple[str, ...], **sett
     label_options = options.pop_label_options(settings)
     with progress:
         counts = run(paths, label_options=label_options, on_progress=progress, **settings)
-    click.echo(f"{counts['explained']} explained, {counts['refused']} rejected")
+    click.echo(f"{counts['explained']} explained, {counts['rejected']} rejected")
     log.info(f"{RESEARCH_ONLY} Saliency maps: {settings['output']}/pictures")
     return SOME_REJECTED if counts["rejected"] else 0

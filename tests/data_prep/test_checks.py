@@ -211,5 +211,5 @@ def test_patient_in_the_training_and_test_tables_of_a_layout_is_reported(tmp_pat
 
 def test_why_a_broken_table_was_not_taken_is_said(raw: Path) -> None:
     (raw / TABLE).write_text("id,sex,sex\n1000,F,F\n")
-    with pytest.raises(InputDataError, match="Not taken: .*two columns are named sex"):
+    with pytest.raises(InputDataError, match="Not used: .*two columns are named sex"):
         _check(raw)

@@ -326,7 +326,7 @@ def test_fitted_weights_add_up(members: list[str], prepared: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("runs", "settings", "error", "message"),
     [
-        ([["data.fold=1/2"]], {"tta": "mirror"}, UsageError, "never seen a mirrored hand"),
+        ([["data.fold=1/2"]], {"tta": "mirror"}, UsageError, "not trained on mirrored hands"),
         ([["data.sex=F"]], {}, UsageError, "no member for boys.*data.sex=M"),
         ([[]], {}, InputDataError, "8 radiographs were held out.*at least 20"),
         ([[]], {"tta": "many"}, UsageError, "--tta: expected one of none, mirror"),

@@ -258,8 +258,8 @@ def test_radiographs_that_the_model_knows_from_another_data_set_are_refused(
     [
         (100, (1.0, 0.8), True, []),
         (99, (1.0, 1.0), True, ["99 radiographs are few"]),
-        (400, (1.0, 0.08), True, ["line for M has a slope of 0.08"]),
-        (400, (12.0, 1.0), True, ["line for F has a slope of 12.00"]),
+        (400, (1.0, 0.08), True, ["recalibration for M has a slope of 0.08"]),
+        (400, (12.0, 1.0), True, ["recalibration for F has a slope of 12.00"]),
         (400, (12.0, 1.0), False, []),
     ],
 )

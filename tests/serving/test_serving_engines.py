@@ -40,7 +40,7 @@ def written(run: Path, exported: Path, output: Path, views: str, **parts: Any) -
     trained, folder = Run.open(run), output / "bone_age" / "1"
     intervals = Intervals(0.9, HALF_WIDTHS, (), np.zeros(0))
     write_saved_model(
-        trained.load_model(), None, Preprocessor(trained.preprocessing), folder,
+        trained.load_model(), parts.pop("classifier", None), Preprocessor(trained.preprocessing), folder,
         weights_dtype="float16", intervals=intervals, correction=LINES, views=VIEWS[views],
         **{"explained": True, **parts},
     )  # fmt: skip
@@ -98,6 +98,15 @@ def test_a_model_of_several_networks_is_rejected(run: Path, exported: Path, tmp_
     together = written(run, exported, tmp_path, "none", explained=False)
     with pytest.raises(ModelRefusedError, match="one network .* --engine tensorflow"):
         network_of(ExportedModel.open(together), "openvino")
+
+
+@pytest.mark.large
+def test_an_export_with_a_sex_classifier_is_rejected(
+    run: Path, exported: Path, tmp_path: Path
+) -> None:
+    both = written(run, exported, tmp_path, "none", classifier=Run.open(run).load_model())
+    with pytest.raises(ModelRefusedError, match="also predicts boy_probability"):
+        network_of(ExportedModel.open(both), "openvino")
 
 
 def test_a_model_with_other_outputs_is_rejected(exported: Path) -> None:

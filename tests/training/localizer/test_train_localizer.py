@@ -310,7 +310,7 @@ def test_a_share_without_radiographs_goes_to_the_phantoms(examples: list[Example
         return [(round(share, 6), [example.id for example in group]) for share, group in groups]
 
     synthetic = [example.id for example in examples[2:]]
-    assert shares(0, mined) == [(1.0, phantoms)]
+    assert shares(0, mined) == [(1.0, synthetic)]
     assert shares(1, []) == [(0.65, synthetic), (0.35, ["a"])]
     assert shares(1, mined) == [(0.35, synthetic), (0.35, ["a"]), (0.3, ["b"])]
     (_, (with_mask,)) = training._groups(config, 1, known, mined)[1]
