@@ -15,7 +15,7 @@ from bone_age_tf.models.batch_normalization import fuse_normalization
 _TORCH_MEAN = (0.485, 0.456, 0.406)
 _TORCH_SD = (0.229, 0.224, 0.225)
 _MINUS_ONE_TO_ONE = ((1 / 127.5,) * 3, (-1.0,) * 3)
-_UNCHANGED = ((1.0,) * 3, (0.0,) * 3)
+_UNCHANGED = ((1.0,) * 3, (0.0,) * 3)  # of backbones that rescale their input themselves
 _TORCH = (
     tuple(1 / (255 * sd) for sd in _TORCH_SD),
     tuple(-mean / sd for mean, sd in zip(_TORCH_MEAN, _TORCH_SD, strict=True)),
