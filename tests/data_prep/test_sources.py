@@ -115,10 +115,17 @@ def test_rsna_validation_csv_is_recognised(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["Bone age ground truth.xlsx", "test truth.csv"])
-def test_rsna_test_truth_is_recognised(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "images"),
+    [
+        ("Bone age ground truth.xlsx", "Test Set Images"),
+        ("test truth.csv", "Test Set Images"),
+        ("Bone Age Ground Truth.xlsx", "Bone Age Test Set/Test_Images"),  # as published
+    ],
+)
+def test_rsna_test_truth_is_recognised(tmp_path: Path, name: str, images: str) -> None:
     _table(tmp_path / name, TEST_TRUTH)
-    _hands(tmp_path / "Test Set Images", [4360, 4361])
+    _hands(tmp_path / images, [4360, 4361])
     source, rows = _find(tmp_path)
     assert source.layout == "rsna"
     assert sorted((row.id, row.label.sex, row.label.bone_age_months) for row in rows) == [
