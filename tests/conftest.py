@@ -1,6 +1,7 @@
 """Fixtures: phantoms in Kaggle's layout, and the output of each stage for them, once a session."""
 
 import csv
+import gc
 import hashlib
 import logging
 import os
@@ -30,6 +31,16 @@ if str(ROOT) not in bone_age_tf.__path__:
 
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Release what is left of input pipelines while their threads can still call Python.
+
+    At the end of the interpreter, TensorFlow 2.21 waits in the destructor of such an iterator, possibly
+    without end.
+    """
+    gc.collect()
 
 
 def draw_phantom(
