@@ -38,13 +38,13 @@ $(JUPYTER): $(INSTALLED)
 	$(PIP) '.[notebooks]'
 	touch $(JUPYTER)
 
-demo: setup  ## the whole workflow on synthetic radiographs, into demo/: three minutes
+demo: setup  ## the whole workflow on synthetic radiographs, into demo/, in minutes
 	$(VENV)/bin/bone-age-tf demo --output demo
 
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 test: $(DEV)  ## run all tests except the large ones, in two processes
-	@echo "Testing in two processes: some six minutes on two cores"
+	@echo "Testing in two processes: about 17 minutes on two cores"
 	$(PYTEST) -m 'not large'
 
 test-large: $(DEV)  ## run the large tests: full-size networks, several processes, a browser
@@ -53,7 +53,7 @@ test-large: $(DEV)  ## run the large tests: full-size networks, several processe
 RELEASE = build/release
 BENCHMARK = $(VENV)/bin/python benchmarks
 
-release-check: $(DEV)  ## before a release, one hour: kill trainings and exports, load-test the server
+release-check: $(DEV)  ## before a release, takes long: kill trainings and exports, load-test the server
 	rm -rf $(RELEASE)
 	$(VENV)/bin/bone-age-tf demo --output $(RELEASE)/demo --count 120 --epochs 2
 	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 20 --inside-writes 8
