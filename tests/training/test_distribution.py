@@ -203,7 +203,9 @@ def test_a_killed_worker_ends_the_others_and_all_go_on_again(
         time.sleep(0.01)
     other.kill()
     _, errors = chief.communicate(timeout=120)
-    assert chief.returncode == 1 and "6: Worker 0 has lost the connection to the others" in errors, errors[-3000:]
+    assert (
+        chief.returncode == 1 and "6: Worker 0 has lost the connection to the others" in errors
+    ), errors[-3000:]
     chief, other = start_workers(prepared, run, "train.checkpoint_minutes=0")
     assert_close(alone, finish(chief))
     finish(other)
