@@ -1,6 +1,7 @@
 """Fixtures: phantoms in Kaggle's layout, and the output of each stage for them, once a session."""
 
 import csv
+import functools
 import gc
 import hashlib
 import logging
@@ -25,6 +26,8 @@ Once = Callable[[str, Callable[[Path], object]], Path]
 """Name of a folder and what fills it -> the folder."""
 LOADED_MODELS = 8
 """Models that are kept in memory."""
+DRAWINGS = 400
+"""Phantoms that are kept in memory, 0.1 MB each."""
 
 if str(ROOT) not in bone_age_tf.__path__:
     bone_age_tf.__path__.append(str(ROOT))  # finds data_prep in a clone that is not installed
@@ -47,6 +50,11 @@ def draw_phantom(
     age_months: float, seed: int, *, height: int = 340, width: int = 260
 ) -> np.ndarray:
     """uint8 [height, width]: a whole phantom, as large as fits, on black."""
+    return _drawn(age_months, seed, height, width).copy()
+
+
+@functools.lru_cache(DRAWINGS)
+def _drawn(age_months: float, seed: int, height: int, width: int) -> np.ndarray:
     from bone_age_tf.data_prep.phantom import draw
 
     rng = np.random.default_rng(seed)
@@ -125,27 +133,55 @@ def _log_is_heard() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _graphs_are_traced_once() -> None:
-    """Preprocessors of one configuration share their graphs; tracing one takes seconds."""
+    """Preprocessors of one configuration, and their exports, share their graphs; tracing one takes seconds.
+
+    Not where a localizer is the run's own: its files may change.
+    """
+    from bone_age_tf.config import WEIGHTS_DTYPES
+    from bone_age_tf.export import export
+    from bone_age_tf.export import graph as exported
     from bone_age_tf.preprocessing.examination import Examiner
     from bone_age_tf.preprocessing.preprocessor import Preprocessor
 
+    kept: dict[Any, Any] = {}
+
+    def once(key: Any, make: Callable[[], Any]) -> Any:
+        return kept[key] if key in kept else kept.setdefault(key, make())
+
     trace, set_up = vars(Preprocessor)["graph"].func, Examiner.__init__
-    graphs: dict[Any, Any] = {}
+    write, stored, prepare = export.write_saved_model, exported._Stored, exported._prepare
 
     def graph(preprocessor: Preprocessor) -> Any:
         config = preprocessor.config
-        if config.has_own_localizer:  # its files may change
-            return trace(preprocessor)
-        return graphs.get(config) or graphs.setdefault(config, trace(preprocessor))
+        own = config.has_own_localizer
+        return trace(preprocessor) if own else once(config, lambda: trace(preprocessor))
 
     def set_up_once(examiner: Examiner, preprocessor: Preprocessor) -> None:
-        key = "examiner", preprocessor.config
         set_up(examiner, preprocessor)
         if not preprocessor.config.has_own_localizer:
-            examiner._graph = graphs.setdefault(key, examiner._graph)
+            examiner._graph = once(("examiner", preprocessor.config), lambda: examiner._graph)
+
+    def write_shared(
+        model: Any, classifier: Any, preprocessor: Preprocessor, *more: Any, **named: Any
+    ):
+        if not preprocessor.config.has_own_localizer and preprocessor.localizer is not None:
+            vars(preprocessor)["localizer"] = once("localizer", lambda: preprocessor.localizer)
+        write(model, classifier, preprocessor, *more, **named)
+
+    def store_once(network: Any, dtype: str) -> Any:
+        is_shipped = "localizer" in kept and network is kept["localizer"].network
+        make = functools.partial(stored, network, dtype)
+        return once(("stored", dtype), make) if is_shipped else make()
+
+    def prepare_once(preprocessor: Preprocessor, localizer: Any, inputs: Any) -> Any:
+        make = functools.partial(prepare, preprocessor, localizer, inputs)
+        is_shipped = localizer in [kept.get(("stored", dtype)) for dtype in WEIGHTS_DTYPES]
+        return once((preprocessor.config, localizer), make) if is_shipped else make()
 
     Preprocessor.graph = property(graph)
     Examiner.__init__ = set_up_once
+    export.write_saved_model = write_shared
+    exported._Stored, exported._prepare = store_once, prepare_once
 
 
 @pytest.fixture(scope="session")

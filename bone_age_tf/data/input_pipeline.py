@@ -92,21 +92,30 @@ class TrainingBatches:
         worker's devices, then those of the second.
         """
         slices = self._settings.gradient_accumulation_steps * self._share.replicas
+        positions = tf.data.Dataset.range(skip * slices, self.steps * slices)
+        return (
+            positions.map(lambda position: (tf.constant(number, tf.int64), position))
+            .map(self._prepare, num_parallel_calls=tf.data.AUTOTUNE)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    @functools.cached_property
+    def _prepare(self) -> tf.types.experimental.GenericFunction:
+        """Number of the epoch and of a slice -> the slice; traced once for all epochs."""
         size = self._slice_size()
 
-        def prepare(position: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+        def prepare(
+            epoch: tf.Tensor, position: tf.Tensor
+        ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             serialized, numbers = tf.numpy_function(
-                self._fetch, [number, position], (tf.string, tf.float32)
+                self._fetch, [epoch, position], (tf.string, tf.float32)
             )
             return self._augmented(
                 tf.ensure_shape(serialized, [size]), tf.ensure_shape(numbers, [size, NUMBERS])
             )
 
-        return (
-            tf.data.Dataset.range(skip * slices, self.steps * slices)
-            .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
-            .prefetch(tf.data.AUTOTUNE)
-        )
+        scalar = tf.TensorSpec([], tf.int64)
+        return tf.function(prepare, input_signature=[scalar, scalar], autograph=False)
 
     def _fetch(self, epoch: np.ndarray, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Serialized records and numbers for augmentation of one slice.

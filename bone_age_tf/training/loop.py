@@ -221,7 +221,7 @@ class Loop:
 
     # === Graphs ===
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def _call(
         self, iterator: Iterator[Slice], count: tf.Tensor, is_stopping: tf.Tensor, is_whole: bool
     ) -> tf.Tensor:
@@ -230,8 +230,11 @@ class Loop:
         if self.settings.steps_per_execution == 1:
             return self._step(iterator, is_stopping)[tf.newaxis]
         rows = tf.TensorArray(tf.float64, size=count, element_shape=(4,))
-        for number in tf.range(count):
-            rows = rows.write(number, self._step(iterator, is_stopping))
+        _, rows = tf.while_loop(
+            lambda number, rows: number < count,
+            lambda number, rows: (number + 1, rows.write(number, self._step(iterator, is_stopping))),
+            [tf.constant(0), rows],
+        )
         return rows.stack()
 
     def _step(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
@@ -279,7 +282,7 @@ class Loop:
         found: Any = tape.gradient(scaled, [variable.value for variable in variables])
         return errors, [tf.convert_to_tensor(gradient) for gradient in found]
 
-    @tf.function
+    @tf.function(autograph=False)
     def _predict(self, iterator: Iterator[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
         """Answers, true months, sex and stop requests of one batch, float64 [N, 4], the same on every
         worker."""
