@@ -45,7 +45,7 @@ PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 test: $(DEV)  ## run all tests except the large ones, in two processes
 	@echo "Testing in two processes: about 17 minutes on two cores"
-	$(PYTEST) -m 'not large'
+	$(PYTEST) -m 'not large and not release'
 
 test-large: $(DEV)  ## run the large tests: full-size networks, several processes, a browser
 	$(PYTEST) -m large
@@ -54,6 +54,7 @@ RELEASE = build/release
 BENCHMARK = $(VENV)/bin/python benchmarks
 
 release-check: $(DEV)  ## before a release, takes long: kill trainings and exports, load-test the server
+	$(PYTEST) -m release
 	rm -rf $(RELEASE)
 	$(VENV)/bin/bone-age-tf demo --output $(RELEASE)/demo --count 120 --epochs 2
 	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 20 --inside-writes 8

@@ -232,7 +232,10 @@ class Loop:
         rows = tf.TensorArray(tf.float64, size=count, element_shape=(4,))
         _, rows = tf.while_loop(
             lambda number, rows: number < count,
-            lambda number, rows: (number + 1, rows.write(number, self._step(iterator, is_stopping))),
+            lambda number, rows: (
+                number + 1,
+                rows.write(number, self._step(iterator, is_stopping)),
+            ),
             [tf.constant(0), rows],
         )
         return rows.stack()

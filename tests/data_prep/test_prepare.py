@@ -688,7 +688,7 @@ finish(publishing)
 """
 
 
-@pytest.mark.large
+@pytest.mark.release
 def test_killed_runs_end_byte_identical_to_an_undisturbed_one(tmp_path: Path) -> None:
     """One process that loads TensorFlow once, and a fork of it for every run.
 

@@ -132,33 +132,32 @@ def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> History:
 ON_TWO_DEVICES = {
     "as it is": (),
     "several steps per execution": ("train.steps_per_execution=2",),
+}
+OTHER_OBJECTIVES = {
     "sex": ("model.target=sex", "train.learning_rate=3e-5"),
     "label distribution": ("model.head=expectation", "train.label_distribution=1"),
 }
 
 
-@pytest.fixture(scope="module")
-def on_two(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, History]:
-    """The histories of `ON_TWO_DEVICES`."""
-    folder = tmp_path_factory.mktemp("two")
-    runs = {folder / name: settings for name, settings in ON_TWO_DEVICES.items()}
-    histories = finish_all(start_all(prepared, runs, devices=2), 480)
-    return dict(zip(ON_TWO_DEVICES, histories, strict=True))
+def train_on_two(
+    data: Path, folder: Path, settings: Mapping[str, Sequence[str]]
+) -> dict[str, History]:
+    """The histories of trainings on two devices, in one process."""
+    runs = {folder / name: values for name, values in settings.items()}
+    return dict(zip(settings, finish_all(start_all(data, runs, devices=2), 480), strict=True))
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("name", ["as it is", "several steps per execution"])
-def test_two_devices_train_like_one(name: str, alone: History, on_two: dict[str, History]) -> None:
-    assert_close(alone, on_two[name])
+def test_two_devices_train_like_one(alone: History, prepared: Path, tmp_path: Path) -> None:
+    for history in train_on_two(prepared, tmp_path, ON_TWO_DEVICES).values():
+        assert_close(alone, history)
 
 
-@pytest.mark.large
-@pytest.mark.parametrize("name", ["sex", "label distribution"])
-def test_two_devices_train_like_one_for_every_objective(
-    name: str, on_two: dict[str, History], prepared: Path, tmp_path: Path
-) -> None:
-    one = train_here(prepared, tmp_path / "run", *ON_TWO_DEVICES[name])
-    assert_close(one, on_two[name])
+@pytest.mark.release
+def test_two_devices_train_like_one_for_every_objective(prepared: Path, tmp_path: Path) -> None:
+    histories = train_on_two(prepared, tmp_path / "two", OTHER_OBJECTIVES)
+    for name, settings in OTHER_OBJECTIVES.items():
+        assert_close(train_here(prepared, tmp_path / name, *settings), histories[name])
 
 
 @pytest.mark.large
@@ -171,7 +170,7 @@ def test_two_workers_train_like_one_process(alone: History, prepared: Path, tmp_
     assert len(rows) == len(alone)
 
 
-@pytest.mark.large
+@pytest.mark.release
 def test_a_signal_to_one_worker_stops_all_and_one_process_goes_on(
     prepared: Path, tmp_path: Path
 ) -> None:
