@@ -81,6 +81,7 @@ findings:  ## run findings/*.sh: documented surprises of libraries
 
 docs: $(DEV)  ## build the documentation into site/; warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict
+	@echo "Open site/index.html; or, with the search: python3 -m http.server --bind 127.0.0.1 --directory site"
 
 jupyter: $(JUPYTER)  ## JupyterLab in notebooks/; the first time installs it
 	$(VENV)/bin/jupyter lab $(ARGS) notebooks

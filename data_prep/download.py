@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,16 +63,23 @@ class Found(NamedTuple):
     """Their origin, in words."""
 
 
-def find_radiographs(folder: str | None, output: str, *, count: int) -> Found:
+def find_radiographs(
+    folder: str | None,
+    output: str,
+    *,
+    count: int,
+    on_progress: Callable[[str, int, int], None] | None = None,
+) -> Found:
     """`folder` if given; else Kaggle's data set if there is a Kaggle token; else `count` phantoms.
 
-    The last two are made in `output`.
+    The last two are made in `output`; `on_progress("draw", done, total)` counts the phantoms.
     """
     if folder is not None:
         return Found(Path(folder), False, f"the folder {folder}")
     if _has_kaggle_token():
         return Found(download_rsna(output), False, "the RSNA challenge's radiographs, from Kaggle")
-    write_phantoms(PhantomConfig(output=output, count=count, size=512))
+    config = PhantomConfig(output=output, count=count, size=512)
+    write_phantoms(config, on_progress=on_progress)
     return Found(
         Path(output),
         True,

@@ -71,6 +71,7 @@ def workspace(
     shutil.copytree(exported, "saved_models/bone_age")
     shutil.copytree(prepared, "prepared")
     shutil.copytree(run, "runs/1")
+    shutil.copy(run / "run.toml", "run.toml")
     shutil.copytree(run, "runs/2")
     shutil.copytree(local, "local")
     shutil.copytree(exported, "saved_models/small")

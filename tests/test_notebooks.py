@@ -1,6 +1,7 @@
 """The notebooks, shortened and on synthetic radiographs."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,12 @@ def test_they_run_one_after_the_other_on_drawn_hands(
     assert "synthetic radiographs (phantoms)" in said[0]
     assert "MAE" in said[0]
     assert "'status': b'ok'" in said[0]
+    for stage in ("draw 60/60", "prepare 60/60", r"train \d+/\d+ .*epoch 1/1"):
+        assert re.search(rf"^{stage}\b", said[0], re.MULTILINE), stage
     assert "image/png" in said[1]
     assert "<svg" in said[2]
+    assert "This is a synthetic radiograph" in said[3]
+    assert "bone_age_low_months" in said[3]
+    assert "iframe srcdoc=" in said[3]
+    assert "Contribution of each group of bones" in said[3]
     assert (tmp_path / "demo/report.html").stat().st_size > 100_000

@@ -9,35 +9,35 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.progress import Progress, Task, TaskID
 
 SECONDS_BETWEEN_LINES = 30.0
+SEPARATOR = "  "
+"""Between the parts of a progress line."""
+LONGEST_STAGE = 12
+"""Characters of the name of a stage; longer ones are shortened."""
+WIDE = 100
+"""Columns of a terminal from which on bars are long."""
 _UNLIMITED = 100_000
 """Columns of a table's console: nothing is ever wrapped or cut."""
 
 
 class ProgressDisplay:
-    """A bar with images/s and time left on a terminal; a line every 30 s elsewhere."""
+    """A bar with images/s and time left on a terminal; a line every 30 s elsewhere.
+
+    A bar and its details take one line of the terminal: what does not fit is left out.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
         console = Console(stderr=True)
         self._quiet = quiet
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[detail]}"),
-            console=console,
-            disable=quiet or not console.is_terminal,
-        )
+        self._bars = _bars(console, is_shown=console.is_terminal and not quiet)
         self._is_terminal = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, tuple[float, int]] = {}
@@ -62,19 +62,58 @@ class ProgressDisplay:
         now = time.monotonic()
         start, done_at_start = self._started.setdefault(stage, (now, done))
         rate = (done - done_at_start) / max(now - start, 1e-9)
-        speed = f"{rate:.1f} images/s" if done > done_at_start else ""
+        speed = _speed(rate) if done > done_at_start else ""
         if self._is_terminal:
             if stage not in self._tasks:
-                self._tasks[stage] = self._bars.add_task(stage, total=total, speed="", detail="")
-            self._bars.update(
-                self._tasks[stage], completed=done, total=total, speed=speed, detail=detail
-            )
+                self._tasks[stage] = self._bars.add_task(stage, total=total, parts="")
+            parts = _Parts([*detail.split(SEPARATOR), speed])
+            self._bars.update(self._tasks[stage], completed=done, total=total, parts=parts)
         elif done >= total or now - self._last_line.setdefault(stage, now) >= SECONDS_BETWEEN_LINES:
             self._last_line[stage] = now
             left = f"{(total - done) / rate:.0f} s left" if rate > 0 else ""
             parts = [f"{stage} {done}/{total}", speed, left, detail]
-            sys.stderr.write("  ".join(part for part in parts if part) + "\n")
+            sys.stderr.write(SEPARATOR.join(part for part in parts if part) + "\n")
             sys.stderr.flush()
+
+
+def _speed(rate: float) -> str:
+    return f"{rate:.1f} images/s" if rate >= 0.95 else f"{1 / rate:.1f} s/image"
+
+
+class _Parts:
+    """Words of a bar's details, the most important first: as many as fit into what is left of the line."""
+
+    def __init__(self, parts: Sequence[str]) -> None:
+        self._parts = [part for part in parts if part]
+
+    def __rich_console__(self, console: "Console", options: "ConsoleOptions") -> "RenderResult":
+        from rich.text import Text
+
+        fitting = self._parts
+        while len(fitting) > 1 and len(SEPARATOR.join(fitting)) > options.max_width:
+            fitting = fitting[:-1]
+        yield Text(SEPARATOR.join(fitting), no_wrap=True, overflow="ellipsis")
+
+
+def _bars(console: "Console", *, is_shown: bool) -> "Progress":
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    class Parts(ProgressColumn):
+        def render(self, task: "Task") -> _Parts:
+            return task.fields["parts"]
+
+    stage = Column(max_width=LONGEST_STAGE, no_wrap=True, overflow="ellipsis")
+    return Progress(
+        TextColumn("{task.description}", table_column=stage),
+        BarColumn(bar_width=24 if console.width >= WIDE else 8),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        Parts(table_column=Column(ratio=1, no_wrap=True)),
+        console=console,
+        disable=not is_shown,
+        expand=True,
+    )
 
 
 def import_tensorflow_silently() -> None:
@@ -93,10 +132,24 @@ def import_tensorflow_silently() -> None:
         os.close(nowhere)
 
 
+class _StderrHandler(logging.StreamHandler):
+    """Writes to what `sys.stderr` is now: bars replace it, so that messages appear above them."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        """For `StreamHandler`."""
+        return sys.stderr
+
+
 def set_up_logging(*, quiet: bool, debug: bool) -> None:
     """Log of this package to stderr."""
     level = logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[_StderrHandler()], force=True
+    )
     logging.getLogger("bone_age_tf").setLevel(level)
 
 

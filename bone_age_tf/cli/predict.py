@@ -65,7 +65,7 @@ def predict(
     else:
         click.echo(result_tables.prediction_table(report))
     if pages is not None:
-        log.info(f"Reports: {pages}")
+        log.info(f"Reports: {pages / 'index.html'}")
     if report.warnings:
         log.info(f"{report.warnings} with a warning: sex_looks_wrong or infant (column `warning`).")
     log.info(

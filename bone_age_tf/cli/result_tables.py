@@ -8,6 +8,8 @@ from typing import Any
 
 from bone_age_tf.cli import console
 
+LONGEST_NAME = 28
+"""Characters of a file's name in a table."""
 _SEXES = ("F", "M", "unknown")
 
 
@@ -161,7 +163,7 @@ def prediction_table(report: Any) -> str:
     """The first predictions, and how many more there are."""
     shown = report.first
     columns: dict[str, list[str]] = {
-        "file": [row.file for row in shown],
+        "file": [_shortened(row.file) for row in shown],
         "sex": [row.sex for row in shown],
         "months": [_number(row.bone_age_months, ".1f") for row in shown],
     }
@@ -177,6 +179,13 @@ def prediction_table(report: Any) -> str:
     more = report.predicted + report.rejected - len(shown)
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
     return console.table(rows) + (f"\n... and {more} more" if more else "")
+
+
+def _shortened(name: str) -> str:
+    """A file's name, without its middle where it is long; `predictions.csv` has it whole."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 13]}…{name[-12:]}"
 
 
 def _ends(row: Any) -> str:

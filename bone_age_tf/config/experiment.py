@@ -32,7 +32,9 @@ class ModelConfig(Settings, typed_as="model.{}"):
     """Backbone + sex branch + head."""
 
     backbone: str = "inception_v3"
-    """A name in `models/backbones.py`."""
+    """`inception_v3`, `inception_v3_mixed7` (up to its layer `mixed7`), `xception`, `efficientnet_v2_b0`,
+    `efficientnet_v2_s`, `convnext_tiny`, `densenet_121`, `mobilenet_v2`; without ImageNet weights `m46`,
+    `small`, `tiny`."""
     target: Target = "bone_age"
     """What it tells: `bone_age` in months, or `sex`: the probability that the hand is a boy's."""
     pooling: Pooling = "average"

@@ -27,11 +27,14 @@ FROM_LIST = Field(strict=False)
 """In a tuple's annotation: a list is taken, too, which is what JSON makes of it."""
 
 
-@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+@dataclass(
+    frozen=True, config=ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+)
 class Settings:
     """Base of all settings: frozen, and strict: `"3"` is no number, `1` no `bool`.
 
-    `typed_as` is what the user types for the setting `{}`, as in `train.{}` or `--{}`.
+    `typed_as` is what the user types for the setting `{}`, as in `train.{}` or `--{}`. The docstring of a
+    field is what `train --set help` prints.
     """
 
     _typed_as: ClassVar[str] = "{}"

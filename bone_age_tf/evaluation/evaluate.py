@@ -20,7 +20,7 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.hashing import sha256_of
-from bone_age_tf.files.provenance import write_provenance
+from bone_age_tf.files.provenance import model_name, write_provenance
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.error_tables import best, sex_tables, tables, worst
 from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
@@ -85,7 +85,7 @@ def evaluate(
     if target != "sex":
         _draw(folder / PICTURES, predictions, radiographs, records, result)
     write_json(folder / "evaluation.json", result)
-    settings = {"model": Path(model).name, "data": Path(data).name, "split": split}
+    settings = {"model": model_name(model), "data": Path(data).name, "split": split}
     write_provenance(folder, "evaluate", **settings)
     return result
 

@@ -77,6 +77,11 @@ class ExportedModel:
         return answer_table(self, radiographs, sex)
 
     @property
+    def name(self) -> str:
+        """Name of the model: of the folder that holds its versions."""
+        return self.folder.resolve().parent.name
+
+    @property
     def fingerprint(self) -> str:
         """Fingerprint of the preprocessing inside."""
         return self.manifest["fingerprint"]

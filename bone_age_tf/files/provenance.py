@@ -15,6 +15,12 @@ def write_provenance(folder: Path, command: str, **facts: Any) -> None:
     write_json(folder / PROVENANCE, {"command": command, **facts, "versions": versions()})
 
 
+def model_name(model: str | Path) -> str:
+    """How results name a model: its folder, after the folder above it where it is a number, as in `runs/1`."""
+    path = Path(model).resolve()
+    return f"{path.parent.name}/{path.name}" if path.name.isdigit() else path.name
+
+
 def read_provenance(folder: Path) -> dict[str, Any]:
     """The content that `write_provenance` wrote. Raises `OSError` or `ValueError` if it cannot be read."""
     values = json.loads((folder / PROVENANCE).read_text(encoding="utf-8"))

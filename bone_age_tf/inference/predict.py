@@ -121,6 +121,7 @@ def predict(
         folder,
         "predict",
         model={
+            "name": exported.name,
             "version": exported.folder.name,
             "manifest_sha256": sha256_of(exported.folder / MANIFEST),
             "fingerprint": exported.fingerprint,

@@ -66,25 +66,23 @@ def bland_altman(predictions: LabelledPredictions) -> str:
     def draw(axes: Axes) -> None:
         middle = (predictions.true_months + predictions.predicted) / 24
         _points(axes, predictions, middle, predictions.errors)
-        summary = metrics.summarize(predictions.errors)
-        lines = {
-            "agreement_high_months": "+1.96 SD",
-            "bias_months": "bias",
-            "agreement_low_months": "\N{MINUS SIGN}1.96 SD",
-        }
-        for name, word in lines.items():
-            if name != "bias_months" and len(predictions) < MIN_FOR_LIMITS:
-                continue
-            value = _value(summary, name)
-            axes.axhline(value, color=INK, lw=0.9, ls="-" if name == "bias_months" else (0, (4, 3)))
+        lines = _agreement(predictions)
+        values = [value for _, value in lines.values()]
+        limit = max(30.0, 1.08 * float(np.abs([*predictions.errors, *values]).max()))
+        gap = 0.17 * limit  # of labels, so that they do not overlap
+        _, bias = lines["bias"]
+        places = {"high": max, "low": min}
+        for name, (word, value) in lines.items():
+            apart = bias + gap if name == "high" else bias - gap
+            place = places[name](value, apart) if name in places else value
+            axes.axhline(value, color=INK, lw=0.9, ls="-" if name == "bias" else (0, (4, 3)))
             axes.annotate(
                 f"{word}\n{_signed(value)}",
-                (1.01, value),
+                (1.01, place),
                 xycoords=("axes fraction", "data"),
                 va="center",
                 fontsize=8,
             )
-        limit = max(30.0, float(np.abs(predictions.errors).max()) * 1.08)
         axes.set(xlim=(0, 20), ylim=(-limit, limit))
         axes.set_xticks(range(0, 21, 4))
         axes.set(
@@ -95,6 +93,16 @@ def bland_altman(predictions: LabelledPredictions) -> str:
     return _svg(draw, TALL)
 
 
+def _agreement(predictions: LabelledPredictions) -> dict[str, tuple[str, float]]:
+    """Words and months of the bias and, unless there are too few radiographs, of the limits of agreement."""
+    summary = metrics.summarize(predictions.errors)
+    lines = {"bias": ("bias", _value(summary, "bias_months"))}
+    if len(predictions) >= MIN_FOR_LIMITS:
+        lines["high"] = ("+1.96 SD", _value(summary, "agreement_high_months"))
+        lines["low"] = ("\N{MINUS SIGN}1.96 SD", _value(summary, "agreement_low_months"))
+    return lines
+
+
 def error_by_age(result: dict[str, Any]) -> str:
     """MAE with its confidence interval by band of the true bone age, for girls and boys."""
     bands = list(metrics.AGE_BANDS)
@@ -103,7 +111,7 @@ def error_by_age(result: dict[str, Any]) -> str:
     def draw(axes: Axes) -> None:
         highest = 0.0
         for sex in Sex:
-            shift = {Sex.F: -0.15, Sex.M: 0.15, Sex.UNKNOWN: 0.0}[sex]
+            shift = {Sex.F: -0.24, Sex.M: 0.24, Sex.UNKNOWN: 0.0}[sex]
             for place, band in enumerate(bands):
                 summary = groups.get(f"{sex.label}, {band}")
                 if summary is None:

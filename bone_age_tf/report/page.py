@@ -63,7 +63,7 @@ def estimate(summary: dict[str, Any] | None, digits: int = 2, factor: float = 1.
     if summary is None or summary["value"] is None:
         return "\N{EN DASH}"
     value, low, high = (
-        None if summary[name] is None else summary[name] * factor
+        None if summary[name] is None else round(summary[name] * factor, digits) + 0.0  # not -0.0
         for name in ("value", "low", "high")
     )
     shown = f"{value:.{digits}f}"

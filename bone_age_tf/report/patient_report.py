@@ -3,6 +3,7 @@
 import base64
 import datetime
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ import numpy as np
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.answers import SEX_LOOKS_WRONG
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.images import grey_levels, safe_name
 from bone_age_tf.files.provenance import read_provenance
@@ -24,14 +26,19 @@ from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.radiographs import find_radiographs
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import sex_from_label
-from bone_age_tf.report.page import render
+from bone_age_tf.report.page import render, write_page
 
 REPORTS = "reports"
+INDEX = "index.html"
 SEXES = {"F": "girl", "M": "boy", "unknown": "sex unknown", "": "sex unknown"}
 WARNINGS = {
     SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex given; check that it is correct.",
     INFANT: "Below two years of age, 2 SD is about as large as the error of a reading, so the classification is of little value.",
 }
+BRIGHTNESS = (50, 75, 100, 150, 220, 320)
+"""Steps of the control of the pictures' brightness, in percent. Styles alone: the page has no script."""
+SCALE_MONTHS = 24
+"""End of the axis of contributions, the same in all reports; further only where a bar needs it."""
 OUTLINE = (80, 220, 80)
 LONGEST = 900
 """Longer side of the radiograph in a report, in pixels."""
@@ -42,7 +49,8 @@ Notify = Callable[[str, int, int], None]
 def write_patient_reports(
     paths: Sequence[str], *, model: str, predictions: str, on_progress: Notify | None = None
 ) -> Path:
-    """A page in `predictions/reports` for each row of `predictions.jsonl`; returns that folder.
+    """A page in `predictions/reports` for each row of `predictions.jsonl`, and `index.html`, which lists
+    them; returns that folder.
 
     `paths` and `model` are the arguments of `predict`. Raises `InputDataError` where the rows belong to
     other files.
@@ -59,12 +67,16 @@ def write_patient_reports(
     notify = on_progress or (lambda stage, done, total: None)
     notify("report", 0, len(files))
     (folder / REPORTS).mkdir(exist_ok=True)
+    listed: list[dict[str, Any]] = []
     for number, (file, line) in enumerate(zip(files, lines, strict=True), start=1):
         row = json.loads(line)
         page = patient_page(exported, row, file.read() if row["status"] == OK else b"", made_with)
-        with written_whole(folder / REPORTS / f"{number:04d}-{safe_name(file.stem)}.html") as to:
+        name = f"{number:04d}-{safe_name(file.stem)}.html"
+        with written_whole(folder / REPORTS / name) as to:
             to.write(page)
+        listed.append({**row, "page": name, "reason": plain_reason(row["reason"])})
         notify("report", number, len(files))
+    write_page(folder / REPORTS / INDEX, "index.html", rows=listed, sexes=SEXES, model=made_with)
     return folder / REPORTS
 
 
@@ -73,7 +85,7 @@ def patient_page(
 ) -> str:
     """The HTML of one row of `predictions.jsonl` and its file's bytes.
 
-    `made_with` names the model: `version`, `manifest_sha256`, `fingerprint`.
+    `made_with` names the model: `name`, `version`, `manifest_sha256`, `fingerprint`.
     """
     values = _values(model, encoded, row) if row["status"] == OK else {"pictures": []}
     return render(
@@ -86,9 +98,19 @@ def patient_page(
         convention=CONVENTION,
         band=age_band(row),
         model=made_with,
+        performance=performance_summary(model.manifest),
+        brightness=BRIGHTNESS,
         made_at=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        **{"zones": [], "largest": 1.0, **values},
+        **{"zones": [], "ticks": _ticks([]), **values},
     )
+
+
+def _ticks(contributions: Sequence[float]) -> list[int]:
+    """Five months of an axis that is symmetric around 0 and holds every contribution."""
+    largest = max([float(SCALE_MONTHS), *map(abs, contributions)])
+    half = SCALE_MONTHS // 2
+    end = SCALE_MONTHS * math.ceil(largest / SCALE_MONTHS)
+    return [end * step // SCALE_MONTHS for step in range(-SCALE_MONTHS, SCALE_MONTHS + 1, half)]
 
 
 def plain_reason(reason: str) -> str:
@@ -109,7 +131,7 @@ def _values(model: ExportedModel, encoded: bytes, row: dict[str, Any]) -> dict[s
     return {
         "pictures": _pictures(explanation, original),
         "zones": zones,
-        "largest": max([1.0, *(abs(fall) for _, fall in zones)]),
+        "ticks": _ticks([months for _, months in zones]),
     }
 
 
@@ -132,14 +154,14 @@ def _pictures(explanation: Explanation, original: np.ndarray) -> list[dict[str, 
         largest = float(np.percentile(heat[prepared > 0], 99)) if (prepared > 0).any() else 1.0
         warped = on_original(heat, matrix, small.shape)
         text = (
-            "Red: where the network's features raise the estimate (Grad-CAM). It is coarse and may disagree with "
-            "the occlusion map and the table of bones, which are more reliable."
+            "Red: where the network's features raise the estimate. It is coarse and may disagree with the "
+            "occlusion map and the table of bones, which are more reliable."
         )
         pictures.append(_picture("Grad-CAM.", text, over(small, warped, largest)))
     falls = np.where(prepared > 0, explanation.occlusion, 0)
     shown = over(prepared, falls, max(float(np.abs(falls).max()), 1.0))
     large = cv2.resize(shown, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    text = "The prepared radiograph. Red: blurring this region lowers the estimate; blue: it raises the estimate."
+    text = "The prepared radiograph. Red: this region makes the hand look older to the model; blue: younger."
     pictures.append(_picture("Occlusion map.", text, large))
     return pictures
 

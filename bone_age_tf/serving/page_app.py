@@ -92,7 +92,7 @@ class PageApp:
             async with self._bodies.held(request) as encoded:
                 model, row = await self._row(request, encoded)
                 shown = await self._drawn(_view, model, encoded, row)
-        return JSONResponse(_answer(self._models.name, model, row) | {"view": shown})
+        return JSONResponse(_answer(model, row) | {"view": shown})
 
     async def _report(self, request: Request) -> Response:
         with self._admission.slots():
@@ -138,13 +138,14 @@ def _page(model: ServedModel, encoded: bytes, row: Prediction) -> str:
 
 def _made_with(model: ServedModel) -> dict[str, str]:
     return {
+        "name": model.exported.name,
         "version": str(model.version),
         "manifest_sha256": sha256_of(model.exported.folder / MANIFEST),
         "fingerprint": model.exported.fingerprint,
     }
 
 
-def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
+def _answer(model: ServedModel, row: Prediction) -> dict[str, Any]:
     values = dataclasses.asdict(row)
     ends = (row.bone_age_months, row.bone_age_low_months, row.bone_age_high_months)
     return {
@@ -158,7 +159,7 @@ def _answer(name: str, model: ServedModel, row: Prediction) -> dict[str, Any]:
         "warnings": [WARNINGS[name] for name in row.warning.split()],
         "band": age_band(values),
         "convention": CONVENTION,
-        "model": {"name": name, **_made_with(model)},
+        "model": _made_with(model),
         "performance": performance_summary(model.exported.manifest),
         "bone_age_tf": __version__,
     }

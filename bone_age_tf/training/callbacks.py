@@ -165,7 +165,7 @@ class ProgressReport(keras.callbacks.Callback):
         total = self._epochs * self._steps * self._batch_size
         waits = self._waiting > WAITING_THRESHOLD
         waiting = f"{self._waiting:.0%} waiting for data" if waits else ""
-        parts = (f"epoch {self._epoch + 1}/{self._epochs}", metric, self._validation, waiting)
+        parts = (f"epoch {self._epoch + 1}/{self._epochs}", self._validation, metric, waiting)
         self._notify("train", done, total, "  ".join(part for part in parts if part))
 
 

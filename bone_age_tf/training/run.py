@@ -11,9 +11,11 @@ import keras
 
 from bone_age_tf import config as configuration
 from bone_age_tf.config import CHECKPOINTS, ExperimentConfig, PreprocessingConfig
+from bone_age_tf.config.config_file import CONFIG_FILE, to_toml
 from bone_age_tf.config.parsing import require
 from bone_age_tf.data.leakage import read_training_files
 from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.files.atomic import write_text
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 
@@ -136,6 +138,11 @@ def _schema_of(path: Path) -> str:
         return ""
     families = tuple(known.rpartition("/")[0] for known in (RUN_SCHEMA, LOCALIZER_RUN_SCHEMA))
     return schema if str(schema).rpartition("/")[0] in families else ""
+
+
+def write_config(folder: Path, config: Any) -> None:
+    """Write `run.toml`: the resolved settings, for `train --config`."""
+    write_text(folder / CONFIG_FILE, to_toml(config))
 
 
 def clear(folder: Path) -> None:

@@ -3,6 +3,7 @@
 | file                | what                                                                    |
 |---------------------|-------------------------------------------------------------------------|
 | `run.json`          | resolved configuration, data set and preprocessing, versions, result    |
+| `run.toml`          | the resolved configuration, for `train --config`                        |
 | `training_files.txt`| sha256 of the raw files that it is trained on, with those of its weights |
 | `history.csv`       | one row for each epoch, the same in every repetition of the run         |
 | `speed.csv`         | images/s, share of time spent waiting for data, seconds of each epoch   |
@@ -153,7 +154,7 @@ def _train(
     )
     logs = _callbacks(config, engine, selected, folder, description) if devices.is_chief else []
     if devices.is_chief:
-        _begin(folder, selected, description, initial, fresh)
+        _begin(folder, config, selected, description, initial, fresh)
     devices.agree([0], "the start")  # the others wait for the chief's folder
     progress = checkpoint.restore(folder, engine.variables) or checkpoint.Progress()
     devices.agree([progress.epoch, progress.step], "where to resume")
@@ -216,6 +217,7 @@ def _build(
 
 def _begin(
     folder: Path,
+    config: ExperimentConfig,
     selected: Selected,
     description: dict[str, Any],
     initial: InitialWeights,
@@ -226,6 +228,7 @@ def _begin(
         run_folder.clear(folder)
     if not (folder / RUN_FILE).exists():
         write_json(folder / RUN_FILE, description)  # first: it marks the folder as a run
+    run_folder.write_config(folder, config)
     files = raw_files_of(selected.radiographs, selected.training)
     if files and (initial.run is None or initial.run.training_files is not None):
         earlier = (initial.run and initial.run.training_files) or frozenset()

@@ -229,6 +229,8 @@ def test_no_arguments_show_the_help(shell: Shell) -> None:
         (["demo", "--epochs", "0"], "x>=1"),
         (["train", "--data", ".", "--run", "r", "--set", "train.epoch=3"], "'epoch'"),
         (["train", "--data", ".", "--run", "r", "--recipe", "none"], "no recipe 'none'"),
+        (["train", "--recipe", "none", "--set", "help"], "no recipe 'none'"),
+        (["train", "--config", "no.toml", "--data", ".", "--run", "r"], "no.toml"),
         (["train", "--data", ".", "--data", ".", "--run", "r"], "expected one data set"),
         (["train", "--data", ".", "--run", "r", "--set", "data.fold=6/5"], "I from 1 to K"),
         (["compare", ".", ".", "--split", "train", "--output", "o"], "--split needs --data"),

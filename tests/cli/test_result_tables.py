@@ -175,6 +175,19 @@ def test_predictions_have_columns_for_what_there_is() -> None:
     assert lines[3] == "... and 7 more"
 
 
+def test_long_names_of_files_are_shortened_in_the_middle() -> None:
+    names = ["hand.png", "a" * 28, "a patient with a very long name, left hand.png"]
+    row = {"sex": "F", "bone_age_months": 125.7, "bone_age_low_months": 110.0, "verdict": ""}
+    row |= {"bone_age_high_months": 140.0, "chronological_age_months": None}
+    row |= {"reason": "", "warning": "", "status": "ok"}
+    shown = [SimpleNamespace(file=name, **row) for name in names]
+    report = SimpleNamespace(first=shown, predicted=3, rejected=0)
+    lines = result_tables.prediction_table(report).splitlines()
+    files = [line.partition("  F ")[0].rstrip() for line in lines[1:]]
+    assert files == ["hand.png", "a" * 28, "a patient with …eft hand.png"]
+    assert max(map(len, lines)) <= 80
+
+
 def test_the_choices_are_the_names_of_the_views() -> None:
     from bone_age_tf.models.test_time_augmentation import VIEWS
 

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from bone_age_tf.config import ModelConfig
+from bone_age_tf.config import ExperimentConfig, ModelConfig
+from bone_age_tf.config.settings_help import settings_help
 from bone_age_tf.errors import EnvironmentFaultError, InputDataError, UsageError
 from bone_age_tf.models.backbones import (
     BACKBONES,
@@ -79,6 +81,11 @@ def test_the_backbone_sees_the_range_that_keras_applications_gives_it(network: k
 
 def test_every_backbone_has_a_known_range() -> None:
     assert set(PREPROCESS_INPUT) == set(BACKBONES)
+
+
+def test_the_help_of_the_setting_names_every_backbone() -> None:
+    text = dict(settings_help(ExperimentConfig())["model: Backbone + sex branch + head."])
+    assert set(BACKBONES) <= set(re.findall(r"`(\w+)`", text["model.backbone=inception_v3"]))
 
 
 def test_the_model_depends_on_the_image() -> None:

@@ -1,3 +1,4 @@
+import itertools
 import json
 import re
 from pathlib import Path
@@ -5,15 +6,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from page_reader import Page
 
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
 from bone_age_tf.files.atomic import write_json
-from bone_age_tf.files.provenance import write_provenance
+from bone_age_tf.files.provenance import model_name, write_provenance
 from bone_age_tf.metrics.error_tables import tables
 from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
+from bone_age_tf.report import figures
 from bone_age_tf.report.evaluation_report import write_evaluation_report
 from bone_age_tf.report.page import estimate, signed, years
 
@@ -95,6 +98,45 @@ def test_the_numbers_are_those_of_the_evaluation(tmp_path: Path) -> None:
         assert years(entry["bone_age_months"]) in page.text
 
 
+def test_shares_within_six_and_twelve_months_are_at_the_top(tmp_path: Path) -> None:
+    folder = write_evaluation(tmp_path / "evaluation", 300)
+    page = read(write_evaluation_report(str(folder), str(tmp_path / "report.html")))
+    overall = json.loads((folder / "evaluation.json").read_text())["overall"]
+    for months in (6, 12):
+        share = 100 * overall[f"within_{months}_months"]["value"]
+        assert f"{share:.0f} %within {months} months" in page.text
+
+
+def test_a_model_is_named_by_more_than_a_number() -> None:
+    named = {"runs/1": "runs/1", "saved_models/bone_age": "bone_age", "a/bone_age/2": "bone_age/2"}
+    assert {path: model_name(path) for path in named} == named
+
+
+@pytest.mark.parametrize("kind", ["wide", "far", "equal", "few"])
+def test_limits_of_agreement_are_inside_the_axes(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = {"wide": [-29, 29, 29], "far": [95, 100, 130], "equal": [4, 4, 4], "few": [90, -90]}[
+        kind
+    ]
+    true = np.full(len(errors), 100.0)
+    predictions = LabelledPredictions.of(
+        list("abc")[: len(true)], [0] * len(true), true, true + errors
+    )
+    drawn: list[Axes] = []
+    draw = Axes.set_xticks
+    monkeypatch.setattr(Axes, "set_xticks", lambda axes, *a, **k: (drawn.append(axes), draw(axes, *a, **k)))  # fmt: skip
+    figures.bland_altman(predictions)
+    (axes,) = {id(one): one for one in drawn}.values()
+    low, high = axes.get_ylim()
+    heights = [line.get_ydata()[0] for line in axes.get_lines()]
+    assert len(heights) == (1 if kind == "few" else 3)
+    assert all(low < height < high for height in [*heights, *errors])
+    labels = sorted(text.xy[1] for text in axes.texts)
+    apart = 0.16 * high
+    assert all(b - a >= apart for a, b in itertools.pairwise(labels))
+
+
 def test_names_are_text_not_html(tmp_path: Path) -> None:
     folder = write_evaluation(tmp_path / "evaluation", 3, identifier="<script>alert(1)</script>")
     page = read(write_evaluation_report(str(folder), str(tmp_path / "report.html")))
@@ -160,3 +202,6 @@ def test_months_are_shown_as_years(months: float, text: str) -> None:
 def test_signs_are_typographic() -> None:
     assert (signed(1.25), signed(-0.4)) == ("+1.2", "\N{MINUS SIGN}0.4")
     assert estimate({"value": None, "low": None, "high": None}) == "\N{EN DASH}"
+    assert estimate({"value": -0.04, "low": -0.06, "high": -0.01}, 1) == (
+        "0.0 [\N{MINUS SIGN}0.1, 0.0]"
+    )

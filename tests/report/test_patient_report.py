@@ -14,8 +14,8 @@ from bone_age_tf.export.calibrate import calibrate
 from bone_age_tf.inference import saliency
 from bone_age_tf.inference.predict import predict
 from bone_age_tf.inference.saliency import ZONES
-from bone_age_tf.report.page import years
-from bone_age_tf.report.patient_report import write_patient_reports
+from bone_age_tf.report.page import signed, years
+from bone_age_tf.report.patient_report import BRIGHTNESS, _ticks, write_patient_reports
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def pages(hands: str, model: str, output: Path, **settings: object) -> dict[str,
 def test_a_page_says_what_was_predicted(hands: str, with_intervals: str, tmp_path: Path) -> None:
     output = tmp_path / "out"
     made = pages(hands, with_intervals, output, sex="M", chronological_age_months=100)
-    assert set(made) == {"0001-a_b_c.html", "0002-grey.html"}
+    assert set(made) == {"0001-a_b_c.html", "0002-grey.html", "index.html"}
     row, _ = map(json.loads, (output / "predictions.jsonl").read_text().splitlines())
     page = made["0001-a_b_c.html"]
     words = " ".join(page.text.split())
@@ -74,9 +74,54 @@ def test_bars_agree_with_their_numbers_and_colours(
     assert "radius and ulna+36.4 months" in page.text
     assert "carpals\N{MINUS SIGN}2.7 months" in page.text
     longer, shorter = (bar for bar in page.named("i"))
-    assert (longer["class"], longer["style"]) == ("older", "width: 50.0%; left: 50%")
-    assert (shorter["class"], shorter["style"]) == ("younger", "width: 3.7%; right: 50%")
-    assert "(Grad-CAM). It is coarse and may disagree" in page.text
+    assert (longer["class"], longer["style"]) == ("older", "width: 37.9%; left: 50%")
+    assert (shorter["class"], shorter["style"]) == ("younger", "width: 2.8%; right: 50%")
+    assert "\N{MINUS SIGN}48\N{MINUS SIGN}240+24+48youngerolder" in page.text  # the axis
+
+
+@pytest.mark.parametrize(
+    ("contributions", "end"), [([], 24), ([0.5, -3], 24), ([24.0], 24), ([-24.1], 48), ([50], 72)]
+)
+def test_reports_share_an_axis_as_far_as_possible(contributions: list[float], end: int) -> None:
+    assert _ticks(contributions) == [-end, -end // 2, 0, end // 2, end]
+
+
+def test_grad_cam_is_behind_a_click_and_all_pictures_have_a_brightness(
+    hands: str, exported: Path, tmp_path: Path
+) -> None:
+    pages(hands, str(exported), tmp_path / "out", sex="F")
+    text = (tmp_path / "out/reports/0001-a_b_c.html").read_text(encoding="utf-8")
+    before, _, rest = text.partition("<details>")
+    inside, _, after = rest.partition("</details>")
+    assert [part.count("<img") for part in (before, inside, after)] == [2, 1, 0]
+    assert "Grad-CAM" not in before + after
+    assert "may disagree with the" in inside
+    levels = [one["id"] for one in Page(text).named("input")]
+    assert levels == [f"b{level}" for level in BRIGHTNESS]
+    assert [one["id"] for one in Page(text).named("input") if "checked" in one] == ["b100"]
+    for level in BRIGHTNESS:
+        assert f"#b{level}:checked ~ * img {{ filter: brightness({level / 100}); }}" in text
+
+
+def test_the_model_is_named_with_its_error(hands: str, exported: Path, tmp_path: Path) -> None:
+    for page in pages(hands, str(exported), tmp_path / "out", sex="F").values():
+        assert "Model bone_age, version 1." in page.text
+
+
+def test_the_index_leads_to_every_page(hands: str, with_intervals: str, tmp_path: Path) -> None:
+    table = tmp_path / "labels.csv"
+    table.write_text("id,sex,boneage\na b&c,F,100\n")
+    settings = {"sex": "F", "labels": str(table), "chronological_age_months": 110}
+    made = pages(hands, with_intervals, tmp_path / "out", **settings)
+    index = made["index.html"]
+    links = [link["href"] for link in index.named("a")]
+    assert links == sorted(set(made) - {"index.html"})
+    words = " ".join(index.text.split())
+    rows = [json.loads(line) for line in (tmp_path / "out/predictions.jsonl").open()]
+    error = signed(rows[0]["bone_age_months"] - 100)
+    for said in ("1 estimated, 1 rejected", "a b&c.png girl", f"100{error}9 y 2 m", "true"):
+        assert said.replace(" ", "") in words.replace(" ", "")
+    assert "rejected: all pixels have nearly the same grey level" in words
 
 
 def test_a_rejected_radiograph_has_a_page_with_the_reason(
@@ -107,7 +152,7 @@ def test_warnings_are_in_words(hands: str, exported: Path, tmp_path: Path) -> No
 
 def test_a_page_needs_nothing_else(hands: str, exported: Path, tmp_path: Path) -> None:
     pages(hands, str(exported), tmp_path / "out", sex="F")
-    for path in (tmp_path / "out/reports").iterdir():
+    for path in (tmp_path / "out/reports").glob("0*.html"):
         text = path.read_text(encoding="utf-8")
         for address in re.findall(r"""(?:src|href)=["']?([^"'\s>]+)""", text):
             assert address.startswith("data:")

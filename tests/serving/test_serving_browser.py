@@ -76,9 +76,29 @@ def test_a_file_is_read_and_shown(page: Any, hand: Path) -> None:
     assert "Comparison with chronological age" in page.inner_text("#answer")
     assert page.locator("#overlay circle").count() == 6
     assert page.locator("#overlay path").count() >= 1
+    assert not page.is_visible("#heat")
+    assert "Grad-CAM" not in page.inner_text("#legend")
+    page.check("#heat-shown")
     assert page.is_visible("#heat")
+    assert "may disagree" in page.inner_text("#heat-legend")
     page.uncheck("#outline")
     assert not page.is_visible("#overlay")
+
+
+def test_brightness_can_be_changed_before_and_after_the_answer(page: Any, hand: Path) -> None:
+    assert not page.is_visible("#tools")
+    page.set_input_files("#file", hand)
+    page.fill("#brightness", "250")
+    shown = "getComputedStyle(document.getElementById('radiograph')).filter"
+    assert page.evaluate(shown) == "brightness(2.5)"
+    page.check("input[value=F]", force=True)
+    page.click("#read")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    page.wait_for_timeout(400)  # it fades in from what it is while the server reads
+    assert page.evaluate(shown) == "brightness(2.5)"
+    page.click("#another")
+    page.set_input_files("#file", hand)
+    assert page.evaluate(shown) == "brightness(1)"
 
 
 def test_a_file_is_dropped(page: Any, hand: Path) -> None:

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 import cv2
+import grpc
 import httpx
 import numpy as np
 import pytest
@@ -188,6 +189,36 @@ def test_jpeg_and_png_are_read(client: httpx.Client, ours: str) -> None:
 def test_health_and_readiness(client: httpx.Client, server: Running) -> None:
     assert client.get(f"{server.rest}/healthz").text == "ok\n"
     assert client.get(f"{server.rest}/readyz").text == "version 1\n"
+
+
+@pytest.mark.parametrize(
+    ("port", "expected"),
+    [
+        ("rest", {"/healthz": 200, "/readyz": 200, "/metrics": 200, "/": 404}),
+        ("page", {"/healthz": 404, "/readyz": 404, "/metrics": 404, "/": 200}),
+    ],
+)
+def test_probes_are_answered_where_the_documentation_says(
+    port: str, expected: dict[str, int], client: httpx.Client, server: Running
+) -> None:
+    address = getattr(server, port)
+    assert {path: client.get(address + path).status_code for path in expected} == expected
+
+
+def test_metrics_ask_for_the_token_and_a_known_host(client: httpx.Client, guarded: Running) -> None:
+    right = {"Authorization": f"Bearer {guarded.config.token}"}
+    address = f"{guarded.rest}/metrics"
+    assert client.get(address).status_code == 401
+    assert client.get(address, headers={**right, "Host": "10.0.0.7:8501"}).status_code == 400
+    assert client.get(address, headers=right).status_code == 200
+
+
+def test_grpc_has_no_health_service(server: Running) -> None:
+    with grpc.insecure_channel(server.grpc) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        with pytest.raises(grpc.RpcError) as refused:
+            check(b"", timeout=10)
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_metrics_count_what_was_answered(client: httpx.Client, server: Running) -> None:

@@ -110,4 +110,4 @@ def test_waiting_is_shown_where_it_is_worth_a_word(
     progress.on_epoch_begin(1, {"step": 0})
     assert calls[-1][-1] == f"epoch 2/4  validation 12.00 (best){shown}"
     progress.on_train_batch_end(0, {"mae_months": 5.0, "waiting_share": 0.5})
-    assert calls[-1][-1].endswith("(best)  50% waiting for data")
+    assert calls[-1][-1].endswith("(best)  MAE 5.0 months  50% waiting for data")

@@ -111,6 +111,7 @@ def test_a_run_folder_holds_what_the_docstring_lists(run: Path) -> None:
     names = {path.name for path in run.iterdir() if not path.name.startswith(".")}
     assert names == {
         "run.json",
+        "run.toml",
         "training_files.txt",
         "history.csv",
         "speed.csv",

@@ -22,9 +22,11 @@ function choose(chosen, isSample = false) {
   forget();
   const address = URL.createObjectURL(chosen);
   $("radiograph").onload = () => URL.revokeObjectURL(address);
-  $("radiograph").onerror = () => { URL.revokeObjectURL(address); $("view").hidden = true; };
+  $("radiograph").onerror = () => { URL.revokeObjectURL(address); $("view").hidden = $("tools").hidden = true; };
   $("radiograph").src = address;
-  $("view").hidden = false;
+  $("view").hidden = $("tools").hidden = false;
+  $("brightness").value = 100;
+  layers();
   $("drop").hidden = $("file").hidden = $("sample").hidden = true;
   $("another").hidden = false;
   $("synthetic").textContent = isSynthetic ? SYNTHETIC : "";
@@ -38,9 +40,10 @@ function forget() {
   $("answer").replaceChildren();
   $("answer").className = "";
   $("overlay").replaceChildren();
-  $("heat").hidden = true;
   $("heat").removeAttribute("src");
-  $("tools").hidden = $("legend").hidden = true;
+  $("heat-shown").checked = false;
+  for (const id of ["outline-tool", "heat-tool", "legend"]) $(id).hidden = true;
+  layers();
   busy(false);
 }
 
@@ -51,7 +54,7 @@ function startAgain() {
   $("form").reset();
   $("radiograph").removeAttribute("src");
   $("synthetic").textContent = "";
-  $("view").hidden = $("another").hidden = true;
+  $("view").hidden = $("tools").hidden = $("another").hidden = true;
   $("drop").hidden = $("file").hidden = $("sample").hidden = false;
   $("file").focus();
 }
@@ -226,21 +229,23 @@ function draw(view) {
     svg.append(shape("path", { d: `M${line.map((point) => point.join(" ")).join("L")}Z` }));
   }
   for (const [x, y] of view.points) svg.append(shape("circle", { cx: x, cy: y, r: view.height / 130 }));
-  $("heat-tool").hidden = $("heat").hidden = !view.heat;
+  $("heat-tool").hidden = !view.heat;
   if (view.heat) $("heat").src = view.heat;
-  $("tools").hidden = $("legend").hidden = false;
+  $("view").hidden = $("tools").hidden = $("outline-tool").hidden = $("legend").hidden = false;
   const hand = result.prediction.status === "ok" ? "the detected hand" : "what was detected as the hand";
-  $("legend").textContent = `Green: ${hand}${view.points.length ? "; yellow: key points" : ""}. `
-    + (view.heat ? "Red: where the network's features raise the estimate (Grad-CAM). This shows what influences the model, not whether it is correct. It is coarse and may disagree with the report's occlusion map and table of bones, which are more reliable." : "");
+  $("legend").textContent = `Green: ${hand}${view.points.length ? "; yellow: key points" : ""}.`;
   layers();
 }
 
 function layers() {
-  document.documentElement.style.setProperty("--heat", String($("opacity").value / 100));
+  const style = document.documentElement.style;
+  style.setProperty("--heat", String($("opacity").value / 100));
+  style.setProperty("--brightness", String($("brightness").value / 100));
+  $("heat").hidden = $("opacity-tool").hidden = $("heat-legend").hidden = !$("heat-shown").checked;
   $("overlay").style.display = $("outline").checked ? "" : "none";
 }
-$("opacity").addEventListener("input", layers);
-$("outline").addEventListener("change", layers);
+for (const id of ["brightness", "opacity"]) $(id).addEventListener("input", layers);
+for (const id of ["outline", "heat-shown"]) $(id).addEventListener("change", layers);
 
 function reject(title, ...texts) {
   const box = $("answer");

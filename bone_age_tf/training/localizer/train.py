@@ -3,6 +3,7 @@
 | file                                                | what                                     |
 |-----------------------------------------------------|------------------------------------------|
 | `run.json`                                          | settings, data, versions, result         |
+| `run.toml`                                          | settings, for `train --config`           |
 | `round-N.weights.h5`, `round-N.json`                | the network after each round             |
 | `hand_localizer.weights.h5`, `hand_localizer.json`  | the localizer for `prepare --localizer`  |
 
@@ -45,7 +46,6 @@ from bone_age_tf.training.localizer.limits import set_limits
 from bone_age_tf.training.localizer.loss import LOSSES, WEIGHTS
 from bone_age_tf.training.localizer.mining import mine
 from bone_age_tf.training.localizer.sampler import Sample, Sampler
-from bone_age_tf.training.run import RUN_FILE
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +127,8 @@ def train_localizer(
         if fresh:
             run_folder.clear(folder)
         run_folder.require_same_run(folder, description)
-        write_json(folder / RUN_FILE, description)
+        write_json(folder / run_folder.RUN_FILE, description)
+        run_folder.write_config(folder, config)
         notify = on_progress or (lambda stage, done, total, detail: None)
         network, accepted = train_rounds(config, examples, folder, notify)
         counts = {k: v for k, v in description["data"].items() if k != "sha256"}
@@ -139,7 +140,8 @@ def train_localizer(
         limits = set_limits(folded, good, examples.phantoms, config.seed)
         save(folder, folded, limits, _card(config, counts))
         write_json(
-            folder / RUN_FILE, description | {"result": {"localizer": DESCRIPTION, **counts}}
+            folder / run_folder.RUN_FILE,
+            description | {"result": {"localizer": DESCRIPTION, **counts}},
         )
     return LocalizerReport(counts, folder)
 
