@@ -38,7 +38,7 @@ $(JUPYTER): $(INSTALLED)
 	$(PIP) '.[notebooks]'
 	touch $(JUPYTER)
 
-demo: setup  ## the whole workflow on synthetic radiographs, into demo/, in minutes
+demo: setup  ## the whole workflow on synthetic radiographs, into demo/, in 3 minutes
 	$(VENV)/bin/bone-age-tf demo --output demo
 
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
@@ -57,7 +57,7 @@ release-check: $(DEV)  ## before a release, takes long: kill trainings and expor
 	$(PYTEST) -m release
 	rm -rf $(RELEASE)
 	$(VENV)/bin/bone-age-tf demo --output $(RELEASE)/demo --count 120 --epochs 2
-	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 20 --inside-writes 8
+	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 20 --inside-writes 8 --set train.epochs=15
 	$(BENCHMARK)/export_kill.py --run $(RELEASE)/demo/run --kills 30
 	$(BENCHMARK)/serving_abuse.py --model $(MODEL)
 	$(BENCHMARK)/serving_load.py --model $(MODEL)
@@ -99,8 +99,10 @@ notebooks: $(JUPYTER)  ## execute notebooks/*.ipynb; the results are pages in bu
 	@ls notebooks/*.ipynb >/dev/null 2>&1 || { echo "There is no notebook in notebooks/ yet: nothing to execute"; exit 1; }
 	$(VENV)/bin/jupyter nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb
 
-wheel: setup  ## build the wheel into dist/
-	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+wheel: setup  ## build two wheels into dist/: the program and the shipped model
+	rm -rf build/lib saved_models/build  # what an earlier build left would be packed again
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --wheel-dir dist . ./saved_models
+	@ls dist/*.whl
 
 docker:  ## build the images bone-age-tf:cpu and bone-age-tf:gpu
 	docker build --target cpu --tag bone-age-tf:cpu .

@@ -19,6 +19,7 @@ _HOME = {
     "evaluate": "bone_age_tf.evaluation.evaluate",
     "export_saved_model": "bone_age_tf.export.export",
     "ExportedModel": "bone_age_tf.export.exported_model",
+    "shipped_model": "bone_age_tf.export.shipped_model",
     "predict": "bone_age_tf.inference.predict",
 }
 __all__ = ["__version__", *_HOME]

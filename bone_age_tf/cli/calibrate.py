@@ -13,7 +13,12 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@options.input_folder_option("--model", "Exported model, as in saved_models/bone_age.")
+@click.option(
+    "--model",
+    required=True,
+    type=options.MODEL_FOLDER,
+    help="Exported model, as in saved_models/bone_age; shipped: the shipped model.",
+)
 @click.option(
     "--data",
     type=options.EXISTING_FOLDER,

@@ -5,6 +5,7 @@ rich is imported where it is used: it takes longer than `--help` may.
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,9 @@ LONGEST_STAGE = 12
 """Characters of the name of a stage; longer ones are shortened."""
 WIDE = 100
 """Columns of a terminal from which on bars are long."""
+NO_NEXT = "BONE_AGE_TF_NO_NEXT"
+"""Environment variable of a process whose messages do not name the next command: the demo runs it itself."""
+_NEXT = re.compile(r" ?Next: [^\n]*")
 _UNLIMITED = 100_000
 """Columns of a table's console: nothing is ever wrapped or cut."""
 
@@ -144,6 +148,14 @@ class _StderrHandler(logging.StreamHandler):
         return sys.stderr
 
 
+class _WithoutNext(logging.Filter):
+    """Takes the next command out of a message."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _NEXT.sub("", record.getMessage()).rstrip(), ()
+        return bool(record.msg)
+
+
 def set_up_logging(*, quiet: bool, debug: bool) -> None:
     """Log of this package to stderr."""
     level = logging.DEBUG if debug else logging.ERROR if quiet else logging.INFO
@@ -151,6 +163,8 @@ def set_up_logging(*, quiet: bool, debug: bool) -> None:
         level=logging.WARNING, format="%(message)s", handlers=[_StderrHandler()], force=True
     )
     logging.getLogger("bone_age_tf").setLevel(level)
+    if NO_NEXT in os.environ:
+        logging.getLogger().handlers[0].addFilter(_WithoutNext())
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

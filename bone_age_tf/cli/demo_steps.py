@@ -1,38 +1,30 @@
 """The whole workflow on synthetic radiographs, by the commands that a user types: no data, no GPU."""
 
-import csv
-import dataclasses
-import json
 import logging
+import os
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from bone_age_tf.cli import SOME_REJECTED
+from bone_age_tf.cli.console import NO_NEXT
 from bone_age_tf.errors import BoneAgeError
+from bone_age_tf.files.provenance import PROVENANCE
 
 log = logging.getLogger(__name__)
 
 SEED = 1
 NEW_SEED = 2
 NEW_RADIOGRAPHS = 6
-
-
-@dataclasses.dataclass(frozen=True)
-class DemoReport:
-    """Result of the demo."""
-
-    mae_months: float
-    low: float | None
-    high: float | None
-    """95 % confidence interval of the mean absolute error; None where there are too few radiographs."""
-    constant_mae_months: float
-    """MAE of predicting the mean bone age of the training split, on the same radiographs."""
-    test_radiographs: int
-    seconds: float
+SIZE = 320
+"""Pixels of the longer side of a phantom."""
+SCALE = 0.0625
+"""Of the frame: 130 x 100 pixels, enough for phantoms."""
+SPLIT = "train=0.76,validation=0.12,test=0.12"
+TABLE, IMAGES = "boneage-training-dataset.csv", "boneage-training-dataset"
 
 
 class DemoStepError(BoneAgeError):
@@ -46,93 +38,103 @@ class DemoStepError(BoneAgeError):
         self.exit_code = exit_code
 
 
-def steps(output: str, count: int, epochs: int) -> list[tuple[str, list[str]]]:
-    """Each step: a sentence about it, and the arguments of `bone-age-tf`."""
-    at = {
-        name: str(Path(output) / name)
-        for name in (
-            "phantoms",
-            "prepared",
-            "run",
-            "evaluation",
-            "saved_models",
-            "new",
-            "predictions",
-        )
-    }
-    model = str(Path(at["saved_models"]) / "bone_age")
-    size, seed = ["--size", "512"], ["--seed", str(SEED)]
-    new_table = str(Path(at["new"]) / "boneage-training-dataset.csv")
-    new_images = str(Path(at["new"]) / "boneage-training-dataset")
-    result = str(Path(at["evaluation"]) / "evaluation.json")
-    train = ["--recipe", "phantom", "--initial-weights", "none", "--set", f"train.epochs={epochs}"]
+class Step(NamedTuple):
+    """A command of the demo."""
+
+    sentence: str
+    """What it does."""
+    arguments: list[str]
+    """Of `bone-age-tf`."""
+    result: Path | None = None
+    """What it writes last: a step whose result is there is finished. None: the command itself can tell."""
+
+    @property
+    def command(self) -> str:
+        """As it is typed."""
+        return shlex.join(["bone-age-tf", *self.arguments])
+
+
+def steps(output: str, count: int, epochs: int) -> list[Step]:
+    """All steps, in their order."""
+    at = Path(output)
+    images, table = (at / "new" / name for name in (IMAGES, TABLE))
+    model = at / "saved_models" / "demo"  # not bone_age, where the shipped model is looked for
+    result = at / "evaluation" / "evaluation.json"
+    labelled = ["--model", model, "--labels", table]
+    training = [
+        "--recipe",
+        "phantom",
+        "--initial-weights",
+        "none",
+        "--set",
+        f"train.epochs={epochs}",
+    ]
+    size, new = ["--size", SIZE, "--seed"], NEW_RADIOGRAPHS
+
+    def step(sentence: str, *arguments: object, result: Path | None = None) -> Step:
+        return Step(sentence, [str(argument) for argument in arguments], result)
+
     return [
-        (
+        step(
             f"Generate {count} synthetic radiographs (phantoms) of known bone age.",
-            ["phantom", "--output", at["phantoms"], "--count", str(count), *size, *seed],
+            "phantom", "--output", at / "phantoms", "--count", count, *size, SEED,
         ),
-        (
+        step(
             "Check and split them, and write TFRecords of preprocessed radiographs.",
-            ["prepare", at["phantoms"], "--output", at["prepared"], "--scale", "0.125"],
+            "prepare", at / "phantoms", "--output", at / "prepared", "--scale", SCALE, "--split", SPLIT,
         ),
-        (
+        step(
             "Train a small network from random weights.",
-            ["train", "--data", at["prepared"], "--run", at["run"], *train],
+            "train", "--data", at / "prepared", "--run", at / "run", *training,
         ),
-        (
+        step(
             "Evaluate it on the test split, which it has not seen.",
-            ["evaluate", "--model", at["run"], "--data", at["prepared"], "--output", at["evaluation"]],
+            "evaluate", "--model", at / "run", "--data", at / "prepared", "--output", at / "evaluation",
+            result=result,
         ),
-        (
+        step(
             "Export one SavedModel: bytes of a file and sex in, months out.",
-            ["export", "--run", at["run"], "--output", model, "--evaluation", result],
+            "export", "--run", at / "run", "--output", model, "--evaluation", result,
+            result=model / "1",
         ),
-        (
-            f"Generate {NEW_RADIOGRAPHS} new ones ...",
-            ["phantom", "--output", at["new"], "--count", str(NEW_RADIOGRAPHS), *size, "--seed", str(NEW_SEED)],
+        step(
+            f"Generate {new} new ones ...",
+            "phantom", "--output", at / "new", "--count", new, *size, NEW_SEED,
         ),
-        (
+        step(
             "... and predict their bone age with the exported model, from the files.",
-            ["predict", new_images, "--model", model, "--labels", new_table, "--output", at["predictions"]],
+            "predict", images, *labelled, "--output", at / "predictions",
+            result=at / "predictions" / PROVENANCE,
+        ),
+        step(
+            "Explain the prediction for one of them.",
+            "explain", images / "1.png", *labelled, "--output", at / "explained",
+            result=at / "explained" / PROVENANCE,
         ),
     ]  # fmt: skip
 
 
-def run_demo(
-    output: str, *, count: int, epochs: int, run: Callable[[list[str]], int]
-) -> DemoReport:
-    """Run every step; finished ones are skipped where their command can tell.
+def run_demo(output: str, *, count: int, epochs: int, run: Callable[[list[str]], int]) -> None:
+    """Run every step that is not finished.
 
     `run` takes the arguments of `bone-age-tf` and returns its exit code, as `run_command` does.
     Raises `DemoStepError` with the exit code of the command that failed.
     """
-    started = time.monotonic()
-    log.info("The data of this demo are synthetic radiographs, not of children.")
     listed = steps(output, count, epochs)
-    for number, (sentence, arguments) in enumerate(listed, 1):
-        command = shlex.join(["bone-age-tf", *arguments])
-        log.info(f"\n[{number}/{len(listed)}] {sentence}\n$ {command}")
-        exit_code = run(arguments)
+    for number, step in enumerate(listed, 1):
+        log.info(f"\n[{number}/{len(listed)}] {step.sentence}\n$ {step.command}")
+        if step.result is not None and step.result.exists():
+            log.info(f"{step.result} is there already.")
+            continue
+        exit_code = run(step.arguments)
         if exit_code not in (0, SOME_REJECTED):
-            raise DemoStepError(command, exit_code)
-    return _report(Path(output), time.monotonic() - started)
-
-
-def _report(output: Path, seconds: float) -> DemoReport:
-    result = json.loads((output / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
-    labels = json.loads((output / "prepared" / "manifest.json").read_text(encoding="utf-8"))[
-        "labels"
-    ]
-    with (output / "evaluation" / "predictions.csv").open(encoding="utf-8", newline="") as stream:
-        true = [float(row["bone_age_months_true"]) for row in csv.DictReader(stream)]
-    constant = sum(abs(months - labels["train"]["mean_months"]) for months in true) / len(true)
-    mae = result["overall"]["mae_months"]
-    return DemoReport(mae["value"], mae["low"], mae["high"], constant, len(true), seconds)
+            raise DemoStepError(step.command, exit_code)
 
 
 def run_command(arguments: list[str]) -> int:
     """Run `bone-age-tf` on this terminal, which leaves Ctrl-C to it; returns its exit code."""
-    process = subprocess.Popen([sys.executable, "-m", "bone_age_tf", *arguments])
+    environment = {**os.environ, NO_NEXT: "1"}
+    process = subprocess.Popen([sys.executable, "-m", "bone_age_tf", *arguments], env=environment)
     while True:
         try:
             code = process.wait()

@@ -29,7 +29,9 @@ TABLE_FORM = (
 
 @click.command()
 @click.option(
-    "--model", type=options.EXISTING_FOLDER, help="Run folder, ensemble folder or exported model."
+    "--model",
+    type=options.MODEL_FOLDER,
+    help="Run folder, ensemble folder or exported model; shipped: the shipped model.",
 )
 @click.option(
     "--data", type=options.EXISTING_FOLDER, help="With --model: data set written by prepare."

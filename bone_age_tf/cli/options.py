@@ -8,6 +8,7 @@ import click
 
 from bone_age_tf.cli import console
 from bone_age_tf.config import CHECKPOINTS, CORRECTIONS
+from bone_age_tf.export.shipped_model import SHIPPED, shipped_model
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -15,7 +16,17 @@ Decorator = Callable[[Command], Command]
 EXISTING_FOLDER = click.Path(exists=True, file_okay=False)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False)
 AGE_UNITS = ("months", "years")
-SHIPPED_MODEL = "saved_models/bone_age"
+
+
+class ModelFolder(click.Path):
+    """An existing folder, or `shipped`, the folder that `export.shipped_model` finds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path of the folder. Raises `UsageError` where there is no shipped model."""
+        return super().convert(str(shipped_model()) if value == SHIPPED else value, param, ctx)
+
+
+MODEL_FOLDER = ModelFolder(exists=True, file_okay=False)
 
 # === What every command has ===
 
@@ -55,10 +66,11 @@ radiographs_argument = click.argument(
 
 exported_model_option = click.option(
     "--model",
-    default=SHIPPED_MODEL,
+    default=SHIPPED,
     show_default=True,
-    type=EXISTING_FOLDER,
-    help="Exported model: a model folder, of which the highest version is taken, or one version.",
+    type=MODEL_FOLDER,
+    help="Exported model: a model folder, of which the highest version is taken, or one version. "
+    "shipped: saved_models/bone_age, or the installed package bone-age-tf-model.",
 )
 """`--model`: an exported model, the shipped one by default."""
 

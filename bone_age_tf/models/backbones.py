@@ -53,7 +53,7 @@ def _small(*, include_top: bool, weights: None, input_shape: tuple[int, int, int
     del include_top, weights
     image = layers.Input(input_shape)
     x = layers.Conv2D(24, 5, strides=2, padding="same", use_bias=False)(image)
-    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.99)(x))
+    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.95)(x))
     for filters in (32, 64, 128, 160):
         x = _residual(x, filters, strides=2)
         x = _residual(x, filters, strides=1)
@@ -67,9 +67,9 @@ def _residual(x: keras.KerasTensor, filters: int, strides: int) -> keras.KerasTe
         shortcut = layers.AveragePooling2D(strides, padding="same")(x)
         shortcut = layers.Conv2D(filters, 1, use_bias=False)(shortcut)
     x = layers.Conv2D(filters, 3, strides=strides, padding="same", use_bias=False)(x)
-    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.99)(x))
+    x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.95)(x))
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
-    x = layers.BatchNormalization(momentum=0.99)(x)
+    x = layers.BatchNormalization(momentum=0.95)(x)
     return layers.Activation("relu")(layers.Add()([x, shortcut]))
 
 

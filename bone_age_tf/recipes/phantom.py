@@ -10,11 +10,11 @@ from bone_age_tf.config import AugmentationConfig, ExperimentConfig, ModelConfig
 
 CONFIG = ExperimentConfig(
     recipe="phantom",
-    model=ModelConfig(backbone="small", sex_units=16, head_units=128, dropout=0.1),
+    model=ModelConfig(backbone="small", sex_units=16, head_units=128, dropout=0),
     augmentation=AugmentationConfig(
-        rotation_degrees=5, shift=0.03, zoom=0.05, mirror=False, gamma=1.15, sex_dropout=0.1
+        rotation_degrees=3, shift=0.015, zoom=0.03, mirror=False, gamma=1.1, sex_dropout=0.05
     ),
     train=TrainConfig(
-        epochs=12, batch_size=8, learning_rate=1e-3, warmup_steps=60, ema_momentum=0.98
+        epochs=12, batch_size=8, learning_rate=2e-3, warmup_steps=40, ema_momentum=0.95
     ),
 )

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import LabelledPredictions
@@ -161,6 +163,22 @@ def within(predictions: LabelledPredictions) -> str:
         axes.set(xlim=(0, min(end, 60)), ylim=(0, 101))
         axes.set_xticks(range(0, int(min(end, 60)) + 1, 6))
         axes.set(xlabel="absolute error, months", ylabel="radiographs with at most this error, %")
+
+    return _svg(draw, FLAT)
+
+
+def learning_curve(history: pd.DataFrame, constant: float) -> str:
+    """Errors by epoch from a run's `history.csv`, with the MAE of a constant."""
+
+    def draw(axes: Axes) -> None:
+        lines = {"mae_months": ("training", QUIET), "validation_mae_months": ("validation", INK)}
+        for name, (word, colour) in lines.items():
+            if name in history:
+                axes.plot(history["epoch"], history[name], "o-", ms=3, color=colour, label=word)
+        axes.axhline(constant, color=INK, lw=0.9, ls=(0, (4, 3)))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(ylim=(0, None), xlabel="epoch", ylabel="MAE, months")
+        axes.legend(frameon=False, fontsize=8)
 
     return _svg(draw, FLAT)
 

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from bone_age_tf.cli import demo_steps
 from bone_age_tf.cli import main as cli
+from bone_age_tf.cli.console import NO_NEXT
+from bone_age_tf.cli.demo import expected_minutes
 from bone_age_tf.cli.demo_steps import DemoStepError, run_command, run_demo, steps
 
 
@@ -14,17 +17,53 @@ def _run(arguments: list[str]) -> int:
 
 
 @pytest.mark.large
-def test_it_goes_the_whole_way(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "bone_age_tf.cli.demo_steps")
+def test_it_goes_the_whole_way(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo_steps, "run_command", _run)
     output = tmp_path / "demo"
-    report = run_demo(str(output), count=40, epochs=1, run=_run)
-    assert report.test_radiographs == 4
-    assert 20 < report.constant_mae_months < 90
-    assert report.mae_months > 0
-    assert (output / "saved_models" / "bone_age" / "1" / "saved_model.pb").is_file()
+    assert cli.run(["demo", "--output", str(output), "--count", "40", "--epochs", "1"]) == 0
+    said = capsys.readouterr()
+    assert " on 5 unseen synthetic radiographs" in said.out
+    assert f"on one page: {output}/demo.html" in said.out
+    assert (output / "demo.html").stat().st_size > 100_000
+    assert not (output / "saved_models" / "bone_age").exists()  # where the shipped model is found
     assert len((output / "predictions" / "predictions.csv").read_text().splitlines()) == 7
-    assert "synthetic radiographs, not of children" in caplog.text
-    assert "[1/7]" in caplog.text
+
+
+def test_it_says_how_long_it_takes() -> None:
+    assert expected_minutes(20, 1) <= 2
+    assert expected_minutes(400, 10) == 3  # the defaults, as README says
+    assert expected_minutes(4000, 10) > 15
+
+
+def test_what_is_finished_is_not_done_again(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def run(arguments: list[str]) -> int:
+        done.append(arguments[0])
+        return 0
+
+    listed = steps(str(tmp_path), 40, 1)
+    for step in listed[:4]:
+        if step.result is not None:
+            step.result.parent.mkdir(parents=True)
+            step.result.touch()
+    run_demo(str(tmp_path), count=40, epochs=1, run=run)
+    assert done == [step.arguments[0] for step in listed if step.arguments[0] != "evaluate"]
+
+
+def test_its_commands_name_no_next_one(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["phantom", "--count", "1", "--size", "64"]
+    assert run_command([*words, "--output", str(tmp_path / "1")]) == 0
+    said = capfd.readouterr().err
+    assert "is ready: synthetic radiographs" in said
+    assert "Next" not in said
+    monkeypatch.delenv(NO_NEXT, raising=False)
+    assert cli.run([*words, "--output", str(tmp_path / "2")]) == 0
+    assert "Next: bone-age-tf prepare" in capfd.readouterr().err
 
 
 def test_it_stops_where_a_command_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -44,12 +83,10 @@ def test_it_stops_where_a_command_fails(tmp_path: Path, caplog: pytest.LogCaptur
 
 
 def test_its_commands_can_be_typed() -> None:
-    for what, arguments in steps("demo", 10, 1):
-        assert what
-        command = cli.load_command(arguments[0])
-        assert not command.make_context(
-            arguments[0], list(arguments[1:]), resilient_parsing=True
-        ).args
+    for step in steps("demo", 10, 1):
+        assert step.sentence
+        name, *rest = step.arguments
+        assert not cli.load_command(name).make_context(name, rest, resilient_parsing=True).args
 
 
 def test_a_command_has_a_process_of_its_own(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,30 @@
+"""The package `bone-age-tf-model`: the shipped model for `pip install`, apart from the program, under its own terms."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+HERE = Path(__file__).parent
+VERSION = "1"
+"""Of the package and of the model: `bone_age/1`. No other version in that folder is packed."""
+
+setup(
+    name="bone-age-tf-model",
+    version=VERSION,
+    description="Bone age from a radiograph of the left hand: the model that bone-age-tf uses by default",
+    long_description=(HERE / "bone_age/README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="LicenseRef-RSNA-non-commercial",
+    license_files=["LICENSE"],
+    package_dir={"bone_age_tf_model": "."},
+    packages=["bone_age_tf_model"],
+    package_data={
+        "bone_age_tf_model": [
+            "LICENSE",
+            "bone_age/README.md",
+            f"bone_age/{VERSION}/*",
+            f"bone_age/{VERSION}/variables/*",
+        ]
+    },
+    entry_points={"bone_age_tf.models": ["bone_age = bone_age_tf_model"]},
+)
