@@ -74,6 +74,7 @@ setup(
         "opencv-python-headless>=4.12",
         "openpyxl>=3.1",
         "pandas>=2.2",
+        "pillow>=11.3",
         "pydantic>=2.10",
         "rich>=13",
         "scipy>=1.15",

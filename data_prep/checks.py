@@ -14,6 +14,7 @@ from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing import decoding as radiograph
+from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import Sex
 
@@ -97,7 +98,7 @@ def _unmatched(table: LabelTable, by_stem: dict[str, list[SourceFile]]) -> Itera
     ids = table.ids()
     for number, identifier in ids.items():
         if identifier and identifier not in by_stem:
-            message = f"no image; expected a PNG or JPEG named {identifier}.*"
+            message = f"no image; expected a file named {identifier}.png, .jpg, .tif or alike"
             yield Problem(table.name, number, identifier, "", "no_image", message)
     known = set(ids)
     for stem, files in sorted(by_stem.items()):
@@ -147,10 +148,13 @@ def _read_file(file: SourceFile, is_registered: bool) -> str | Rejection:
         encoded = file.read()
     except InputDataError as error:
         return Rejection("unreadable", str(error))
-    rejection = radiograph.find_rejection(encoded)
+    png = to_png(encoded)
+    if isinstance(png, Rejection):
+        return png
+    rejection = radiograph.find_rejection(png)
     if rejection:
         return rejection
-    if is_registered and radiograph.image_size(encoded) != (FRAME_HEIGHT, FRAME_WIDTH):
+    if is_registered and radiograph.image_size(png) != (FRAME_HEIGHT, FRAME_WIDTH):
         return Rejection(
             "not_registered",
             f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others",

@@ -14,6 +14,7 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.preprocessing import overlay
 from bone_age_tf.preprocessing.examination import Examiner
+from bone_age_tf.preprocessing.grey import grey_values
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
 
@@ -85,7 +86,10 @@ class _Pairs:
         encoded = row.file.read()
         done = self._prepare(encoded)
         status = done.status.numpy().decode()
-        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_GRAYSCALE)
+        values = grey_values(encoded)
+        if values is None:
+            raise InputDataError("OpenCV cannot read the file, though TensorFlow can.")
+        pixels = np.round(values * 255).astype(np.uint8)
         original = overlay.draw(pixels, None, None, None, longest=SIDE)
         prepared = done.image.numpy()[..., 0] if status == OK else None
         return _pair(original, prepared, row.id, EXPLANATIONS.get(status, ""))

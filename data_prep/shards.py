@@ -11,6 +11,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -124,7 +125,7 @@ def _prepare_record(row: CheckedRow, config: PreprocessingConfig, encoding: str)
 
 
 @functools.cache  # a task names its configuration alone, and a worker process makes many shards
-def _encoder(config: PreprocessingConfig, encoding: str) -> tf.types.experimental.GenericFunction:
+def _encoder(config: PreprocessingConfig, encoding: str) -> Callable[[bytes], Any]:
     """Bytes of a raw radiograph -> the prepared one and its status.
 
     The prepared one is a string, its PNG, or with `raw` the pixels, uint8 [height, width, 1].

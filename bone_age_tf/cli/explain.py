@@ -28,7 +28,7 @@ def explain(*, progress: console.ProgressDisplay, paths: tuple[str, ...], **sett
     """Explain predictions by saliency maps and groups of bones.
 
     For each radiograph: where the model looks, and the effect of each group of bones on the bone age.
-    PATHS are PNG and JPEG files, folders of them and zips of them.
+    PATHS are PNG, JPEG, TIFF and BMP files, folders of them and zips of them.
 
     \b
     Examples:

@@ -30,7 +30,7 @@ def localize(
 ) -> int:
     """Find the hand in radiographs: key points, mask and frame.
 
-    PATHS are PNG and JPEG files, folders of them and zips of them. Writes key_points.csv,
+    PATHS are PNG, JPEG, TIFF and BMP files, folders of them and zips of them. Writes key_points.csv,
     localization.jsonl, masks/ and pictures/.
 
     \b

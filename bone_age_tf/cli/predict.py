@@ -43,7 +43,7 @@ def predict(
 ) -> int:
     """Predict the bone age of radiographs.
 
-    PATHS are PNG and JPEG files, folders of them and zips of them.
+    PATHS are PNG, JPEG, TIFF and BMP files, folders of them and zips of them.
 
     \b
     Examples:

@@ -103,7 +103,7 @@ def prepare(
     """Convert raw radiographs and their labels to TFRecords.
 
     SOURCE is a folder or zip: the Kaggle or RSNA files of the Pediatric Bone Age Challenge, the
-    layout of ml-recipe-bone-age, or any folder of PNG and JPEG files with a label table. An image
+    layout of ml-recipe-bone-age, or any folder of images with a label table. An image
     that does not show one whole hand is rejected with its reason (exit code 4).
 
     \b

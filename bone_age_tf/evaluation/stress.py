@@ -25,11 +25,13 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import write_json, written_whole
 from bone_age_tf.files.hashing import sha256_of
-from bone_age_tf.files.images import SourceFile, grey_values
+from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics import bootstrap
+from bone_age_tf.preprocessing.conversion import as_png, to_png
+from bone_age_tf.preprocessing.grey import grey_values
 from bone_age_tf.preprocessing.radiographs import find_radiographs, read_radiograph
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import Sex
@@ -203,9 +205,12 @@ def _answers(
     pool: ThreadPoolExecutor,
 ) -> dict[str, float | str]:
     """Months or reason for rejection of the unchanged radiograph and of every variant."""
-    encoded = read_radiograph(file)
-    picture = None if isinstance(encoded, Rejection) else grey_values(encoded)
-    if isinstance(encoded, Rejection) or picture is None:
+    read = read_radiograph(file)
+    encoded = read if isinstance(read, Rejection) else to_png(read)
+    if isinstance(encoded, Rejection):
+        return dict.fromkeys((UNCHANGED, *CHANGES), encoded.reason)
+    picture = grey_values(encoded)
+    if picture is None:
         return dict.fromkeys((UNCHANGED, *CHANGES), "unreadable")
     seeds = dict(zip(CHANGES, seed.spawn(len(CHANGES)), strict=True))
 
@@ -229,8 +234,7 @@ def _answers(
 
 
 def _png(picture: np.ndarray) -> bytes:
-    levels = np.round(np.clip(picture, 0, 1) * 65535).astype(np.uint16)
-    return cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return as_png(np.round(np.clip(picture, 0, 1) * 65535).astype(np.uint16))
 
 
 def _rows(radiograph: _Radiograph) -> Iterator[list[str]]:

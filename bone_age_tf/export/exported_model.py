@@ -26,6 +26,7 @@ from bone_age_tf.export.signatures import (
 )
 from bone_age_tf.export.versions import latest_version
 from bone_age_tf.files.hashing import FileEntry, find_faults
+from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection, rejection_from
 
 MODEL_SCHEMA = "bone-age-tf/model/2"
@@ -60,8 +61,8 @@ class ExportedModel:
     ) -> pd.DataFrame:
         """The bone age of one or many radiographs, one row each; a rejected one has a reason and no number.
 
-        `radiographs` is a path (`str` or `Path`: a file, a folder or a zip), the bytes of a PNG or JPEG file, an
-        array of grey values [height, width], uint8 (0 to 255) or uint16 (0 to 65535), at least 64 pixels on
+        `radiographs` is a path (`str` or `Path`: a file, a folder or a zip), the bytes of a PNG, JPEG,
+        TIFF or BMP file, an array of grey values [height, width], uint8 (0 to 255) or uint16 (0 to 65535), at least 64 pixels on
         its shorter side, or several of these. An array is answered as a PNG file of the same pixels is.
         `sex` is `F`, `M` or `unknown`: one for all, or one for each of what is given.
         The radiographs of folders and zips, and files, are read and predicted 16 at a time.
@@ -72,7 +73,7 @@ class ExportedModel:
         sex classifier). Months are NaN where `status` is `rejected`.
 
         Raises `ArgumentTypeError` (a `TypeError`) and `ArgumentValueError` (a `ValueError`) where something else
-        is given, `InputDataError` where a path leads to no PNG or JPEG file.
+        is given, `InputDataError` where a path leads to no image.
         """
         return answer_table(self, radiographs, sex)
 
@@ -114,8 +115,11 @@ class ExportedModel:
 
     def prepare_with_matrix(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray] | Rejection:
         """The same with the matrix [2, 3] from (x, y, 1) of the prepared radiograph to (x, y) of the file."""
+        png = to_png(encoded)
+        if isinstance(png, Rejection):
+            return png
         try:
-            answer = self.signatures[PREPARE](image_bytes=tf.constant([encoded]))
+            answer = self.signatures[PREPARE](image_bytes=tf.constant([png]))
         except tf.errors.InvalidArgumentError as error:
             return rejection_from(error)
         status = answer[STATUS].numpy()[0].decode()

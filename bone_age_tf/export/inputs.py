@@ -4,19 +4,19 @@ import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.preprocessing.conversion import as_png
 from bone_age_tf.preprocessing.radiographs import find_radiographs
 from bone_age_tf.record import SEX_NAMES
 
 Source = str | Path | bytes | np.ndarray
-"""A path of a file, folder or zip; the bytes of a PNG or JPEG file; grey values uint8 or uint16
+"""A path of a file, folder or zip; the bytes of a PNG, JPEG, TIFF or BMP file; grey values uint8 or uint16
 [height, width], full scale 255 or 65535."""
 KINDS = (
-    "a path (str or Path), the bytes of a PNG or JPEG file, a uint8 or uint16 array [height, width], "
+    "a path (str or Path), the bytes of a PNG, JPEG, TIFF or BMP file, a uint8 or uint16 array [height, width], "
     "or several of these"
 )
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
@@ -30,7 +30,7 @@ class InMemory:
     content: bytes | np.ndarray
 
     def read(self) -> bytes:
-        """The bytes of a PNG or JPEG file."""
+        """The bytes of the file; of pixels, those of a PNG file."""
         return self.content if isinstance(self.content, bytes) else as_png(self.content)
 
 
@@ -71,12 +71,6 @@ def pair_with_sex(
         for number, (one, of) in enumerate(zip(given, sexes, strict=True))
         for file in _files(one, number)
     ]
-
-
-def as_png(pixels: np.ndarray) -> bytes:
-    """Grey values uint8 or uint16 [height, width] as a PNG file, which keeps every one of them."""
-    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
-    return cv2.imencode(".png", native, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
 def _files(one: object, number: int) -> list[SourceFile] | list[InMemory]:

@@ -1,18 +1,25 @@
 """Image files in folders and zips, listed by name and read as bytes; zips are read in place."""
 
+import contextlib
 import dataclasses
 import functools
+import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-import cv2
-import numpy as np
-
 from bone_age_tf.errors import InputDataError
+from bone_age_tf.files.formats import HEAD_BYTES, format_of
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".tif", ".tiff", ".bmp", ".dib"),
+    *(".dcm", ".dicom", ".ima"),
+    *(".gif", ".webp", ".jp2", ".j2k", ".jpf", ".jpx", ".jxl", ".heic", ".heif", ".avif"),
+    *(".psd", ".pgm", ".ppm", ".pnm", ".tga", ".exr", ".jxr"),
+)
+"""Endings of images, also of formats that are not read: such a file is always listed."""
 MAX_FILE_BYTES = 64 * 2**20
 
 
@@ -29,8 +36,9 @@ class SourceFile:
 
     @property
     def stem(self) -> str:
-        """The name without folders and ending: the identifier of a radiograph."""
-        return PurePosixPath(self.name).stem
+        """The name without folders and an image's ending: the identifier of a radiograph."""
+        name = PurePosixPath(self.name)
+        return name.stem if self.suffix in IMAGE_SUFFIXES else name.name
 
     @property
     def suffix(self) -> str:
@@ -39,24 +47,48 @@ class SourceFile:
 
     @property
     def is_image(self) -> bool:
-        """Whether the ending is that of a PNG or JPEG."""
-        return self.suffix in IMAGE_SUFFIXES
+        """Whether the ending or the content is that of an image, of a format that is read or not.
+
+        A file whose content cannot be read is one unless its ending says otherwise, and so is a zip
+        inside a zip: it is not looked into, and must not be lost.
+        """
+        if self.suffix in IMAGE_SUFFIXES or (self.member and self.suffix == ".zip"):
+            return True
+        try:
+            return format_of(self.head()) is not None
+        except InputDataError:
+            return not self.suffix.strip(".0123456789")
 
     def read(self) -> bytes:
         """The content. Raises `InputDataError` where it is over the limit or cannot be read."""
-        try:
+        with self._open_errors():
             if self.member is None:
                 self._check_size(Path(self.path).stat().st_size)
                 return Path(self.path).read_bytes()
             archive = _open_zip(self.path)
             self._check_size(archive.getinfo(self.member).file_size)
             return archive.read(self.member)
+
+    def head(self) -> bytes:
+        """The first `HEAD_BYTES`. Raises `InputDataError` where they cannot be read."""
+        with self._open_errors():
+            if self.member is None:
+                with Path(self.path).open("rb") as stream:
+                    return stream.read(HEAD_BYTES)
+            with _open_zip(self.path).open(self.member) as stream:
+                return stream.read(HEAD_BYTES)
+
+    @contextlib.contextmanager
+    def _open_errors(self) -> Iterator[None]:
+        try:
+            yield
         except (
             OSError,
             RuntimeError,
             zipfile.BadZipFile,
             zlib.error,
             NotImplementedError,
+            EOFError,
         ) as error:
             raise InputDataError(f"{self.name}: cannot be read ({error}).") from error
 
@@ -65,28 +97,6 @@ class SourceFile:
             raise InputDataError(
                 f"{self.name}: {size} bytes; at most {MAX_FILE_BYTES} are read from one file."
             )
-
-
-def grey_values(encoded: bytes) -> np.ndarray | None:
-    """A PNG or JPEG file as float32 [height, width] from 0 to 1, for display and for perturbed inputs.
-
-    As the file stores it: an orientation in the metadata is ignored, as by `preprocessing/decoding.py`. None where
-    OpenCV cannot read it.
-    """
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
-    if picture is None:
-        return None
-    return picture.astype(np.float32) / np.float32(np.iinfo(picture.dtype).max)
-
-
-def grey_levels(encoded: bytes) -> np.ndarray:
-    """A file as uint8 [height, width] for display: percentiles 0.5 and 99.7 as black and white."""
-    picture = grey_values(encoded)
-    if picture is None:
-        raise InputDataError("OpenCV cannot read the file, though TensorFlow can.")
-    low, high = np.percentile(picture, (0.5, 99.7))
-    return np.clip((picture - low) * (255 / max(high - low, 1e-3)), 0, 255).astype(np.uint8)
 
 
 def list_files(path: str | Path) -> list[SourceFile]:
@@ -101,11 +111,27 @@ def list_files(path: str | Path) -> list[SourceFile]:
 
 
 def radiographs_in(path: str | Path) -> list[SourceFile]:
-    """The images of a folder or zip; a single file is returned whatever its extension."""
+    """The images of a folder or zip; a single file is returned whatever it is."""
     files = list_files(path)
     if len(files) == 1 and files[0].member is None and Path(path).is_file():
         return files
     return [file for file in files if file.is_image]
+
+
+def kinds(files: Sequence[SourceFile]) -> str:
+    """How many files of which kinds, in words: `3 files: 2 .csv, 1 empty`."""
+    counts = Counter(map(_kind, files))
+    words = ", ".join(f"{count} {kind}" for kind, count in counts.most_common())
+    return f"{len(files)} file{'' if len(files) == 1 else 's'}" + (f": {words}" if words else "")
+
+
+def _kind(file: SourceFile) -> str:
+    try:
+        if not file.head():
+            return "empty"
+    except InputDataError:
+        return "unreadable"
+    return file.suffix or "without an ending"
 
 
 def is_safe(name: str) -> bool:
@@ -113,11 +139,14 @@ def is_safe(name: str) -> bool:
     return ".." not in PurePosixPath(name).parts and not name.startswith("/")
 
 
-def _walk(path: Path, name: str) -> Iterator[SourceFile]:
+def _walk(path: Path, name: str, above: frozenset[str] = frozenset()) -> Iterator[SourceFile]:
+    """`above` are the folders that lead here: a symbolic link to one of them is not followed."""
     if path.is_dir():
-        for child in path.iterdir():
-            if not child.name.startswith("."):
-                yield from _walk(child, f"{name}/{child.name}" if name else child.name)
+        real = os.path.realpath(path)
+        if real not in above:
+            for child in _children(path):
+                child_name = f"{name}/{child.name}" if name else child.name
+                yield from _walk(child, child_name, above | {real})
     elif path.suffix.lower() == ".zip":
         for member in _open_zip(str(path)).infolist():
             parts = PurePosixPath(member.filename).parts
@@ -127,6 +156,20 @@ def _walk(path: Path, name: str) -> Iterator[SourceFile]:
                 yield SourceFile(f"{name}/{member.filename}", str(path), member.filename)
     else:
         yield SourceFile(name, str(path))
+
+
+def _children(folder: Path) -> list[Path]:
+    """What is in a folder, without hidden files and what is no file, such as a pipe."""
+    try:
+        children = list(folder.iterdir())
+    except OSError as error:
+        raise InputDataError(f"{folder}: cannot be listed ({error.strerror}).") from error
+    return [
+        child
+        for child in children
+        if not child.name.startswith(".")
+        and (child.is_dir() or child.is_file() or child.is_symlink())
+    ]
 
 
 @functools.lru_cache(maxsize=16)

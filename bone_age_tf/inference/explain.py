@@ -21,7 +21,7 @@ from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.hashing import sha256_of
-from bone_age_tf.files.images import SourceFile, grey_levels, safe_name
+from bone_age_tf.files.images import SourceFile, safe_name
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.inference.neighbours import CACHE, Neighbour, Reference, strip
 from bone_age_tf.inference.predict import read_labels, sex_of
@@ -32,6 +32,7 @@ from bone_age_tf.inference.saliency import (
     is_registered,
     sheet,
 )
+from bone_age_tf.preprocessing.grey import grey_levels
 from bone_age_tf.preprocessing.radiographs import find_radiographs, prepare_file
 from bone_age_tf.preprocessing.rejections import Rejection
 

@@ -16,6 +16,9 @@ from bone_age_tf.preprocessing.rejections import Rejection, assertion_text, reje
 MIN_SIDE = 64
 MAX_SIDE = 12_000
 MAX_PIXELS = 40_000_000
+TOO_LARGE = (
+    f"more than {MAX_PIXELS // 10**6} million pixels or a side over {MAX_SIDE}; height and width"
+)
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
@@ -53,7 +56,7 @@ def guard(encoded: tf.Tensor) -> tf.Tensor:
         require(
             (tf.maximum(height, width) <= MAX_SIDE) & (height * width <= MAX_PIXELS),
             "too_large",
-            f"more than {MAX_PIXELS // 10**6} million pixels or a side over {MAX_SIDE}; height and width",
+            TOO_LARGE,
             height,
             width,
         ),

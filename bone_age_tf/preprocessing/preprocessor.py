@@ -13,9 +13,11 @@ import tensorflow as tf
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.preprocessing import decoding, geometry, pipeline
+from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.localizer import weights
 from bone_age_tf.preprocessing.localizer.weights import Localizer
 from bone_age_tf.preprocessing.pipeline import Examination, Prepared
+from bone_age_tf.preprocessing.rejections import Rejection, error_from
 
 
 class Preprocessor:
@@ -58,8 +60,8 @@ class Preprocessor:
         return examined, pipeline.register(levels, examined, self.config)
 
     @functools.cached_property
-    def graph(self) -> tf.types.experimental.GenericFunction:
-        """The preprocessor as a graph that is traced once: takes bytes."""
+    def graph(self) -> Callable[[bytes], Any]:
+        """The preprocessor as a graph that is traced once: takes the bytes of a file, also of TIFF and BMP."""
         return graph_of(self)
 
     @functools.cached_property
@@ -72,7 +74,18 @@ class Preprocessor:
         weights.keep_beside(self.config, folder)
 
 
-def graph_of(function: Callable[[tf.Tensor], Any]) -> tf.types.experimental.GenericFunction:
-    """A function of one file's bytes (scalar string) as a graph."""
+def graph_of(function: Callable[[tf.Tensor], Any]) -> Callable[[bytes], Any]:
+    """A function of one file's bytes (scalar string) as a graph, with `conversion.to_png` in front of it.
+
+    A file that is rejected there raises the `InvalidArgumentError` that the graph would.
+    """
     signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(function, input_signature=signature, autograph=False)
+    graph = tf.function(function, input_signature=signature, autograph=False)
+
+    def call(encoded: bytes) -> Any:
+        png = to_png(encoded)
+        if isinstance(png, Rejection):
+            raise error_from(png)
+        return graph(png)
+
+    return call

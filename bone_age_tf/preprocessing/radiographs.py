@@ -13,7 +13,8 @@ from typing import Generic, Protocol, TypeVar
 import tensorflow as tf
 
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.files.images import SourceFile, is_safe, radiographs_in
+from bone_age_tf.files.images import SourceFile, is_safe, kinds, list_files, radiographs_in
+from bone_age_tf.preprocessing.conversion import READ_FORMATS
 from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
 
 FILES_IN_PARALLEL = 16
@@ -49,10 +50,17 @@ class Radiograph(Generic[File, Made]):
 
 
 def find_radiographs(paths: Sequence[str | Path]) -> list[SourceFile]:
-    """The PNG and JPEG files of files, folders and zips. Raises `InputDataError` where there are none."""
+    """The images of files, folders and zips, also of formats that are not read.
+
+    Raises `InputDataError` where there are none.
+    """
     files = [file for path in paths for file in radiographs_in(path)]
     if not files:
-        raise InputDataError(f"No PNG or JPEG files found in {', '.join(map(str, paths))}.")
+        others = kinds([file for path in paths for file in list_files(path)])
+        raise InputDataError(
+            f"No radiographs found in {', '.join(map(str, paths))}. Expected {READ_FORMATS} files, in "
+            f"folders or zips. Received {others}."
+        )
     return files
 
 

@@ -32,8 +32,8 @@ class Rejection(NamedTuple):
     """Why a radiograph gets no bone age."""
 
     reason: str
-    """A stable code: a key of `EXPLANATIONS`, or `empty`, `not_png_or_jpeg`, `too_small`, `too_large`,
-    `damaged`."""
+    """A stable code: a key of `EXPLANATIONS`, or of the file `empty`, `not_png_or_jpeg`, `too_small`,
+    `too_large`, `damaged`, `multi_page`, `unsupported_pixels`."""
     explanation: str
     """One line for a person."""
 
@@ -44,6 +44,11 @@ class Rejection(NamedTuple):
 def assertion_text(reason: str, explanation: str) -> str:
     """Text of the graph's assertion; `rejection_from` parses it."""
     return f"refused ({reason}): {explanation}"
+
+
+def error_from(rejection: Rejection) -> tf.errors.InvalidArgumentError:
+    """The error that a graph would fail with for this reason; `rejection_from` is the way back."""
+    return tf.errors.InvalidArgumentError(None, None, assertion_text(*rejection))
 
 
 def rejection_from(error: tf.errors.InvalidArgumentError) -> Rejection:

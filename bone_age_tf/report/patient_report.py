@@ -17,12 +17,13 @@ from bone_age_tf.export.answers import SEX_LOOKS_WRONG
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.files.atomic import written_whole
-from bone_age_tf.files.images import grey_levels, safe_name
+from bone_age_tf.files.images import safe_name
 from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.growth.reference_standards import CONVENTION, LIMIT_SD, sd_at
 from bone_age_tf.inference.predict import INFANT
 from bone_age_tf.inference.saliency import Explanation, explain_prepared, on_original, over
 from bone_age_tf.metrics.predictions import OK
+from bone_age_tf.preprocessing.grey import grey_levels
 from bone_age_tf.preprocessing.radiographs import find_radiographs
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import sex_from_label

@@ -11,7 +11,7 @@ import binascii
 import dataclasses
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -220,28 +220,3 @@ def _short(array: np.ndarray) -> Any:
     if array.ndim == 0:
         return float(str(array))
     return [_short(part) for part in array]
-
-
-HINTS: Sequence[tuple[bytes, str]] = (
-    (b"iVBORw0KGgo", "the bytes are base64 text of a PNG: encoded twice"),
-    (b"/9j/", "the bytes are base64 text of a JPEG: encoded twice"),
-    (b"\x93NUMPY", "the bytes are a NumPy file, not a picture"),
-    (b"[", "the bytes look like a JSON list, not a picture"),
-    (b"data:image", "the bytes are a data URL: send what follows the comma, as base64"),
-    (b"%PDF", "the file is a PDF: save the picture in it as PNG or JPEG"),
-    (b"GIF8", "the file is a GIF: save it as PNG or JPEG"),
-    (b"II*\x00", "the file is a TIFF: save it as PNG"),
-    (b"MM\x00*", "the file is a TIFF: save it as PNG"),
-    (b"BM", "the file is a BMP: save it as PNG"),
-)
-"""First bytes -> what was probably meant."""
-
-
-def hint(encoded: bytes) -> str:
-    """What the sender of bytes that are not a PNG or JPEG probably did; empty: unknown."""
-    if encoded[128:132] == b"DICM":
-        return "the file is DICOM: export the picture as PNG"
-    for first, meaning in HINTS:
-        if encoded.startswith(first):
-            return meaning
-    return ""

@@ -4,7 +4,7 @@
 |---|---|
 | `GET /`, `/page.css`, `/page.js` | the page |
 | `GET /sample.png` | a synthetic radiograph to try |
-| `POST /read?sex=F&chronological_age_months=126` | bytes of a PNG or JPEG -> what the page shows, JSON |
+| `POST /read?sex=F&chronological_age_months=126` | bytes of an image file -> what the page shows, JSON |
 | `POST /report?...` | the same -> the HTML report of `predict --report` |
 
 Nothing is written to disk, and no file is kept after its response.

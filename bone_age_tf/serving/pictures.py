@@ -10,10 +10,10 @@ from bone_age_tf import config as configuration
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import EXPLAIN, HEAT
-from bone_age_tf.files.images import grey_levels
 from bone_age_tf.inference.saliency import on_frame, on_original
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.examination import Examiner
+from bone_age_tf.preprocessing.grey import grey_levels
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
 

@@ -22,11 +22,12 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.export.signatures import REJECTED_MONTHS, SERVING, STATUS
+from bone_age_tf.export.signatures import IMAGE_BYTES, REJECTED_MONTHS, SERVING, STATUS
+from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, SEX, SEX_NAMES
 from bone_age_tf.serving.batches import MicroBatcher
-from bone_age_tf.serving.contract import Tensor, hint, invalid
+from bone_age_tf.serving.contract import Tensor, invalid
 from bone_age_tf.serving.engines import network_of
 from bone_age_tf.serving.pictures import Viewer
 
@@ -34,7 +35,6 @@ log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE_MONTHS = 0.05
 """Tolerance between the output for the golden hand and that in the manifest."""
-NOT_A_FILE = "not_png_or_jpeg"
 _RESERVED = ("__saved_model_init_op",)
 
 
@@ -74,7 +74,7 @@ class ServedModel:
         """A file's bytes and F, M or unknown -> its row."""
         prepared = await self._in_pool(self.exported.prepare, encoded)
         if isinstance(prepared, Rejection):
-            return self._rejected(prepared, encoded)
+            return self._rejected(prepared)
         outputs = await self._network(prepared, sex)
         return Row({**outputs, STATUS: OK.encode()})
 
@@ -95,18 +95,18 @@ class ServedModel:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, function, *arguments)
 
-    def _rejected(self, rejection: Rejection, encoded: bytes) -> Row:
+    def _rejected(self, rejection: Rejection) -> Row:
         numbers = {
             name: np.float32(REJECTED_MONTHS) for name in self.output_names if name != STATUS
         }
         row = Row({**numbers, STATUS: rejection.reason.encode()})
         if rejection.reason in EXPLANATIONS:  # the graph gives these as a status
             return row
-        meant = hint(encoded) if rejection.reason == NOT_A_FILE else ""
-        explanation = "; ".join(filter(None, [rejection.explanation, meant]))
-        return dataclasses.replace(row, rejection=Rejection(rejection.reason, explanation))
+        return dataclasses.replace(row, rejection=rejection)
 
     def _call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if IMAGE_BYTES in inputs:
+            inputs = {**inputs, IMAGE_BYTES: _pngs(inputs[IMAGE_BYTES])}
         tensors = {
             name: tf.constant(values.tolist() if values.dtype == object else values)
             for name, values in inputs.items()
@@ -138,6 +138,17 @@ class ServedModel:
         """Render the golden hand as the page does, so that the first user does not wait for TensorFlow."""
         golden = self.exported.manifest["golden"]
         self.viewer.view(base64.b64decode(golden["image_png_base64"]), golden["sex"][0])
+
+
+def _pngs(files: np.ndarray) -> np.ndarray:
+    """The bytes of files as the graph takes them. Raises `ServingError` where one is rejected."""
+    pngs = np.empty(len(files), object)
+    for number, encoded in enumerate(files):
+        png = to_png(encoded)
+        if isinstance(png, Rejection):
+            raise invalid(f"rejected ({png.reason}): {png.explanation}")
+        pngs[number] = png
+    return pngs
 
 
 def sexes_of(values: Sequence[bytes]) -> list[str]:

@@ -10,7 +10,9 @@ from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, PrepareConfig
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source, base_name, read_tables
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.decoding import image_size
+from bone_age_tf.preprocessing.rejections import Rejection
 
 _SPLITS = ("train", "test")
 
@@ -23,7 +25,7 @@ def recognise(config: PrepareConfig, files: Sequence[SourceFile]) -> Source | No
     parts = []
     for split in _SPLITS:
         images = tuple(
-            file for file in files if file.is_image and file.name.split("/")[-2:-1] == [split]
+            file for file in files if file.name.split("/")[-2:-1] == [split] and file.is_image
         )
         if f"{split}.csv" in tables and images:
             parts.append(LabelledImages(tables[f"{split}.csv"], images, split))
@@ -39,6 +41,7 @@ def recognise(config: PrepareConfig, files: Sequence[SourceFile]) -> Source | No
 def _size(image: SourceFile) -> tuple[int, int] | None:
     """Height and width, None where the file cannot be read."""
     try:
-        return image_size(image.read())
+        png = to_png(image.read())
     except InputDataError:
         return None
+    return None if isinstance(png, Rejection) else image_size(png)

@@ -213,3 +213,28 @@ def test_why_a_broken_table_was_not_taken_is_said(raw: Path) -> None:
     (raw / TABLE).write_text("id,sex,sex\n1000,F,F\n")
     with pytest.raises(InputDataError, match="Not used: .*two columns are named sex"):
         _check(raw)
+
+
+def test_image_of_another_format_is_read_or_a_problem(raw: Path) -> None:
+    images = raw / IMAGES
+    for number, ending in enumerate((".tif", ".bmp", ".webp")):
+        path = images / f"100{number}.png"
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        path.unlink()
+        assert cv2.imwrite(str(path.with_suffix(ending)), picture)
+    (images / "1003.png").rename(images / "1003")
+    (images / "1004.png").write_bytes(bytes(128) + b"DICM" + bytes(99))
+    (images / "notes.txt").write_text("no radiograph")
+    rows, problems = _check(raw)
+    assert sorted(row.file.name for row in rows) == [
+        f"{IMAGES}/{name}" for name in ("1000.tif", "1001.bmp", "1003", "1005.png")
+    ]
+    assert _found(problems) == [(4, "1002", "not_png_or_jpeg"), (6, "1004", "not_png_or_jpeg")]
+    assert ["a WebP" in problems[0].message, "DICOM" in problems[1].message] == [True, True]
+
+
+def test_damaged_tiff_is_reported(raw: Path) -> None:
+    path = raw / IMAGES / "1003.png"
+    content = cv2.imencode(".tif", cv2.imread(str(path), cv2.IMREAD_UNCHANGED))[1].tobytes()
+    path.write_bytes(content[:-500])
+    assert _found(_check(raw)[1]) == [(5, "1003", "damaged")]

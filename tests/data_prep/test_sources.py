@@ -286,6 +286,6 @@ def test_radiographs_without_a_table_are_taken_for_prediction(tmp_path: Path) ->
 
 
 def test_folder_without_radiographs_is_rejected(tmp_path: Path) -> None:
-    (tmp_path / "hand.tif").write_bytes(b"II*\0")
-    with pytest.raises(InputDataError, match=r"no radiographs found.*--image-dir"):
+    (tmp_path / "hand.pdf").write_bytes(b"%PDF-1.7")
+    with pytest.raises(InputDataError, match=r"no radiographs found.*1 \.pdf.*--image-dir"):
         _find(tmp_path)

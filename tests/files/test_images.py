@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files import images as image_files
-from bone_age_tf.files.images import SourceFile, list_files
+from bone_age_tf.files.images import SourceFile, kinds, list_files, radiographs_in
 
 
 def _write_zip(
@@ -145,3 +146,84 @@ def test_path_that_is_not_there_is_rejected(tmp_path: Path) -> None:
 def test_file_that_vanished_is_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputDataError, match=r"gone\.png"):
         SourceFile("gone.png", str(tmp_path / "gone.png")).read()
+
+
+# === Images by ending or content ===
+
+PNG = b"\x89PNG\r\n\x1a\n and pixels"
+
+
+def _images(path: Path) -> list[str]:
+    return [file.name for file in radiographs_in(path)]
+
+
+def test_an_image_is_known_by_its_content_or_its_ending(tmp_path: Path) -> None:
+    images = {"IM1": PNG, "1.2.840": PNG, "a.dat": PNG, "b.TIF": b"", "c.jfif": b"x", "d.dcm": b"x"}
+    others = {
+        "labels.csv": b"id\n1\n",
+        "README": b"BMI",
+        "empty": b"",
+        "e.pdf": b"%PDF",
+        "f.json": b"{}",
+    }
+    for name, content in {**images, **others}.items():
+        _write_file(tmp_path / name, content)
+    assert _images(tmp_path) == sorted(images)
+    packed = _write_zip(tmp_path / "set.zip", {**images, **others})
+    assert _images(packed) == [f"set.zip/{name}" for name in sorted(images)]
+
+
+def test_a_zip_inside_a_zip_is_not_lost(tmp_path: Path) -> None:
+    inner = _write_zip(tmp_path / "inner.zip", {"1.png": PNG}).read_bytes()
+    outer = _write_zip(tmp_path / "outer.zip", {"inner.zip": inner, "2.png": PNG})
+    assert _images(outer) == ["outer.zip/2.png", "outer.zip/inner.zip"]
+
+
+@pytest.mark.parametrize(
+    ("name", "identifier"),
+    [("12.png", "12"), ("12.TIF", "12"), ("IM000001", "IM000001"), ("1.2.840.5", "1.2.840.5")],
+)
+def test_only_the_ending_of_an_image_is_no_part_of_the_identifier(
+    name: str, identifier: str
+) -> None:
+    assert SourceFile(f"folder/{name}", "").stem == identifier
+
+
+def test_what_cannot_be_opened_is_listed_unless_its_ending_is_of_something_else(
+    tmp_path: Path,
+) -> None:
+    for name in ("IM1", "1.2.840", "notes.txt", "a.png"):
+        (tmp_path / name).symlink_to(tmp_path / "gone")
+    assert _images(tmp_path) == ["1.2.840", "IM1", "a.png"]
+
+
+def test_links_that_lead_back_are_not_followed(tmp_path: Path) -> None:
+    _write_file(tmp_path / "set/a/1.png")
+    _write_file(tmp_path / "set/b/2.png")
+    (tmp_path / "set/a/back").symlink_to(tmp_path / "set")
+    (tmp_path / "set/b/self").symlink_to(".")
+    (tmp_path / "set/c").symlink_to("c")
+    assert _names(tmp_path / "set") == ["a/1.png", "b/2.png", "c"]
+    (tmp_path / "linked").symlink_to(tmp_path / "set/a")
+    assert _names(tmp_path / "linked") == ["1.png", "back/b/2.png", "back/c"]
+
+
+def test_a_linked_folder_is_looked_into(tmp_path: Path) -> None:
+    _write_file(tmp_path / "elsewhere/1.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/link").symlink_to(tmp_path / "elsewhere")
+    assert _names(tmp_path / "set") == ["link/1.png"]
+
+
+def test_a_pipe_in_a_folder_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    _write_file(tmp_path / "1.png")
+    assert _images(tmp_path) == ["1.png"]
+
+
+def test_kinds_of_files_are_counted_in_words(tmp_path: Path) -> None:
+    assert kinds([]) == "0 files"
+    for name in ("a.csv", "b.CSV", "c.pdf", "README"):
+        _write_file(tmp_path / name)
+    _write_file(tmp_path / "d.txt", b"")
+    assert kinds(list_files(tmp_path)) == ("5 files: 2 .csv, 1 without an ending, 1 .pdf, 1 empty")

@@ -267,7 +267,7 @@ def test_months_and_zones_are_the_model_s_own(hands: Path, exported: Path) -> No
 
 def test_nothing_to_explain_is_an_error(exported: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputDataError, match="No PNG or JPEG"):
+    with pytest.raises(InputDataError, match="No radiographs found"):
         explain([str(tmp_path / "empty")], model=str(exported), output=str(tmp_path / "o"), sex="F")
 
 

@@ -204,7 +204,7 @@ def test_what_it_writes_is_what_a_localizer_learns_from(tmp_path: Path) -> None:
 
 
 def test_no_image_at_all_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputDataError, match="No PNG or JPEG files"):
+    with pytest.raises(InputDataError, match="No radiographs found"):
         localize([str(tmp_path)], output=str(tmp_path / "out"))
 
 

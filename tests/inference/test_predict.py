@@ -164,6 +164,51 @@ def test_bad_files_are_rows_with_a_reason(hands: Path, predicted: Predicted) -> 
         assert rows[name]["bone_age_months"] == ""
 
 
+def of_many_kinds(folder: Path, hand: np.ndarray) -> tuple[set[str], dict[str, str]]:
+    """One radiograph in many formats and under many names: those that are read, and reasons of the others."""
+    folder.mkdir()
+    read = {
+        "grey.png": encode(hand),
+        "IM000001": encode(hand),
+        "1.2.840.5": encode(hand),
+        "SCAN.TIF": encode(hand, ".tif"),
+        "deep.tiff": encode(hand.astype(np.uint16) * 257, ".tif"),
+        "table.bmp": encode(hand, ".bmp"),
+        "hand.txt": encode(hand, ".bmp"),
+    }
+    rejected = {
+        "hand.webp": (encode(hand, ".webp"), "not_png_or_jpeg: the file is a WebP: save it as PNG"),
+        "export": (b"GIF89a" + bytes(50), "not_png_or_jpeg: the file is a GIF"),
+        "IM000002": (bytes(128) + b"DICM" + bytes(99), "not_png_or_jpeg: the file is DICOM"),
+        "a.DCM": (b"short", "not_png_or_jpeg: "),
+        "photo.heic": (b"", "empty: "),
+        "cut.JFIF": (encode(hand, ".jpg")[:3000], "damaged: "),
+        "old.jpe": (b"<html></html>", "not_png_or_jpeg: "),
+        "inner.zip": (b"PK\x03\x04", "not_png_or_jpeg: the file is a zip"),
+    }
+    others = {"labels.csv": b"id,sex\n", "README": b"BMI and more", "empty": b"", "a.pdf": b"%PDF"}
+    for name, content in {**read, **others, **{n: c for n, (c, _) in rejected.items()}}.items():
+        (folder / name).write_bytes(content)
+    return set(read), {name: reason for name, (_, reason) in rejected.items()}
+
+
+def test_every_image_of_a_zip_is_a_row_and_all_formats_give_the_same_months(
+    tmp_path: Path, predicted: Predicted
+) -> None:
+    read, rejected = of_many_kinds(tmp_path / "kinds", draw_phantom(110, 1))
+    packed = Path(shutil.make_archive(str(tmp_path / "kinds"), "zip", tmp_path / "kinds"))
+    _, rows = predicted(packed)
+    rows = {name.removeprefix("kinds.zip/"): row for name, row in rows.items()}
+    assert {name for name, row in rows.items() if row["status"] == "ok"} == read
+    assert len({rows[name]["bone_age_months"] for name in read}) == 1
+    assert set(rows) - read == set(rejected)
+    for name, reason in rejected.items():
+        assert rows[name]["reason"].startswith(reason)
+    assert [rows[name]["id"] for name in ("1.2.840.5", "SCAN.TIF", "hand.txt")] == [
+        *("1.2.840.5", "SCAN", "hand.txt"),
+    ]
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_a_damaged_zip_member_is_a_row_with_a_reason(
     method: int, hands: Path, predicted: Predicted
@@ -326,7 +371,7 @@ def test_infants_in_a_table_of_months_are_predicted(hands: Path, predicted: Pred
 
 def test_no_image_at_all_is_an_error(tmp_path: Path, predicted: Predicted) -> None:
     (tmp_path / "nothing").mkdir()
-    with pytest.raises(InputDataError, match="No PNG or JPEG files"):
+    with pytest.raises(InputDataError, match="No radiographs found"):
         predicted(tmp_path / "nothing")
 
 

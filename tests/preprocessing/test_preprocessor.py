@@ -10,6 +10,7 @@ from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer import weights
 from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
+from bone_age_tf.preprocessing.rejections import rejection_from
 
 LETTERBOX = PreprocessingConfig(method="letterbox", scale=0.05)
 REGISTERED = PreprocessingConfig(scale=0.05)
@@ -44,6 +45,18 @@ def test_eager_graph_and_a_graph_around_it_agree(registered: Preprocessor) -> No
     assert image.shape == (*REGISTERED.frame, 1)
     np.testing.assert_array_equal(registered(tf.constant(encoded)).image, image)
     np.testing.assert_array_equal(around(encoded), image)
+
+
+def test_a_graph_takes_other_formats_as_it_takes_their_png(registered: Preprocessor) -> None:
+    hand = draw_phantom(120, 1)
+    image = registered.graph(encode(hand)).image
+    for ending in (".tif", ".bmp"):
+        np.testing.assert_array_equal(registered.graph(encode(hand, ending)).image, image)
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        registered.graph(encode(hand, ".webp"))
+    assert rejection_from(caught.value) == (
+        "not_png_or_jpeg", "the file is a WebP: save it as PNG"
+    )  # fmt: skip
 
 
 def test_a_folder_without_a_localizer_is_told_at_first_use(tmp_path: Path) -> None:

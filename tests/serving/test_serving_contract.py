@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bone_age_tf.serving.contract import Code, Request, ServingError, Tensor, hint, parse, reply
+from bone_age_tf.serving.contract import Code, Request, ServingError, Tensor, parse, reply
 
 STRINGS = Tensor(np.dtype(object), (None,))
 SIGNATURES = {
@@ -138,19 +138,3 @@ def test_a_single_output_stands_without_its_name() -> None:
 def test_bytes_go_out_as_base64() -> None:
     outputs = {"image_bytes": np.array([b"\x00\xff"], object)}
     assert reply(Request("s", {}, False), outputs) == {"outputs": [{"b64": "AP8="}]}
-
-
-@pytest.mark.parametrize(
-    ("encoded", "meaning"),
-    [
-        (base64.b64encode(b"\x89PNG\r\n\x1a\n0000"), "encoded twice"),
-        (base64.b64encode(b"\xff\xd8\xff\xe0aaaa"), "encoded twice"),
-        (b"[[0, 1], [2, 3]]", "JSON list"),
-        (b"%PDF-1.4", "PDF"),
-        (b"\0" * 128 + b"DICM", "DICOM"),
-        (b"\x89PNG", ""),
-    ],
-)
-def test_common_mistakes_are_recognised(encoded: bytes, meaning: str) -> None:
-    assert meaning in hint(encoded)
-    assert bool(meaning) == bool(hint(encoded))

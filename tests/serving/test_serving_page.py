@@ -115,6 +115,15 @@ def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running
     assert answer["view"] is None
 
 
+def test_a_tiff_is_read_and_shown(client: httpx.Client, server: Running) -> None:
+    png, tiff = (read(client, server, encode(draw_phantom(120, 1), e)) for e in (".png", ".tif"))
+    assert tiff["prediction"]["bone_age_months"] == pytest.approx(
+        png["prediction"]["bone_age_months"], abs=0.01
+    )
+    assert tiff["view"]["radiograph"] == png["view"]["radiograph"]
+    assert tiff["view"]["points"] == png["view"]["points"]
+
+
 def test_a_hand_that_is_refused_is_drawn_as_it_was_found(
     client: httpx.Client, server: Running
 ) -> None:

@@ -186,6 +186,30 @@ def test_jpeg_and_png_are_read(client: httpx.Client, ours: str) -> None:
     assert one["bone_age_months"] == pytest.approx(other["bone_age_months"], abs=6)
 
 
+def test_tiff_and_bmp_are_read_as_png_is(client: httpx.Client, ours: str) -> None:
+    hands = [
+        {"b64": base64.b64encode(encode(draw_phantom(120, 1), ending)).decode()}
+        for ending in (".png", ".tif", ".bmp")
+    ]
+    rows = [{"image_bytes": hand, "sex": "F"} for hand in hands]
+    answers = post(client, ours, {"instances": rows}).json()["predictions"]
+    months = [answer["bone_age_months"] for answer in answers]
+    assert months == pytest.approx([months[0]] * 3, abs=0.01)
+    prepared = post(client, ours, {"signature_name": "prepare", "instances": hands}).json()
+    assert len({str(one["image"]) for one in prepared["predictions"]}) == 1
+
+
+def test_what_is_not_read_has_the_same_reason_under_every_signature(
+    client: httpx.Client, ours: str
+) -> None:
+    webp = {"b64": base64.b64encode(encode(draw_phantom(120, 1), ".webp")).decode()}
+    predict = {"instances": [{"image_bytes": webp, "sex": "F"}]}
+    for asked in (predict, {"signature_name": "prepare", "instances": [webp]}):
+        answer = post(client, ours, asked)
+        assert answer.status_code == 400
+        assert "rejected (not_png_or_jpeg): the file is a WebP: save" in answer.json()["error"]
+
+
 def test_health_and_readiness(client: httpx.Client, server: Running) -> None:
     assert client.get(f"{server.rest}/healthz").text == "ok\n"
     assert client.get(f"{server.rest}/readyz").text == "version 1\n"

@@ -14,8 +14,10 @@ import cv2
 import numpy as np
 
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.files.images import SourceFile, list_files
+from bone_age_tf.files.images import SourceFile, kinds, list_files
+from bone_age_tf.preprocessing.conversion import READ_FORMATS, to_png
 from bone_age_tf.preprocessing.localizer.network import POINTS
+from bone_age_tf.preprocessing.rejections import Rejection
 
 SIDE = 352
 """Longer side of a radiograph in memory; 1.5 times that of the network's input."""
@@ -51,14 +53,11 @@ def read_examples(folder: str | Path) -> list[Example]:
     masks = {
         path.stem: path for below in MASK_FOLDERS for path in sorted((folder / below).glob("*.png"))
     }
-    files = [
-        file
-        for file in list_files(folder)
-        if file.is_image and file.name.split("/")[0] not in _ASIDE
-    ]
+    listed = [file for file in list_files(folder) if file.name.split("/")[0] not in _ASIDE]
+    files = [file for file in listed if file.is_image]
     if not files:
         raise InputDataError(
-            f"{folder}: expected radiographs (PNG, JPEG) for training, found none."
+            f"{folder}: expected radiographs for training. Received {kinds(listed)}."
         )
     missing = sorted(set(points) - {file.stem for file in files})
     if missing:
@@ -115,12 +114,15 @@ def _read(file: SourceFile, points: np.ndarray | None, mask: Path | None) -> Exa
 
 def _decode(encoded: bytes, name: str) -> np.ndarray:
     """uint8 [height, width] as `decoding.decode` reads it, without regard to an orientation tag."""
-    content = np.frombuffer(encoded, np.uint8)
+    png = to_png(encoded)
+    if isinstance(png, Rejection):
+        raise InputDataError(f"{name}: {png.explanation}. Fix or remove it.")
+    content = np.frombuffer(png, np.uint8)
     flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
     image = cv2.imdecode(content, flags) if content.size else None
     if image is None:
         raise InputDataError(
-            f"{name}: expected a PNG or JPEG that can be decoded. Fix or remove it."
+            f"{name}: expected a {READ_FORMATS} file that can be decoded. Fix or remove it."
         )
     return image
 

@@ -247,14 +247,18 @@ def test_other_settings_are_rejected_with_what_changed(
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / "1.png").write_bytes(b""), r"1\.png: expected a PNG or JPEG"),
+        (
+            lambda folder: (folder / "1.png").write_bytes(b""),
+            r"1\.png: expected a PNG, JPEG, TIFF or BMP",
+        ),
+        (lambda folder: (folder / "1.png").write_bytes(b"GIF89a"), r"1\.png: the file is a GIF"),
         (lambda folder: (folder / "key_points.csv").write_bytes(b"\xff\xfe"), "expected UTF-8"),
         (
             lambda folder: (folder / "1.png").unlink(),
             "key points of radiographs that are not there: 1",
         ),
     ],
-    ids=["empty", "not-text", "no-image"],
+    ids=["empty", "gif", "not-text", "no-image"],
 )
 def test_bad_examples_are_named(
     spoil: Callable[[Path], object], message: str, others: Path, tmp_path: Path
