@@ -7,7 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
-from bone_age_tf.data.labels import LabelRow, LabelTable, Problem, parse_table
+from bone_age_tf.data.file_labels import join_table, without_file
+from bone_age_tf.data.joining import How, Match, identifiers_of
+from bone_age_tf.data.labels import LabelRow, LabelTable, parse_table
+from bone_age_tf.data.problems import Problem
 from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source
@@ -16,7 +19,7 @@ from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.record import Sex
+from bone_age_tf.record import sex_from_label
 
 OnProgress = Callable[[int, int], None]
 
@@ -43,7 +46,7 @@ def check(
         problems += part_problems
     problems += _ids_in_two_tables(rows)
     problems += _groups_in_two_splits(rows)
-    sound = sorted(_without(rows, problems), key=lambda row: shuffle_key(seed, row.id))
+    sound = sorted(without(rows, problems), key=lambda row: shuffle_key(seed, row.id))
     selected = sound[:limit]
     images = dict.fromkeys(image for part in source.parts for image in part.images)
     files = [row.file for row in selected] if limit else list(images)
@@ -58,53 +61,80 @@ def check(
         if isinstance(content, str):
             readable.append(dataclasses.replace(row, sha256=content))
     problems += _same_picture(readable)
-    return _without(readable, problems), sorted(set(problems))
+    return without(readable, problems), sorted(set(problems))
 
 
 def _check_part(
     part: LabelledImages, options: LabelOptions
 ) -> tuple[list[CheckedRow], list[Problem]]:
-    by_stem: dict[str, list[SourceFile]] = defaultdict(list)
-    for image in part.images:
-        by_stem[image.stem].append(image)
-    problems = list(_images_of_one_name(by_stem))
     if part.table is None:
-        labels = [
-            LabelRow(stem, Sex.UNKNOWN, float("nan"), "", 0)
-            for stem, files in sorted(by_stem.items())
-            if len(files) == 1
-        ]
-    else:
-        labels, table_problems = parse_table(part.table, options)
-        problems += table_problems
-        if part.table.has_ids:
-            problems += _unmatched(part.table, by_stem)
-    rows = [
-        CheckedRow(label, by_stem[label.id][0], part.split)
-        for label in labels
-        if len(by_stem.get(label.id, ())) == 1
+        return _without_table(part, options)
+    labels, problems = parse_table(part.table, options)
+    if not part.table.has_ids:
+        return [], problems
+    joined = join_table(part.table, part.images)
+    problems += [
+        problem
+        for problem in without_file(part.table, joined, part.images)
+        if joined[problem.row].how is not How.SEVERAL  # reported once, of the files
     ]
+    problems += _files_without_row(part.table, list(joined.values()), part.images)
+    rows = [
+        CheckedRow(label, part.images[place], part.split)
+        for label in labels
+        if (place := joined[label.row].place) is not None
+    ]
+    return rows, problems + list(_of_other_sex(rows, options))
+
+
+def _without_table(
+    part: LabelledImages, options: LabelOptions
+) -> tuple[list[CheckedRow], list[Problem]]:
+    sex = sex_from_label(options.sex or "unknown")
+    by_id: dict[str, list[SourceFile]] = defaultdict(list)
+    for image, identifier in zip(part.images, identifiers_of(part.images), strict=True):
+        by_id[identifier].append(image)
+    rows = [
+        CheckedRow(LabelRow(identifier, sex, float("nan"), "", 0), files[0], part.split)
+        for identifier, files in sorted(by_id.items())
+        if len(files) == 1
+    ]
+    problems = [p for files in by_id.values() for p in _images_of_one_name(files)]
     return rows, problems
 
 
-def _images_of_one_name(by_stem: dict[str, list[SourceFile]]) -> Iterator[Problem]:
-    for stem, files in sorted(by_stem.items()):
-        for file in files[1:]:
-            message = f"two images for one identifier; the other is {files[0].name}"
-            yield Problem("", 0, stem, file.name, "two_images", message)
-
-
-def _unmatched(table: LabelTable, by_stem: dict[str, list[SourceFile]]) -> Iterator[Problem]:
-    ids = table.ids()
-    for number, identifier in ids.items():
-        if identifier and identifier not in by_stem:
-            message = f"no image; expected a file named {identifier}.png, .jpg, .tif or alike"
-            yield Problem(table.name, number, identifier, "", "no_image", message)
-    known = set(ids)
-    for stem, files in sorted(by_stem.items()):
-        if stem not in known:
+def _files_without_row(
+    table: LabelTable, matches: Sequence[Match], images: Sequence[SourceFile]
+) -> Iterator[Problem]:
+    """The images that no row means, and those of which a row may mean any."""
+    taken = {match.place for match in matches}
+    unclear = {match.others for match in matches if match.how is How.SEVERAL}
+    for places in sorted(unclear):
+        yield from _images_of_one_name([images[place] for place in places if place not in taken])
+    named = taken.union(*unclear)
+    for place, file in enumerate(images):
+        if place not in named:
             message = f"no row in {table.name} for this image"
-            yield Problem("", 0, stem, files[0].name, "no_row", message)
+            yield Problem("", 0, file.stem, file.name, "no_row", message)
+
+
+def _images_of_one_name(files: Sequence[SourceFile]) -> Iterator[Problem]:
+    for file in files[1:]:
+        message = (
+            f"two images for one identifier; the other is {files[0].name}. Name files of the same name in different "
+            "folders by path in the table"
+        )
+        yield Problem("", 0, file.stem, file.name, "two_images", message)
+
+
+def _of_other_sex(rows: Sequence[CheckedRow], options: LabelOptions) -> Iterator[Problem]:
+    for row in rows:
+        if options.sex is not None and row.label.sex.label != options.sex:
+            message = (
+                f"the sex in the table is {row.label.sex.label}, but --sex {options.sex} says it of every row. "
+                "Leave --sex out, or correct the table"
+            )
+            yield _problem(row, "other_sex", message)
 
 
 def _ids_in_two_tables(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
@@ -163,8 +193,9 @@ def _read_file(file: SourceFile, is_registered: bool) -> str | Rejection:
 
 
 def _file_problem(file: SourceFile, row: CheckedRow | None, rejection: Rejection) -> Problem:
-    table, number = (row.label.table, row.label.row) if row else ("", 0)
-    return Problem(table, number, file.stem, file.name, *rejection)
+    if row is not None:
+        return _problem(row, *rejection)
+    return Problem("", 0, file.stem, file.name, *rejection)
 
 
 def _same_picture(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
@@ -189,6 +220,7 @@ def _problem(row: CheckedRow, code: str, message: str) -> Problem:
     return Problem(row.label.table, row.label.row, row.id, row.file.name, code, message)
 
 
-def _without(rows: Iterable[CheckedRow], problems: Iterable[Problem]) -> list[CheckedRow]:
+def without(rows: Iterable[CheckedRow], problems: Iterable[Problem]) -> list[CheckedRow]:
+    """The rows that no problem is about."""
     bad = {(problem.table, problem.row, problem.id) for problem in problems}
     return [row for row in rows if (row.label.table, row.label.row, row.id) not in bad]

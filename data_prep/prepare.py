@@ -18,10 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data.labels import Problem, problems_csv, summary
 from bone_age_tf.data.manifest import MANIFEST, DataSetManifest, load_data_set
+from bone_age_tf.data.problems import PROBLEMS, Problem, summary, write_problems
 from bone_age_tf.data.stratification import shuffle_key
-from bone_age_tf.data_prep.checks import OnProgress, check
+from bone_age_tf.data_prep.checks import OnProgress, check, without
+from bone_age_tf.data_prep.composition import composition, warnings_of_losses
 from bone_age_tf.data_prep.preview import write_preview
 from bone_age_tf.data_prep.publish import publish
 from bone_age_tf.data_prep.rows import CheckedRow
@@ -31,7 +32,7 @@ from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.files import locks
-from bone_age_tf.files.atomic import write_json, write_text
+from bone_age_tf.files.atomic import write_json
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 
@@ -39,7 +40,6 @@ log = logging.getLogger(__name__)
 
 WORK = ".prepare"
 LOCK = "lock"
-PROBLEMS = "problems.csv"
 RECORDS_PER_SHARD = 128
 
 Runner = Callable[[Sequence[ShardTask], Callable[[], None]], list[ShardResult]]
@@ -57,6 +57,10 @@ class PrepareReport:
     problems: tuple[Problem, ...]
     """What was left out because of `skip_bad`; in a dry run, everything found."""
     fingerprint: str
+    composition: dict[str, dict[str, int]]
+    """Split -> radiographs of each sex and four-year band of the bone age (`composition.GROUPS`)."""
+    warnings: tuple[str, ...] = ()
+    """A sex or an age band of which nobody is left, or a large share that was left out."""
     already_complete: bool = False
 
 
@@ -80,9 +84,8 @@ def prepare(
     jobs = config.jobs or os.cpu_count() or 1
     if dry_run:
         rows, problems, source = _check(config, jobs, notify)
-        return _report(
-            config, source, _count(assign_splits(rows, config.split, config.seed)), problems
-        )
+        splits = assign_splits(rows, config.split, config.seed)
+        return _report(config, source, rows, splits, problems)
     output = Path(config.output)
     with _locked(output):
         rows, problems, source = _check(config, jobs, notify)
@@ -97,7 +100,7 @@ def prepare(
             _remove_work(output / WORK)
             problems = [Problem(**reject) for reject in done.rejects]
             _preview(config, rows, problems, preview)
-            report = _report(config, source, done.splits, problems)
+            report = _report(config, source, without(rows, problems), splits, problems)
             return dataclasses.replace(report, already_complete=True)
         tasks = _tasks(config, rows, splits, output / WORK)
         _keep_only_work_of(plan, output / WORK)
@@ -113,10 +116,8 @@ def prepare(
         rows = [row for row in rows if row.id not in rejected]
         if not rows:
             raise _problems_error(output, problems, "No radiograph is left.")
-        (output / PROBLEMS).unlink(missing_ok=True)
-        if problems:
-            write_text(output / PROBLEMS, problems_csv(problems))
-        made = publish(
+        write_problems(output / PROBLEMS, problems)
+        publish(
             config,
             source,
             rows,
@@ -127,7 +128,7 @@ def prepare(
             problems=problems,
         )
         _remove_work(output / WORK)
-        return _report(config, source, made.splits, problems)
+        return _report(config, source, rows, splits, problems)
 
 
 def _preview(
@@ -286,7 +287,7 @@ def _already_complete(output: Path, plan: str) -> DataSetManifest:
 
 def _problems_error(output: Path, problems: Sequence[Problem], consequence: str) -> InputDataError:
     path = output / PROBLEMS
-    write_text(path, problems_csv(problems))
+    write_problems(path, problems)
     return InputDataError(
         f"{len(problems)} problems in the labels and files. {consequence}\n{summary(problems)}\n"
         f"All of them: {path}. Fix them, or leave them out with --skip-bad."
@@ -296,15 +297,24 @@ def _problems_error(output: Path, problems: Sequence[Problem], consequence: str)
 def _report(
     config: PrepareConfig,
     source: Source,
-    splits: dict[str, int],
+    rows: Sequence[CheckedRow],
+    splits: dict[str, str],
     problems: Sequence[Problem],
 ) -> PrepareReport:
+    is_made = config.skip_bad or all(problem.code in EXPLANATIONS for problem in problems)
+    warnings = (
+        warnings_of_losses(source, config.label_options, rows, problems)
+        if rows and is_made and not config.limit
+        else []
+    )
     return PrepareReport(
         layout=source.layout,
-        splits=splits,
+        splits=_count({row.id: splits[row.id] for row in rows}),
         frame=config.preprocessing.frame,
         problems=tuple(problems),
         fingerprint=pipeline.fingerprint(config.preprocessing),
+        composition=composition(rows, splits),
+        warnings=tuple(warnings),
     )
 
 

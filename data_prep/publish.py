@@ -14,8 +14,8 @@ import numpy as np
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data.labels import Problem
 from bone_age_tf.data.manifest import SPLITS, DataSetManifest, Shard
+from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source

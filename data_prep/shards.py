@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.data.labels import Problem
 from bone_age_tf.data.manifest import Shard
+from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.atomic import write_json

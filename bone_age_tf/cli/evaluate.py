@@ -23,6 +23,7 @@ TABLE_FORM = (
     "--age-column",
     "--age-unit",
     "--sex-column",
+    "--sex-map",
 )
 """Options of either form; the first two are needed. All others belong to both."""
 

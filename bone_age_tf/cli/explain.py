@@ -42,5 +42,8 @@ def explain(*, progress: console.ProgressDisplay, paths: tuple[str, ...], **sett
     with progress:
         counts = run(paths, label_options=label_options, on_progress=progress, **settings)
     click.echo(f"{counts['explained']} explained, {counts['rejected']} rejected")
+    if counts["rows_without_file"]:
+        rows, labels = counts["rows_without_file"], settings["labels"]
+        log.info(f"{rows} rows of {labels} have no file: {settings['output']}/problems.csv")
     log.info(f"{RESEARCH_ONLY} Saliency maps: {settings['output']}/pictures")
     return SOME_REJECTED if counts["rejected"] else 0

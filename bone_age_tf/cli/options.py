@@ -114,17 +114,50 @@ def checkpoint_option(default: str | None) -> Decorator:
 # === Labels ===
 
 
+class SexWord(click.ParamType):
+    """F, M or unknown, given as any usual word."""
+
+    name = "F|M|unknown"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The label of a word."""
+        from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
+
+        label = sex_of_word(value)
+        if label is None:
+            self.fail(f"expected {EXPECTED}. Received: {value!r}.", param, ctx)
+        return label
+
+
+def _merge_sex_maps(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    from bone_age_tf.config.sex_words import parse_sex_map
+
+    return {word: sex for text in texts for word, sex in parse_sex_map(text).items()}
+
+
+sex_map_option = click.option(
+    "--sex-map",
+    multiple=True,
+    callback=_merge_sex_maps,
+    metavar="WORD=F|M|unknown",
+    help="Meaning of a word in the column of the sex, as in 0=F,1=M. Repeatable.",
+)
+"""`--sex-map`: what words in the column of the sex mean."""
+
+
 def sex_or_labels_options(command: Command) -> Command:
     """`--sex` and `--labels`, one of which tells the sex of each radiograph."""
     sex = click.option(
         "--sex",
-        type=click.Choice(["F", "M", "unknown"]),
-        help="Sex for every file that has no row in --labels.",
+        type=SexWord(),
+        help="Sex of every file for which --labels does not tell it.",
     )
     table = click.option(
         "--labels",
         type=EXISTING_FILE,
-        help="Table with identifier and sex; a row is matched to a file by its name without extension.",
+        help="Table with identifier and sex; a row is matched to a file by its name without extension, or its path.",
     )
     return sex(table(command))
 
@@ -145,6 +178,8 @@ def label_column_options(*names: str) -> Decorator:
     meanings = {"id": "identifier", "age": "bone age", "sex": "sex"}
 
     def with_options(command: Command) -> Command:
+        if "sex" in names:
+            command = sex_map_option(command)
         if "age" in names:
             command = age_unit_option("--age-unit", "bone age")(command)
         for name in reversed(names):
@@ -163,10 +198,11 @@ def age_unit_option(flag: str, meaning: str) -> Decorator:
 
 
 def pop_label_options(options: dict[str, Any]) -> Any:
-    """Take what says how to read `--labels` out of `options`; returns `config.LabelOptions`."""
+    """Take what says how to read `--labels`, but for `--sex`, out of `options`; returns `config.LabelOptions`."""
     from bone_age_tf.config import LabelOptions
 
-    names = [name for name in LabelOptions.__dataclass_fields__ if name in options]
+    fields = [name for name in LabelOptions.__dataclass_fields__ if name != "sex"]
+    names = [name for name in fields if name in options]
     return LabelOptions(**{name: options.pop(name) for name in names})
 
 

@@ -66,6 +66,9 @@ def predict(
         click.echo(result_tables.prediction_table(report))
     if pages is not None:
         log.info(f"Reports: {pages / 'index.html'}")
+    if report.without_file:
+        labels, count = settings["labels"], len(report.without_file)
+        log.info(f"{count} rows of {labels} have no file: {output}/problems.csv")
     if report.warnings:
         log.info(f"{report.warnings} with a warning: sex_looks_wrong or infant (column `warning`).")
     log.info(

@@ -1,11 +1,12 @@
 """`bone-age-tf prepare`."""
 
+import dataclasses
 import logging
 from typing import Any
 
 import click
 
-from bone_age_tf.cli import SOME_REJECTED, console, options
+from bone_age_tf.cli import SOME_REJECTED, console, options, result_tables
 from bone_age_tf.config import PREPROCESSING_METHODS
 from bone_age_tf.errors import InputDataError, UsageError
 
@@ -35,6 +36,8 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
 @click.option("--id-column", help="Column of the identifier (the file's name without extension).")
 @click.option("--age-column", help="Column of the bone age.")
 @click.option("--sex-column", help="Column of the sex.")
+@options.sex_map_option
+@click.option("--sex", type=options.SexWord(), help="Sex of every row, for a table of one sex.")
 @click.option("--group-column", help="Column of the patient; a patient stays in one split.")
 @options.age_unit_option("--age-unit", "bone age")
 @click.option("--unlabelled", is_flag=True, help="Allow missing bone ages: data for prediction.")
@@ -128,14 +131,16 @@ def prepare(
     return _show(config, report, dry_run=dry_run)
 
 
-def _config(*, preprocess: str, localizer: str | None, scale: float, **settings: Any) -> Any:
+def _config(
+    *, preprocess: str, localizer: str | None, scale: float, sex: str | None, **settings: Any
+) -> Any:
     """`PrepareConfig` of the options."""
     from bone_age_tf.config import SHIPPED_LOCALIZER, PrepareConfig, PreprocessingConfig
 
     if localizer and preprocess != "registered":
         raise UsageError(f"--localizer needs --preprocess registered. Received: {preprocess}.")
     return PrepareConfig(
-        label_options=options.pop_label_options(settings),
+        label_options=dataclasses.replace(options.pop_label_options(settings), sex=sex),
         preprocessing=PreprocessingConfig(
             method=preprocess, scale=scale, localizer=localizer or SHIPPED_LOCALIZER
         ),
@@ -150,16 +155,15 @@ def _beam_runner(beam_options: tuple[str, ...]) -> Any:
 
 
 def _show(config: Any, report: Any, *, dry_run: bool) -> int:
-    from bone_age_tf.data.labels import summary
-
+    if report.problems:
+        _show_problems(config, report, dry_run=dry_run)
     height, width = report.frame
-    click.echo(console.count_table("split", report.splits))
     click.echo(
         f"layout {report.layout}, frame {height} x {width}, preprocessing {report.fingerprint[:12]}"
     )
-    if report.problems:
-        plural = "s" * (len(report.problems) > 1)
-        log.info(f"{len(report.problems)} problem{plural}:\n{summary(report.problems)}")
+    click.echo(result_tables.composition_table(report.splits, report.composition))
+    for warning in report.warnings:
+        log.warning(f"WARNING: {warning}.")
     if dry_run:
         log.info("Dry run: nothing was written.")
         return InputDataError.exit_code if report.problems and not config.skip_bad else 0
@@ -168,3 +172,12 @@ def _show(config: Any, report: Any, *, dry_run: bool) -> int:
         f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1"
     )
     return SOME_REJECTED if report.problems else 0
+
+
+def _show_problems(config: Any, report: Any, *, dry_run: bool) -> None:
+    from bone_age_tf.data.problems import PROBLEMS, summary
+
+    plural = "s" * (len(report.problems) > 1)
+    log.info(f"{len(report.problems)} problem{plural}:\n{summary(report.problems)}")
+    if not dry_run:
+        log.info(f"All of them: {config.output}/{PROBLEMS}")

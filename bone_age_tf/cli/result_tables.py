@@ -159,6 +159,26 @@ def stress_table(result: dict[str, Any]) -> str:
     )
 
 
+def composition_table(
+    splits: Mapping[str, int], composition: Mapping[str, Mapping[str, int]]
+) -> str:
+    """Radiographs of each split, by sex and by four-year band of the bone age; empty columns are left out."""
+    optional = ("unknown", "no age")
+    names = dict.fromkeys(name for counts in composition.values() for name in counts)
+    shown = [
+        name
+        for name in names
+        if name not in optional or any(composition[split][name] for split in splits)
+    ]
+    heads = [name.removesuffix(" years") for name in shown]
+    rows = [
+        [split, str(count), *(str(composition[split][name]) for name in shown)]
+        for split, count in splits.items()
+    ]
+    title = [] if not rows else ["F and M: sexes; 0-4 to 16-20: bone age in years"]
+    return "\n".join([console.table([["split", "radiographs", *heads], *rows]), *title])
+
+
 def prediction_table(report: Any) -> str:
     """The first predictions, and how many more there are."""
     shown = report.first

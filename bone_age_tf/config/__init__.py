@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bone_age_tf.config.choices import (
     ACTIVATIONS,
+    AGE_BANDS,
     AGE_UNITS,
     CACHES,
     CHECKPOINTS,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVATIONS",
+    "AGE_BANDS",
     "AGE_UNITS",
     "CACHES",
     "CHECKPOINTS",

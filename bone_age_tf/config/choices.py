@@ -18,8 +18,17 @@ DEFAULT_SPLIT = {TRAINING_SPLIT: 0.8, VALIDATION_SPLIT: 0.1, TEST_SPLIT: 0.1}
 SexChoice = Literal["both", "F", "M"]
 SEX_CHOICES = get_args(SexChoice)
 """Whose radiographs."""
-SEX_LABELS = ("F", "M", "unknown")
+SexLabel = Literal["F", "M", "unknown"]
+SEX_LABELS = get_args(SexLabel)
 """`record.SEX_NAMES`, without the import of TensorFlow."""
+AGE_BANDS = {
+    "0-4 years": (0.0, 48.0),
+    "4-8 years": (48.0, 96.0),
+    "8-12 years": (96.0, 144.0),
+    "12-16 years": (144.0, 192.0),
+    "16-20 years": (192.0, 241.0),
+}
+"""Bands of the bone age in months: lower end included, upper not."""
 AgeUnit = Literal["months", "years"]
 AGE_UNITS = get_args(AgeUnit)
 

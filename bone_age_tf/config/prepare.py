@@ -20,6 +20,7 @@ from bone_age_tf.config.choices import (
     PhantomStyle,
     PreprocessingMethod,
     SexChoice,
+    SexLabel,
 )
 from bone_age_tf.config.parsing import FROM_LIST, Settings, require
 
@@ -86,6 +87,10 @@ class LabelOptions(Settings, typed_as="--{}"):
     """Column of the bone age."""
     sex_column: str | None = None
     """Column of the sex."""
+    sex: SexLabel | None = None
+    """Of every row whose table does not tell it."""
+    sex_map: Mapping[str, SexLabel] = dataclasses.field(default_factory=dict)
+    """Meaning of words in that column; it goes before the known ones."""
     group_column: str | None = None
     """Column of the patient (or family, or site): its radiographs stay in one split."""
     split_column: str | None = None

@@ -8,17 +8,23 @@ import dataclasses
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.errors import InputDataError
-from bone_age_tf.files.images import IMAGE_SUFFIXES, SourceFile
+from bone_age_tf.data import sex_column
+from bone_age_tf.data.joining import Name, identifiers, name_in
+from bone_age_tf.data.problems import Problem
+from bone_age_tf.data.sex_column import SexColumn
+from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.tables import Table, read_text_table
-from bone_age_tf.record import MAX_BONE_AGE_MONTHS, Sex
+from bone_age_tf.record import MAX_BONE_AGE_MONTHS, Sex, sex_from_label
 
-ID_HEADERS = ("id", "image id", "case id", "image_id", "file", "filename", "file name")
+ID_HEADERS = (
+    *("id", "image id", "case id", "image_id", "file", "filename", "file name"),
+    *("path", "image_path", "image path", "file_path", "file path", "filepath"),
+)
 AGE_HEADERS = (
     "boneage",
     "bone age (months)",
@@ -28,33 +34,12 @@ AGE_HEADERS = (
     "bone_age",
 )
 CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
-SEX_HEADERS = ("male", "sex", "female", "gender")
-
-_MALE = {"m", "male", "boy"}
-_FEMALE = {"f", "female", "girl"}
-_UNKNOWN = {"unknown", "u"}
-_TRUE = {"true", "1", "1.0"}
-_FALSE = {"false", "0", "0.0"}
+_KNOWN = {*ID_HEADERS, *AGE_HEADERS, *CHRONOLOGICAL_AGE_HEADERS, *sex_column.HEADERS}
 
 MAX_AGE_IN_YEARS = 21.0
 MAX_CHRONOLOGICAL_AGE_MONTHS = 360.0
 HEADER_ROW = 1
 """Row of a problem that makes the whole table unusable."""
-
-
-@dataclasses.dataclass(frozen=True, order=True)
-class Problem:
-    """A problem in a table or file: where it is, and what to do."""
-
-    table: str
-    """Name of the label table; empty where it is about a file without a row."""
-    row: int
-    """Row as a spreadsheet counts, the header being row 1; 0 where it is about no single row."""
-    id: str
-    file: str
-    code: str
-    """A stable name of the kind of problem."""
-    message: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +67,8 @@ class LabelTable:
     age_column: str | None
     sex_column: str | None
     chronological_age_column: str | None
+    group_column: str | None
+    split_column: str | None
 
     @property
     def name(self) -> str:
@@ -94,24 +81,46 @@ class LabelTable:
         return self.id_column in self.table.columns
 
     def ids(self) -> pd.Series:
-        """Identifiers, without a file name's folder and ending; the index is the row number."""
-        return self.table.rows[self.id_column].map(_identifier)
+        """Identifiers, as `joining.identifiers` makes them; the index is the row number."""
+        cells = self.table.rows[self.id_column]
+        return pd.Series(identifiers(cells.tolist()), cells.index, object)
+
+    def names(self) -> list[Name]:
+        """Names of the files with the folders that the table gives, in the order of the rows."""
+        return [name_in(cell) for cell in self.table.rows[self.id_column]]
+
+    def sexes(self, options: LabelOptions) -> SexColumn:
+        """How the column of the sex is read."""
+        cells = self.table.rows.get(self.sex_column, ())
+        return SexColumn.of(self.sex_column or "", cells, options.sex_map)
 
 
 def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
     """Read a CSV or Excel table and find its columns."""
-    table = read_text_table(file)
+    named = {
+        name: text
+        for name, text in dataclasses.asdict(options).items()
+        if name.endswith("_column") and text is not None
+    }
+    table = read_text_table(file, {*_KNOWN, *(text.strip().lower() for text in named.values())})
+    known = {"id_column": ID_HEADERS, "age_column": AGE_HEADERS, "sex_column": sex_column.HEADERS}
+    if options.unlabelled:
+        known["chronological_age_column"] = CHRONOLOGICAL_AGE_HEADERS
+    else:
+        named.pop("chronological_age_column", None)
+    columns = [field.name for field in dataclasses.fields(LabelTable) if field.name != "table"]
     return LabelTable(
         table,
-        id_column=_find(table.columns, options.id_column, ID_HEADERS),
-        age_column=_find(table.columns, options.age_column, AGE_HEADERS),
-        sex_column=_find(table.columns, options.sex_column, SEX_HEADERS),
-        chronological_age_column=_find(
-            table.columns, options.chronological_age_column, CHRONOLOGICAL_AGE_HEADERS
-        )
-        if options.unlabelled
-        else None,
+        **{name: _find(table.columns, named.get(name), known.get(name, ())) for name in columns},
     )
+
+
+def column_named(columns: Iterable[str], name: str) -> str | None:
+    """The column of that name, or the only one whose name differs by its case or the blanks around it."""
+    if name in columns:
+        return name
+    alike = [column for column in columns if column.strip().lower() == name.strip().lower()]
+    return alike[0] if len(alike) == 1 else None
 
 
 def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRow], list[Problem]]:
@@ -121,10 +130,11 @@ def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRo
         return [], problems
     problems += _age_unit_problems(labels, options)
     problems += _duplicates(labels)
-    rows = []
+    rows: list[LabelRow] = []
+    sexes = labels.sexes(options)
     cells_of = labels.table.rows.to_dict(orient="index")
     for number, identifier in labels.ids().items():
-        outcome = _parse_row(labels, options, number, identifier, cells_of[number])
+        outcome = _parse_row(labels, options, sexes, number, identifier, cells_of[number])
         if isinstance(outcome, LabelRow):
             rows.append(outcome)
         else:
@@ -135,64 +145,32 @@ def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRo
     return [row for row in rows if row.row not in bad_rows], sorted(problems)
 
 
-def rows_by_id(
-    file: SourceFile, options: LabelOptions
-) -> tuple[dict[str, LabelRow], dict[str, Problem]]:
-    """The valid rows of a table by identifier, and the first problem of each of the others.
+class SexAndAge(NamedTuple):
+    """What a row tells, whether it can be used or not."""
 
-    Raises `InputDataError` where the table as a whole cannot be used.
-    """
-    rows, problems = parse_table(read_table(file, options), options)
-    of_the_table = [problem for problem in problems if problem.row == HEADER_ROW]
-    if of_the_table:
-        raise InputDataError(f"The label table cannot be used.\n{summary(of_the_table)}")
-    return {row.id: row for row in rows}, {p.id: p for p in reversed(problems)}
+    sex: Sex | None
+    """None where it cannot be read."""
+    bone_age_months: float
+    """NaN where it cannot be read."""
 
 
-def parse_sex(header: str, cell: str) -> Sex | None:
-    """The sex in a cell, None where it is empty or its spelling is unknown.
-
-    `True` and `1` have a meaning only below a header that names the sex (`male`,
-    `female`).
-    """
-    value = cell.strip().lower()
-    header = header.strip().lower()
-    if value in _UNKNOWN:
-        return Sex.UNKNOWN
-    is_yes, is_no = value in _TRUE, value in _FALSE
-    if value in _MALE or (header == "male" and is_yes) or (header == "female" and is_no):
-        return Sex.M
-    if value in _FEMALE or (header == "female" and is_yes) or (header == "male" and is_no):
-        return Sex.F
-    return None
-
-
-def problems_csv(problems: Sequence[Problem]) -> str:
-    """All problems as CSV text: table, row, id, file, code, message."""
-    names = [field.name for field in dataclasses.fields(Problem)]
-    table = pd.DataFrame(map(dataclasses.astuple, problems), columns=names)
-    return table.to_csv(index=False, lineterminator="\n")
-
-
-def summary(problems: Sequence[Problem], most: int = 20) -> str:
-    """The first problems, one per line, and the number of further ones."""
-    lines = [
-        f"  {_where(problem)}: {problem.message} [{problem.code}]" for problem in problems[:most]
-    ]
-    if len(problems) > most:
-        lines.append(f"  ... and {len(problems) - most} more")
-    return "\n".join(lines)
-
-
-def _where(problem: Problem) -> str:
-    row = f"row {problem.row}" if problem.row else ""
-    identifier = f"id {problem.id}" if problem.id else ""
-    return ", ".join(part for part in (problem.table, row, identifier, problem.file) if part)
+def sexes_and_ages(labels: LabelTable, options: LabelOptions) -> list[SexAndAge]:
+    """Of every row of a table, those with problems too."""
+    sexes, rows = labels.sexes(options), labels.table.rows
+    empty = pd.Series("", rows.index)
+    found = []
+    for cell, age in zip(
+        rows.get(labels.sex_column, empty), rows.get(labels.age_column, empty), strict=True
+    ):
+        months = _parse_age(age, options)
+        sex = sexes.sex_of(cell) if cell or options.sex is None else sex_from_label(options.sex)
+        found.append(SexAndAge(sex, math.nan if isinstance(months, str) else months))
+    return found
 
 
 def _find(columns: Iterable[str], named: str | None, known: Sequence[str]) -> str | None:
     if named is not None:
-        return named
+        return column_named(columns, named) or named
     by_header = {column.strip().lower(): column for column in columns}
     return next((by_header[header] for header in known if header in by_header), None)
 
@@ -201,7 +179,7 @@ def _missing_columns(labels: LabelTable, options: LabelOptions) -> Iterator[Prob
     wanted = [
         ("identifier", "--id-column", labels.id_column, ID_HEADERS, True),
         ("bone age", "--age-column", labels.age_column, AGE_HEADERS, not options.unlabelled),
-        ("sex", "--sex-column", labels.sex_column, SEX_HEADERS, True),
+        ("sex", "--sex-column", labels.sex_column, sex_column.HEADERS, options.sex is None),
         (
             "chronological age",
             "--chronological-age-column",
@@ -209,17 +187,19 @@ def _missing_columns(labels: LabelTable, options: LabelOptions) -> Iterator[Prob
             CHRONOLOGICAL_AGE_HEADERS,
             False,
         ),
-        ("group", "--group-column", options.group_column, (), False),
-        ("split", "--split-column", options.split_column, (), False),
+        ("group", "--group-column", labels.group_column, (), False),
+        ("split", "--split-column", labels.split_column, (), False),
     ]
     there = labels.table.columns
+    nameless = ". A column without a name is not read" if labels.table.has_nameless else ""
     for what, flag, column, known, is_required in wanted:
         if column in there or (column is None and not is_required):
             continue
+        other = ", or give --sex for a table of one sex" if what == "sex" else ""
         expected = repr(column) if column else f"one of {', '.join(known)}"
         message = (
             f"no column for the {what}: expected {expected}, received the columns "
-            f"{', '.join(there)}; name it with {flag}"
+            f"{', '.join(there)}; name it with {flag}{other}{nameless}"
         )
         yield Problem(labels.name, HEADER_ROW, "", "", "missing_column", message)
 
@@ -268,6 +248,7 @@ def _duplicates(labels: LabelTable) -> Iterator[Problem]:
 def _parse_row(
     labels: LabelTable,
     options: LabelOptions,
+    sexes: SexColumn,
     number: int,
     identifier: str,
     cells: Mapping[str, str],
@@ -276,15 +257,10 @@ def _parse_row(
     faults: list[tuple[str, str]] = []
     if not identifier:
         faults.append(("no_id", "the identifier is empty"))
-    header = labels.sex_column or ""
-    sex = parse_sex(header, cells.get(header, ""))
-    if header in cells and not cells[header]:
-        faults.append(("missing_sex", "the sex is empty; expected F, M or unknown"))
-    elif header in cells and sex is None:
-        message = (
-            f"the sex {cells[header]!r} in column {header!r} is not known; expected F, M or unknown"
-        )
-        faults.append(("bad_sex", message))
+    cell = cells.get(labels.sex_column or "", "")
+    sex = sexes.sex_of(cell) if cell or options.sex is None else sex_from_label(options.sex)
+    if sex is None and labels.sex_column in cells:
+        faults.append(("bad_sex" if cell else "missing_sex", sexes.fault(cell)))
     has_age = labels.age_column in cells
     age = _parse_age(cells[labels.age_column or ""], options) if has_age else math.nan
     if isinstance(age, str):
@@ -294,12 +270,12 @@ def _parse_row(
     )
     if isinstance(chronological, str):
         faults.append(("bad_chronological_age", chronological))
-    split = cells.get(options.split_column or "", "")
-    if options.split_column in cells and not split.isidentifier():
+    split = cells.get(labels.split_column or "", "")
+    if labels.split_column in cells and not split.isidentifier():
         faults.append(("bad_split", f"the split {split!r} is not a name such as train or test"))
     if faults or sex is None or isinstance(age, str) or isinstance(chronological, str):
         return [Problem(labels.name, number, identifier, "", *fault) for fault in faults]
-    group = cells.get(options.group_column or "", "")
+    group = cells.get(labels.group_column or "", "")
     return LabelRow(identifier, sex, age, labels.name, number, group, split, chronological)
 
 
@@ -336,8 +312,3 @@ def number_in(cell: str) -> float | None:
     if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
         return None
     return float(cell.replace(",", "."))
-
-
-def _identifier(cell: str) -> str:
-    path = PurePosixPath(cell.replace("\\", "/"))
-    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else cell

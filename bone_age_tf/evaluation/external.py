@@ -11,16 +11,18 @@ import numpy as np
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
+from bone_age_tf.data import sex_column
+from bone_age_tf.data.joining import How, Place, join
 from bone_age_tf.data.labels import (
-    SEX_HEADERS,
     LabelRow,
     LabelTable,
+    column_named,
     number_in,
     parse_table,
     read_table,
-    summary,
 )
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
+from bone_age_tf.data.problems import summary
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare_predictions
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
@@ -66,12 +68,14 @@ def evaluate_tables(
     that have no partner or no number are counted in `left_out`. Raises `InputDataError` where a
     table cannot be read or no row has a partner.
     """
-    rows = _label_rows(Path(labels), options)
+    truth = read_table(_source(Path(labels)), options)
+    rows = _label_rows(truth, options)
     table = read_table(_source(Path(predictions)), LabelOptions(id_column=options.id_column))
     if not table.has_ids:
         table = read_table(_source(Path(predictions)), LabelOptions())
-    cells = _by_id(table)
-    columns = list(prediction_columns) or _columns_of_numbers(table.name, cells, rows)
+    cells = _by_id(table, truth)
+    columns = [column_named(cells, name) or name for name in prediction_columns]
+    columns = columns or _columns_of_numbers(table.name, cells, rows)
     evaluated, results = {}, {}
     for column in columns:
         evaluated[column], left_out = _join(table.name, column, cells, rows)
@@ -110,23 +114,23 @@ def _source(path: Path) -> SourceFile:
     return SourceFile(path.name, str(path))
 
 
-def _label_rows(path: Path, options: LabelOptions) -> dict[str, LabelRow]:
-    rows, problems = parse_table(read_table(_source(path), options), options)
+def _label_rows(table: LabelTable, options: LabelOptions) -> dict[str, LabelRow]:
+    rows, problems = parse_table(table, options)
     if problems:
         raise InputDataError(
-            f"{path}: {len(problems)} problems. Fix them, or leave those rows out:\n{summary(problems)}"
+            f"{table.name}: {len(problems)} problems. Fix them, or leave those rows out:\n{summary(problems)}"
         )
     return {row.id: row for row in rows}
 
 
-def _by_id(table: LabelTable) -> pd.DataFrame:
-    """The text of the predictions; the index is the identifier, and has the name of its column."""
+def _by_id(table: LabelTable, truth: LabelTable) -> pd.DataFrame:
+    """The text of the predictions; the index is the identifier of the labels, and has the name of its column."""
     if not table.has_ids:
         raise InputDataError(
             f"{table.name}: no column for the identifier among {', '.join(table.table.columns)}. Name it "
             "with --id-column."
         )
-    ids = table.ids()
+    ids = _ids_of_labels(table, truth)
     repeated = ids[ids.duplicated()]
     if len(repeated):
         raise InputDataError(
@@ -136,13 +140,31 @@ def _by_id(table: LabelTable) -> pd.DataFrame:
     return table.table.rows.set_axis(pd.Index(ids, name=table.id_column), axis="index")
 
 
+def _ids_of_labels(table: LabelTable, truth: LabelTable) -> pd.Series:
+    """The identifier of each row: that of the labels where they have the radiograph, otherwise its own."""
+    known = truth.ids().tolist()
+    matches = join(table.names(), [Place(name, name) for name in truth.names()])
+    own = table.ids()
+    ids = [
+        id if match.place is None else known[match.place]
+        for id, match in zip(own, matches, strict=True)
+    ]
+    zeros = [match.place for match in matches if match.how is How.ZEROS]
+    if zeros:
+        log.warning(
+            f"{table.name}: {len(zeros)} identifiers were joined although they differ from those in {truth.name} by "
+            f"leading zeros, as that of {known[zeros[0] or 0]}."
+        )
+    return pd.Series(ids, own.index, object)
+
+
 def _columns_of_numbers(name: str, cells: pd.DataFrame, rows: Mapping[str, LabelRow]) -> list[str]:
     """Columns that may be predictions: numbers, and not the labels."""
     true = pd.Series({identifier: row.bone_age_months for identifier, row in rows.items()})
     found = []
     for column, text in cells.items():
         is_known = column == cells.index.name or column in NO_PREDICTIONS
-        if is_known or str(column).lower() in SEX_HEADERS:
+        if is_known or str(column).lower() in sex_column.HEADERS:
             continue
         numbers = text.map(number_in).astype(float)
         labelled = numbers[numbers.notna() & numbers.index.isin(true.index)]

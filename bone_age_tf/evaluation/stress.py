@@ -19,7 +19,8 @@ import cv2
 import numpy as np
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.labels import LabelRow, rows_by_id
+from bone_age_tf.data.file_labels import read_file_labels
+from bone_age_tf.data.labels import LabelRow
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
@@ -183,9 +184,9 @@ def stress(
 def _labelled_files(
     paths: Sequence[str], labels: str, options: LabelOptions, limit: int | None, seed: int
 ) -> list[tuple[SourceFile, LabelRow]]:
-    rows, _ = rows_by_id(SourceFile(Path(labels).name, labels), options)
     files = find_radiographs(paths)
-    chosen = [(file, rows[file.stem]) for file in files if file.stem in rows]
+    rows = read_file_labels(labels, options, files).rows
+    chosen = [(file, rows[file]) for file in files if file in rows]
     if not chosen:
         raise InputDataError(
             f"None of the {len(files)} radiographs in {', '.join(paths)} has a valid row in {labels}. Expected "

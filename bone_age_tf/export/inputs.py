@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing.conversion import as_png
 from bone_age_tf.preprocessing.radiographs import find_radiographs
-from bone_age_tf.record import SEX_NAMES
 
 Source = str | Path | bytes | np.ndarray
 """A path of a file, folder or zip; the bytes of a PNG, JPEG, TIFF or BMP file; grey values uint8 or uint16
@@ -99,18 +99,22 @@ def _require_grey(pixels: np.ndarray, number: int) -> None:
 
 
 def _sexes(sex: object, count: int) -> list[str]:
-    expected = f"sex: expected one of {', '.join(SEX_NAMES)}, or one for each of the {count} radiographs given."
+    expected = f"sex: expected {EXPECTED}, or one for each of the {count} radiographs given."
     if not isinstance(sex, str) and not isinstance(sex, Iterable):
         raise ArgumentTypeError(f"{expected} Received {_kind(sex)}.")
     sexes = [sex] * count if isinstance(sex, str) else list(sex)
     if len(sexes) != count:
         raise ArgumentValueError(f"{expected} Received {len(sexes)} of them.")
-    for one in sexes:
-        if not isinstance(one, str):
-            raise ArgumentTypeError(f"{expected} Received {_kind(one)}.")
-        if one not in SEX_NAMES:
-            raise ArgumentValueError(f"{expected} Received {one!r}.")
-    return [str(one) for one in sexes]
+    return [_label(one, expected) for one in sexes]
+
+
+def _label(sex: object, expected: str) -> str:
+    if not isinstance(sex, str):
+        raise ArgumentTypeError(f"{expected} Received {_kind(sex)}.")
+    label = sex_of_word(sex)
+    if label is None:
+        raise ArgumentValueError(f"{expected} Received {sex!r}.")
+    return label
 
 
 def _kind(value: object) -> str:

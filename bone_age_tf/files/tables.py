@@ -3,8 +3,13 @@
 pandas reads them with all type inference switched off: no numbers, no dates, no "NA" that means "missing".
 """
 
+import contextlib
+import csv
 import dataclasses
 import io
+import re
+from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 
 import pandas as pd
 
@@ -14,6 +19,12 @@ from bone_age_tf.files.images import SourceFile
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".xlsx")
 EXCEL_ERROR = "#ERROR"
 """The text of an Excel cell such as `#N/A`, which pandas gives as NaN."""
+_UNNAMED = re.compile(r"Unnamed: \d+(_level_\d+)?")
+"""What pandas calls a column without a name, and writes as its name."""
+_ROWS_SEARCHED = 30
+"""For a header below a title."""
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
+"""The first bytes of an `.xls` file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +35,8 @@ class Table:
     rows: pd.DataFrame
     """Text of each row without blanks around it, in the columns that have a name. The index is the row
     number as a spreadsheet counts, the header being row 1; empty rows count, but are left out."""
+    has_nameless: bool = False
+    """Whether a column that has cells was left out because it has no name."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -31,15 +44,23 @@ class Table:
         return tuple(self.rows.columns)
 
 
-def read_text_table(file: SourceFile) -> Table:
+def read_text_table(file: SourceFile, known: Collection[str] = ()) -> Table:
     """Read a CSV (comma, semicolon or tab; any line ends; with or without BOM) or Excel table.
 
-    Cells beyond the named columns are ignored; missing ones are empty. Raises `InputDataError` where it is
-    neither, is empty, or names a column twice.
+    Cells beyond the named columns are ignored; missing ones are empty. `known` are names of columns in lower case, by
+    which a header below a title is found. Raises `InputDataError` where the file is no table, is empty, names a
+    column twice, or has its header in another row than the first.
     """
-    read = _read_excel if file.suffix == ".xlsx" else _read_csv
-    cells = read(file.read(), file.name)
-    header = [] if cells.empty else cells.iloc[0].tolist()
+    content = file.read()
+    is_excel = file.suffix == ".xlsx"
+    if content.startswith(_OLD_EXCEL):
+        raise InputDataError(f"{file.name}: an old Excel table (.xls). Save it as .xlsx or CSV.")
+    cells = _read_excel(content, file.name) if is_excel else _read_csv(content, file.name)
+    header = [] if cells.empty else [_name(cell) for cell in cells.iloc[0]]
+    if not {name.lower() for name in header} & set(known):
+        _require_no_header_below(
+            file.name, cells.to_numpy().tolist() if is_excel else _first_rows(content), known
+        )
     if not any(header):
         raise InputDataError(
             f"{file.name}: expected the names of the columns in the first row. It is empty."
@@ -51,15 +72,64 @@ def read_text_table(file: SourceFile) -> Table:
         )
     rows = cells.iloc[1:].set_axis(header, axis="columns")
     rows.index = pd.RangeIndex(2, len(cells) + 1)
-    return Table(file.name, rows.loc[(rows != "").any(axis=1), [name for name in header if name]])
+    nameless = rows.loc[:, [not name for name in header]]
+    rows = rows.loc[(rows != "").any(axis=1), [name for name in header if name]]
+    return Table(file.name, rows, has_nameless=bool((nameless != "").any(axis=None)))
+
+
+def _name(header: str) -> str:
+    """A column's name; empty where pandas made it up."""
+    return "" if _UNNAMED.fullmatch(header) else header
+
+
+def _require_no_header_below(
+    table: str, rows: Sequence[Sequence[str]], known: Collection[str]
+) -> None:
+    """Raises `InputDataError` where the first row is a title or empty, and names of columns follow."""
+    has_title = _cells_in([*rows, []][0]) < 2
+    for number, row in enumerate(rows[1:_ROWS_SEARCHED], start=2):
+        names = [_name(cell.strip()) for cell in row]
+        found = len({name.lower() for name in names} & set(known))
+        if found >= 2 or (has_title and _looks_like_header(names)):
+            raise InputDataError(
+                f"{table}: expected the names of the columns in the first row. They seem to be in row {number} "
+                f"({', '.join(filter(None, names))}). Delete the rows above it, and blank rows with them."
+            )
+
+
+def _looks_like_header(names: Sequence[str]) -> bool:
+    """Two or more texts, none of them a number."""
+    texts = [name for name in names if name]
+    return len(texts) >= 2 and not any(re.search(r"^[-+\d.,]+$", text) for text in texts)
+
+
+def _cells_in(row: Iterable[str]) -> int:
+    return sum(bool(cell.strip()) for cell in row)
+
+
+def _first_rows(content: bytes) -> list[list[str]]:
+    """The first rows with all of their cells, in the separator that divides most of them."""
+    lines = io.StringIO(_decoded(content), newline=None)  # any line ends
+    readings = []
+    for separator in ",;\t":
+        lines.seek(0)
+        with contextlib.suppress(csv.Error):
+            readings.append(list(islice(csv.reader(lines, delimiter=separator), _ROWS_SEARCHED)))
+    return max(readings, key=lambda rows: sum(_cells_in(row) > 1 for row in rows), default=[])
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text"
+        return content.decode("utf-16", errors="replace")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", errors="replace")
 
 
 def _read_csv(content: bytes, name: str) -> pd.DataFrame:
     """Text of all cells, as many columns as the first row has."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("cp1252", errors="replace")
+    text = _decoded(content)
     separator = max(",;\t", key=text.split("\n", 1)[0].count)
 
     def read(**options: object) -> pd.DataFrame:

@@ -16,7 +16,9 @@ import cv2
 import numpy as np
 
 from bone_age_tf.config import LabelOptions
+from bone_age_tf.config.sex_words import require_sex_word
 from bone_age_tf.data.manifest import MANIFEST
+from bone_age_tf.data.problems import PROBLEMS, write_problems
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
@@ -68,23 +70,25 @@ def explain(
             "Expected a model for data prepared with --preprocess registered."
         )
     files = find_radiographs(paths)
-    known = read_labels(labels, label_options)
+    sex = None if sex is None else require_sex_word(sex)
+    known = read_labels(labels, label_options, files, sex)
     notify = on_progress or (lambda stage, done, total: None)
     folder = Path(output)
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    write_problems(folder / PROBLEMS, known.without_file)
     reference = (
         Reference(exported, neighbours, cache=folder / CACHE, on_progress=on_progress)
         if neighbours
         else None
     )
-    counts = {"explained": 0, "rejected": 0}
+    counts = {"explained": 0, "rejected": 0, "rows_without_file": len(known.without_file)}
     notify("explain", 0, len(files))
     with contextlib.ExitStack() as stack:
         table = _table(stack, folder / "explanations.csv", COLUMNS)
         similar = _table(stack, folder / "neighbours.csv", NEIGHBOUR_COLUMNS) if reference else None
         for number, file in enumerate(files, start=1):
             explained = _explain_file(exported, file, sex_of(file, known, sex), reference)
-            name = f"pictures/{number:04d}-{safe_name(file.stem)}"
+            name = f"pictures/{number:04d}-{safe_name(known.ids[file])}"
             table.writerow({"file": file.name, **explained.cells(f"{name}.png")})
             if explained.picture is not None:
                 cv2.imwrite(str(folder / f"{name}.png"), explained.picture)

@@ -4,14 +4,16 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.labels import LabelRow, Problem, rows_by_id
+from bone_age_tf.config.sex_words import require_sex_word
+from bone_age_tf.data.file_labels import FileLabels, read_file_labels
 from bone_age_tf.data.manifest import MANIFEST
+from bone_age_tf.data.problems import PROBLEMS, Problem, write_problems
 from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
@@ -75,6 +77,8 @@ class PredictReport:
     """How many of the predicted have a warning."""
     version: str = ""
     """Version of the model."""
+    without_file: tuple[Problem, ...] = ()
+    """Rows of the label table that have no file; `problems.csv` lists them."""
 
 
 def predict(
@@ -91,15 +95,17 @@ def predict(
     """Predict files, folders and zips; every file is a row of `predictions.csv`.
 
     Sex and chronological age come from the label table, and from `sex` and `chronological_age_months`
-    where the table has no row or no age.
+    where the table has no row or does not tell them. Rows without a file are in `problems.csv`.
     Memory grows with the number of files by their rows alone.
     """
     start = time.monotonic()
     exported = ExportedModel.open(model)
     files = find_radiographs(paths)
-    known = read_labels(labels, label_options)
+    sex = None if sex is None else require_sex_word(sex)
+    known = read_labels(labels, label_options, files, sex)
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    write_problems(folder / PROBLEMS, known.without_file)
     notify = on_progress or (lambda stage, done, total: None)
     notify("predict", 0, len(files))
     given = _Given(sex, chronological_age_months)
@@ -129,6 +135,7 @@ def predict(
         sex=sex,
         files=len(files),
         counts=counts,
+        rows_without_file=len(known.without_file),
         warnings=warnings,
         seconds=round(time.monotonic() - start, 3),
     )
@@ -139,6 +146,7 @@ def predict(
         table=table,
         warnings=warnings,
         version=exported.folder.name,
+        without_file=known.without_file,
     )
 
 
@@ -150,24 +158,16 @@ class _Given:
     chronological_age_months: float | None
 
 
-@dataclasses.dataclass(frozen=True)
-class Labels:
-    """Rows of a label table by identifier, and the problems of those that cannot be used."""
-
-    rows: Mapping[str, LabelRow]
-    problems: Mapping[str, Problem]
-
-
-def read_labels(path: str | None, options: LabelOptions) -> Labels:
-    """The label table of radiographs that need none; without a path, an empty one."""
-    if path is None:
-        return Labels({}, {})
-    options = dataclasses.replace(options, unlabelled=True)
-    return Labels(*rows_by_id(SourceFile(Path(path).name, path), options))
+def read_labels(
+    path: str | None, options: LabelOptions, files: Sequence[SourceFile], sex: str | None
+) -> FileLabels:
+    """The rows of a label table for these files; `sex` is that of the rows which do not tell it."""
+    options = dataclasses.replace(options, unlabelled=True, sex=sex)  # type: ignore[arg-type]
+    return read_file_labels(path, options, files)
 
 
 def _predict_rows(
-    model: ExportedModel, files: Sequence[SourceFile], labels: Labels, given: _Given
+    model: ExportedModel, files: Sequence[SourceFile], labels: FileLabels, given: _Given
 ) -> Iterator[Prediction]:
     def rejected(file: SourceFile) -> Rejection | None:
         sex = sex_of(file, labels, given.sex)
@@ -177,20 +177,19 @@ def _predict_rows(
         sexes = [_label_or_empty(sex_of(one.file, labels, given.sex)) for one in batch]
         outcomes = outcomes_of(model, [one.made for one in batch], sexes)
         for one, sex, outcome in zip(batch, sexes, outcomes, strict=True):
-            row = _with_label(prediction_of(one.file.name, one.file.stem, sex, outcome), labels)
-            yield compared(row, _age_of(row, labels, given), model.coverage)
+            row = prediction_of(one.file.name, labels.ids[one.file], sex, outcome)
+            row = dataclasses.replace(row, bone_age_months_true=_true_months(one.file, labels))
+            yield compared(row, _age_of(one.file, labels, given), model.coverage)
 
 
 def _label_or_empty(sex: str | Rejection) -> str:
     return "" if isinstance(sex, Rejection) else sex
 
 
-def _with_label(row: Prediction, labels: Labels) -> Prediction:
-    """The row with the true bone age of the table."""
-    label = labels.rows.get(row.id)
-    if label is None or math.isnan(label.bone_age_months):
-        return row
-    return dataclasses.replace(row, bone_age_months_true=label.bone_age_months)
+def _true_months(file: SourceFile, labels: FileLabels) -> float | None:
+    """The bone age of the table."""
+    label = labels.rows.get(file)
+    return None if label is None or math.isnan(label.bone_age_months) else label.bone_age_months
 
 
 def prediction_of(file: str, id: str, sex: str, outcome: Outcome) -> Prediction:
@@ -231,19 +230,19 @@ def compared(row: Prediction, age: float | None, coverage: float | None) -> Pred
     )
 
 
-def _age_of(row: Prediction, labels: Labels, given: _Given) -> float | None:
+def _age_of(file: SourceFile, labels: FileLabels, given: _Given) -> float | None:
     """The chronological age in the label table, or else the one given for all radiographs."""
-    label = labels.rows.get(row.id)
+    label = labels.rows.get(file)
     age = label.chronological_age_months if label else math.nan
     return given.chronological_age_months if math.isnan(age) else age
 
 
-def sex_of(file: SourceFile, labels: Labels, sex: str | None) -> str | Rejection:
+def sex_of(file: SourceFile, labels: FileLabels, sex: str | None) -> str | Rejection:
     """The sex of the table's row, or `sex` where there is none; or why the file is rejected."""
-    if file.stem in labels.problems:
-        return Rejection("bad_label", labels.problems[file.stem].message)
-    if file.stem in labels.rows:
-        return labels.rows[file.stem].sex.label
+    if file in labels.problems:
+        return Rejection("bad_label", labels.problems[file].message)
+    if file in labels.rows:
+        return labels.rows[file].sex.label
     if sex is None:
         return Rejection(
             "no_sex", "the label table has no row for this file, and --sex was not given"

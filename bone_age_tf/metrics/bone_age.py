@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from bone_age_tf.config import AGE_BANDS
 from bone_age_tf.metrics.bootstrap import MIN_SAMPLE, Metric, estimates
 from bone_age_tf.record import Sex
 
@@ -23,15 +24,6 @@ METRICS: dict[str, Metric] = {
     "within_24_months": lambda errors: (np.abs(errors) <= 24).mean(-1),
 }
 """Of errors [..., n], predicted - true in months, -> [...]."""
-
-AGE_BANDS = {
-    "0-4 years": (0.0, 48.0),
-    "4-8 years": (48.0, 96.0),
-    "8-12 years": (96.0, 144.0),
-    "12-16 years": (144.0, 192.0),
-    "16-20 years": (192.0, 241.0),
-}
-"""Bands of the true bone age: lower end included, upper not."""
 
 STAGES = {
     "infancy": (10, 14),

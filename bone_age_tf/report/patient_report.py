@@ -72,7 +72,7 @@ def write_patient_reports(
     for number, (file, line) in enumerate(zip(files, lines, strict=True), start=1):
         row = json.loads(line)
         page = patient_page(exported, row, file.read() if row["status"] == OK else b"", made_with)
-        name = f"{number:04d}-{safe_name(file.stem)}.html"
+        name = f"{number:04d}-{safe_name(row["id"])}.html"
         with written_whole(folder / REPORTS / name) as to:
             to.write(page)
         listed.append({**row, "page": name, "reason": plain_reason(row["reason"])})

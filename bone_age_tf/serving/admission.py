@@ -55,6 +55,8 @@ class Admission:
                 f"A request may hold {self._max_in_flight} radiographs at most. Received {count}."
             )
         sexes = sexes_of(inputs[SEX].tolist()) if SEX in inputs else []
+        if SEX in inputs:  # the SavedModel takes F, M and unknown only
+            inputs = {**inputs, SEX: np.array([sex.encode() for sex in sexes], object)}
         if signature != SERVING:
             with self.slots(count):
                 return await model.call(signature, inputs)

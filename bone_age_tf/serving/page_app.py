@@ -25,6 +25,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from bone_age_tf import __version__
+from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.export import GOLDEN_HAND
@@ -35,7 +36,6 @@ from bone_age_tf.growth.reference_standards import CONVENTION
 from bone_age_tf.inference.predict import Prediction, compared, prediction_of
 from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
-from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.report.page import years
 from bone_age_tf.report.patient_report import WARNINGS, age_band, patient_page, plain_reason
 from bone_age_tf.serving.admission import Admission
@@ -167,9 +167,9 @@ def _answer(model: ServedModel, row: Prediction) -> dict[str, Any]:
 
 def _asked(request: Request) -> tuple[str, float | None]:
     """Sex and chronological age of the query. Raises `ServingError`."""
-    sex = request.query_params.get("sex", "")
-    if sex not in SEX_NAMES:
-        raise invalid("The query must have sex: F, M or unknown.")
+    sex = sex_of_word(request.query_params.get("sex", ""))
+    if sex is None:
+        raise invalid(f"The query must have sex: {EXPECTED}.")
     text = request.query_params.get("chronological_age_months", "")
     if not text:
         return sex, None

@@ -20,12 +20,13 @@ from google.protobuf import json_format
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from bone_age_tf.config import DEFAULT_ENGINE
+from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import IMAGE_BYTES, REJECTED_MONTHS, SERVING, STATUS
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection
-from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, SEX, SEX_NAMES
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, SEX
 from bone_age_tf.serving.batches import MicroBatcher
 from bone_age_tf.serving.contract import Tensor, invalid
 from bone_age_tf.serving.engines import network_of
@@ -152,12 +153,13 @@ def _pngs(files: np.ndarray) -> np.ndarray:
 
 
 def sexes_of(values: Sequence[bytes]) -> list[str]:
-    """Bytes -> F, M, unknown. Raises `ServingError` where one is something else."""
+    """Usual words in bytes -> F, M, unknown. Raises `ServingError` where one is something else."""
     texts = [value.decode("utf-8", "replace") for value in values]
-    bad = next((text for text in texts if text not in SEX_NAMES), None)
-    if bad is not None:
-        raise invalid(f"Input {SEX!r} must be F, M or unknown. Received {bad[:40]!r}.")
-    return texts
+    labels = [sex_of_word(text) for text in texts]
+    if None in labels:
+        bad = texts[labels.index(None)][:40]
+        raise invalid(f"Input {SEX!r} must be {EXPECTED}. Received {bad!r}.")
+    return list(filter(None, labels))
 
 
 def _first_line(error: Exception) -> str:

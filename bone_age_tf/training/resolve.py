@@ -1,6 +1,7 @@
 """Before training: settings that depend on the data and the devices, and checks of what can be trained."""
 
 import dataclasses
+import logging
 import statistics
 from typing import Any
 
@@ -19,6 +20,8 @@ from bone_age_tf.training import strategy
 from bone_age_tf.training.initial_weights import InitialWeights
 from bone_age_tf.training.run import RUN_SCHEMA
 from bone_age_tf.training.strategy import Devices
+
+log = logging.getLogger(__name__)
 
 
 def resolve(
@@ -71,6 +74,18 @@ def require_both_sexes(selected: Selected) -> None:
             f"model.target=sex needs radiographs of girls and of boys for training. Received "
             f"{counts[record.Sex.F]} and {counts[record.Sex.M]}. Pass --set data.sex=both, or give other data."
         )
+
+
+def warn_of_missing_sex(config: ExperimentConfig, selected: Selected) -> None:
+    """Say which sex the training split lacks, unless only one was asked for."""
+    if config.data.sex != "both":
+        return
+    for sex, name in ((record.Sex.F, "girls"), (record.Sex.M, "boys")):
+        if not (selected.training.sex == sex).any():
+            log.warning(
+                f"WARNING: the training split has no radiograph of {name}, so the model does not learn their bone "
+                f"ages: do not use its estimates for {name}."
+            )
 
 
 def describe(

@@ -45,7 +45,13 @@ from bone_age_tf.training.initial_weights import InitialWeights
 from bone_age_tf.training.logging.trackers import log_callbacks
 from bone_age_tf.training.objectives import Metric, objective_of
 from bone_age_tf.training.optimizer import first_steps, layer_rates, make_optimizer
-from bone_age_tf.training.resolve import describe, require_backbone, require_both_sexes, resolve
+from bone_age_tf.training.resolve import (
+    describe,
+    require_backbone,
+    require_both_sexes,
+    resolve,
+    warn_of_missing_sex,
+)
 from bone_age_tf.training.run import RUN_FILE
 from bone_age_tf.training.strategy import Devices
 
@@ -91,6 +97,8 @@ def train(
     require_backbone(config, selected.radiographs)
     if tells_sex:
         require_both_sexes(selected)
+    elif devices.is_chief:
+        warn_of_missing_sex(config, selected)
     initial.require_fit(config.model)
     if selected.validation is not None:
         initial.require_unseen(raw_files_of(selected.radiographs, selected.validation))

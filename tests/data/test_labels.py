@@ -8,16 +8,8 @@ import openpyxl
 import pytest
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.labels import (
-    LabelRow,
-    LabelTable,
-    Problem,
-    parse_sex,
-    parse_table,
-    problems_csv,
-    read_table,
-    summary,
-)
+from bone_age_tf.data.labels import LabelRow, LabelTable, parse_table, read_table
+from bone_age_tf.data.problems import Problem
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.record import Sex
@@ -141,24 +133,6 @@ def test_table_without_rows_gives_no_rows_and_no_problems(tmp_path: Path) -> Non
 # === Sex ===
 
 
-@pytest.mark.parametrize(
-    ("header", "cell", "sex"),
-    [
-        *[("male", cell, Sex.M) for cell in ("True", "TRUE", "true", "1", "1.0", "M", "male")],
-        *[("male", cell, Sex.F) for cell in ("False", "FALSE", "0", "F", "female", "girl")],
-        *[("female", cell, Sex.F) for cell in ("True", "1", "F")],
-        *[("female", cell, Sex.M) for cell in ("False", "0", "M", "boy")],
-        *[("Sex", cell, Sex.M) for cell in ("M", "m", "Male", "boy")],
-        *[("Sex", cell, Sex.F) for cell in ("F", "f", "Female", "girl")],
-        *[("Sex", cell, Sex.UNKNOWN) for cell in ("unknown", "U")],
-        *[("sex", cell, None) for cell in ("1", "0", "True", "x", "", "mf", "w")],
-        *[("male", cell, None) for cell in ("", "2", "yes", "nan")],
-    ],
-)
-def test_sex_is_read_or_not_guessed(header: str, cell: str, sex: Sex | None) -> None:
-    assert parse_sex(header, cell) == sex
-
-
 def test_missing_sex_and_unknown_spelling_are_told_apart(tmp_path: Path) -> None:
     content = "id,boneage,sex\n1,90,\n2,91,x\n3,92,1\n4,93,unknown\n"
     rows, problems = _parse(tmp_path, content)
@@ -278,6 +252,66 @@ def test_a_column_without_a_name_is_neither_sex_nor_age(tmp_path: Path) -> None:
     assert _found(problems) == [(1, "missing_column")]
 
 
+@pytest.mark.parametrize("index", ["", "Unnamed: 0"])
+def test_the_index_of_pandas_is_no_column(tmp_path: Path, index: str) -> None:
+    content = f"{index},id,boneage\n60,a,120\n120,b,130\n180,c,140\n"
+    _, problems = _parse(tmp_path, content)
+    assert _found(problems) == [(1, "missing_column")]
+    assert "A column without a name is not read" in problems[0].message
+    rows, problems = _parse(tmp_path, f"{index},id,sex\n60,a,F\n120,b,M\n", unlabelled=True)
+    assert problems == []
+    assert all(math.isnan(row.chronological_age_months) for row in rows)
+
+
+def test_named_columns_are_found_whatever_their_case(tmp_path: Path) -> None:
+    content = "Film,Age,Gender at Birth,Child,Set\n7,90,M,P,train\n"
+    rows, problems = _parse(
+        tmp_path,
+        content,
+        id_column="film",
+        age_column="AGE",
+        sex_column="gender at birth",
+        group_column="child",
+        split_column="set",
+    )
+    assert problems == []
+    row = rows[0]
+    assert (row.id, row.bone_age_months, row.sex) == ("7", 90.0, Sex.M)
+    assert (row.group, row.split) == ("P", "train")
+
+
+def test_a_named_column_is_not_guessed_among_two(tmp_path: Path) -> None:
+    content = "id,boneage,SEX,Sex\n1,90,M,F\n"
+    _, problems = _parse(tmp_path, content, sex_column="sex")
+    assert _found(problems) == [(1, "missing_column")]
+    rows, _ = _parse(tmp_path, content, sex_column="Sex")
+    assert rows[0].sex == Sex.F
+
+
+def test_a_table_of_one_sex_needs_no_column_for_it(tmp_path: Path) -> None:
+    _, problems = _parse(tmp_path, "id,boneage\n1,90\n")
+    assert "--sex for a table of one sex" in problems[0].message
+    rows, problems = _parse(tmp_path, "id,boneage\n1,90\n", sex="M")
+    assert (rows[0].sex, problems) == (Sex.M, [])
+    rows, problems = _parse(tmp_path, "id,boneage,sex\n1,90,\n2,90,F\n", sex="M")
+    assert ([row.sex for row in rows], problems) == ([Sex.M, Sex.F], [])
+
+
+def test_words_of_the_sex_are_read_by_the_map(tmp_path: Path) -> None:
+    content = "id,boneage,sex\n1,90,0\n2,91,1\n"
+    _, problems = _parse(tmp_path, content)
+    assert _found(problems) == [(2, "bad_sex"), (3, "bad_sex")]
+    assert "--sex-map 0=F,1=M" in problems[0].message
+    rows, problems = _parse(tmp_path, content, sex_map={"0": "F", "1": "M"})
+    assert ([row.sex for row in rows], problems) == ([Sex.F, Sex.M], [])
+
+
+def test_paths_are_identifiers_where_names_repeat(tmp_path: Path) -> None:
+    content = "image_path,boneage,sex\np1/image1.png,90,M\np2\\image1.png,91,F\n"
+    rows, problems = _parse(tmp_path, content)
+    assert ([row.id for row in rows], problems) == (["p1/image1", "p2/image1"], [])
+
+
 def test_repeated_row_with_the_same_content_spares_the_first(tmp_path: Path) -> None:
     rows, problems = _parse(tmp_path, "id,boneage,male\n1,90,True\n2,91,True\n1,90,True\n")
     assert _found(problems) == [(4, "duplicate_id")]
@@ -331,18 +365,3 @@ def test_all_problems_are_reported_at_once_with_their_rows(tmp_path: Path) -> No
         (13, "bad_sex"),
     ]
     assert [(row.id, row.bone_age_months) for row in rows] == [("9", 94.5)]
-
-
-def test_summary_shows_the_first_and_counts_the_rest() -> None:
-    problems = [Problem("a.csv", row, f"i{row}", "", "bad_age", "why") for row in range(2, 27)]
-    text = summary(problems)
-    assert len(text.splitlines()) == 21
-    assert "a.csv, row 2, id i2: why [bad_age]" in text
-    assert text.endswith("... and 5 more")
-
-
-def test_problems_csv_holds_every_problem_on_a_line() -> None:
-    problems = [Problem("a.csv", 2, "1", "1.png", "bad_age", 'the age "x", no number')]
-    assert problems_csv(problems) == (
-        'table,row,id,file,code,message\na.csv,2,1,1.png,bad_age,"the age ""x"", no number"\n'
-    )

@@ -8,7 +8,7 @@ import pytest
 from conftest import draw_phantom, write_kaggle_layout
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
-from bone_age_tf.data.labels import Problem
+from bone_age_tf.data.problems import Problem
 from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.checks import CheckedRow, check
 from bone_age_tf.data_prep.sources import find_source
@@ -71,6 +71,97 @@ def test_two_images_for_one_row_are_reported_and_neither_is_taken(raw: Path) -> 
     rows, problems = _check(raw)
     assert [(p.id, p.code) for p in problems] == [("1001", "two_images")]
     assert "1001" not in {row.id for row in rows}
+
+
+# === Names, paths and numbers ===
+
+
+def _hands_in(folder: Path, *names: str) -> Path:
+    """Different radiographs with these paths; the table is `labels.csv`."""
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(folder / name), draw_phantom(90 + number, number))
+    return folder
+
+
+@pytest.mark.parametrize("ending", [".png", ""])
+def test_the_same_file_name_in_many_folders_is_told_apart_by_path(
+    tmp_path: Path, ending: str
+) -> None:
+    names = [f"patient{number}/study1/image1" for number in (18, 25)]
+    _hands_in(tmp_path, *(f"hands/{name}.png" for name in names))
+    lines = [f"{name}{ending},F,{120 + n}" for n, name in enumerate(names)]
+    (tmp_path / "labels.csv").write_text("\n".join(["image_path,sex,boneage", *lines]))
+    rows, problems = _check(tmp_path)
+    assert problems == []
+    found = {row.id: (row.file.name, row.label.bone_age_months) for row in rows}
+    assert found == {name: (f"hands/{name}.png", 120 + n) for n, name in enumerate(names)}
+
+
+def test_the_same_file_name_without_a_path_is_reported_with_the_way_out(tmp_path: Path) -> None:
+    _hands_in(tmp_path, "p1/image1.png", "p2/image1.png")
+    (tmp_path / "labels.csv").write_text("id,sex,boneage\nimage1.png,F,120\n")
+    rows, problems = _check(tmp_path)
+    assert rows == []
+    assert [(p.file, p.code) for p in problems] == [("p2/image1.png", "two_images")]
+    assert "by path in the table" in problems[0].message
+
+
+def test_a_path_without_its_file_is_reported_with_the_others(tmp_path: Path) -> None:
+    _hands_in(tmp_path, "p1/image1.png", "p2/image1.png")
+    table = "path,sex,boneage\np1/image1.png,F,120\np3/image1.png,F,121\n"
+    (tmp_path / "labels.csv").write_text(table)
+    rows, problems = _check(tmp_path)
+    assert [row.file.name for row in rows] == ["p1/image1.png"]
+    assert sorted((p.row, p.file, p.code) for p in problems) == [
+        (0, "p2/image1.png", "no_row"),
+        (3, "", "no_image"),
+    ]
+    assert "in other folders (p1/image1.png, p2/image1.png)" in problems[-1].message
+
+
+def test_leading_zeros_are_joined_and_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _hands_in(tmp_path, "00012.png", "00107.png")
+    (tmp_path / "labels.csv").write_text("ID,Male,Boneage\n12,False,120\n107,True,130\n")
+    rows, problems = _check(tmp_path)
+    assert problems == []
+    assert {row.id: row.file.name for row in rows} == {"12": "00012.png", "107": "00107.png"}
+    (message,) = [one for one in caplog.messages if "leading zeros" in one]
+    assert "2 identifiers" in message
+    assert "12 and 00012.png" in message
+
+
+def test_numbers_that_fit_twice_but_for_zeros_are_reported(tmp_path: Path) -> None:
+    _hands_in(tmp_path, "012.png", "0012.png")
+    (tmp_path / "labels.csv").write_text("id,sex,boneage\n12,F,120\n")
+    rows, problems = _check(tmp_path)
+    assert rows == []
+    assert ("12", "ambiguous_id") in {(p.id, p.code) for p in problems}
+    (message,) = [p.message for p in problems if p.code == "ambiguous_id"]
+    assert "0012.png, 012.png" in message
+
+
+def test_radiographs_without_a_table_are_named_by_path_where_needed(tmp_path: Path) -> None:
+    _hands_in(tmp_path, "p1/image1.png", "p2/image1.png")
+    rows, problems = _check(tmp_path, LabelOptions(unlabelled=True, sex="M"))
+    assert problems == []
+    assert [(row.id, row.label.sex.label) for row in sorted(rows, key=lambda row: row.id)] == [
+        ("p1/image1", "M"),
+        ("p2/image1", "M"),
+    ]
+
+
+def test_a_row_of_the_other_sex_is_reported(tmp_path: Path) -> None:
+    _hands_in(tmp_path, "1.png", "2.png", "3.png")
+    (tmp_path / "labels.csv").write_text("id,boneage,sex\n1,120,M\n2,121,\n3,122,F\n")
+    rows, problems = _check(tmp_path, LabelOptions(sex="M"))
+    assert sorted(row.id for row in rows) == ["1", "2"]
+    assert _found(problems) == [(4, "3", "other_sex")]
+
+
+# === Files ===
 
 
 def _cut_short(path: Path) -> None:

@@ -71,6 +71,36 @@ def test_names_of_files_and_other_headers_are_joined(tmp_path: Path) -> None:
     assert evaluated.results["months"]["overall"]["mae_months"]["value"] == pytest.approx(5.5)
 
 
+def test_numbers_are_joined_in_spite_of_leading_zeros(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = write(tmp_path, predictions="id,months\n00001,101\n00004,190\n")
+    evaluated = evaluate_tables(**tables, output=str(tmp_path / "out"))
+    assert evaluated.results["months"]["overall"]["n"] == 2
+    assert "2 identifiers were joined although they differ" in caplog.text
+
+
+def test_paths_are_joined_by_their_ends(tmp_path: Path) -> None:
+    labels = "path,sex,boneage\np1/image1.png,M,100\np2/image1.png,F,120\n"
+    predictions = "id,months\nhands/p2/image1,110\nhands/p1/image1,99\n"
+    evaluated = evaluate_tables(
+        **write(tmp_path, labels, predictions), output=str(tmp_path / "out")
+    )
+    assert evaluated.results["months"]["overall"]["mae_months"]["value"] == pytest.approx(5.5)
+
+
+def test_the_index_of_pandas_is_neither_label_nor_prediction(tmp_path: Path) -> None:
+    labels = "Unnamed: 0,id,sex,boneage\n60,1,M,100\n120,2,F,120\n"
+    predictions = ",id,Months\n60,1,101\n120,2,110\n"
+    tables = write(tmp_path, labels, predictions)
+    evaluated = evaluate_tables(**tables, output=str(tmp_path / "out"))
+    assert list(evaluated.results) == ["Months"]
+    evaluated = evaluate_tables(
+        **tables, output=str(tmp_path / "one"), prediction_columns=["months"]
+    )
+    assert list(evaluated.results) == ["Months"]
+
+
 def test_our_own_predictions_are_a_table(tmp_path: Path) -> None:
     """What `predict` writes, rejected rows included."""
     own = (

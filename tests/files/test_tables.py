@@ -50,3 +50,60 @@ def test_excel_cells_become_text_and_errors_are_not_empty(tmp_path: Path) -> Non
     rows = read_text_table(SourceFile("t.xlsx", str(tmp_path / "t.xlsx"))).rows
     assert rows.index.tolist() == [2, 4]
     assert rows.to_numpy().tolist() == [["12", "94.5", "True"], ["a", "NA", EXCEL_ERROR]]
+
+
+def test_columns_that_pandas_named_have_no_name(tmp_path: Path) -> None:
+    """`Unnamed: 0`: an index that was written and read again."""
+    table = read(tmp_path / "t.csv", "Unnamed: 0,id,Unnamed: 2,sex\n0,a,x,F\n")
+    assert table.columns == ("id", "sex")
+    assert table.has_nameless
+
+
+def test_separators_at_the_end_of_every_row_are_no_column(tmp_path: Path) -> None:
+    table = read(tmp_path / "t.csv", "id;sex;;\na;F;;\n")
+    assert (table.columns, table.has_nameless) == (("id", "sex"), False)
+
+
+@pytest.mark.parametrize(
+    ("content", "row"),
+    [
+        ("Bone age study 2024\nid,sex\na,F\n", 2),
+        ("Bone age study 2024,,\n,,\nid,sex,age\na,F,9\n", 3),
+        ("Study; of 2024\nClinic X\nid;sex;age\na;F;9\n", 3),
+        ("\n\nid\tsex\na\tF\n", 3),
+        ("Studie\n\nBild;Alter\n1;9\n", 3),
+        ("sep=;\rid;sex\r1;F\r", 2),
+    ],
+)
+def test_a_header_below_a_title_is_named(content: str, row: int, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(content, newline="")
+    with pytest.raises(InputDataError, match=rf"t\.csv: .*seem to be in row {row} .*Delete"):
+        read_text_table(SourceFile(path.name, str(path)), {"id", "sex"})
+
+
+def test_a_header_below_a_title_in_excel_is_named(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for row in (["Study"], [], ["Bild", "Geschlecht"], [1, "w"]):
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(InputDataError, match=r"row 3 \(Bild, Geschlecht\)"):
+        read_text_table(SourceFile("t.xlsx", str(tmp_path / "t.xlsx")))
+
+
+def test_a_first_row_with_a_known_name_is_the_header(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("id\nid,sex\n")
+    table = read_text_table(SourceFile("t.csv", str(tmp_path / "t.csv")), {"id", "sex"})
+    assert table.rows["id"].tolist() == ["id"]
+
+
+def test_unicode_text_of_excel_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_bytes("id\tsexo\n1\tniña\n".encode("utf-16"))
+    table = read_text_table(SourceFile("t.txt", str(tmp_path / "t.txt")))
+    assert table.rows.to_numpy().tolist() == [["1", "niña"]]
+
+
+def test_an_old_excel_table_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "t.xls").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600))
+    with pytest.raises(InputDataError, match="Save it as .xlsx or CSV"):
+        read_text_table(SourceFile("t.xls", str(tmp_path / "t.xls")))

@@ -278,7 +278,53 @@ def test_named_columns_are_used(hands: Path, predicted: Predicted) -> None:
 
 def test_a_table_without_a_needed_column_is_refused(hands: Path, predicted: Predicted) -> None:
     with pytest.raises(InputDataError, match="no column for the sex"):
-        predicted(hands, labels=table(hands, "id,boneage", "a,60"))
+        predicted(hands, sex=None, labels=table(hands, "id,boneage", "a,60"))
+
+
+def test_a_table_of_one_sex_takes_the_option_s_sex(hands: Path, predicted: Predicted) -> None:
+    _, rows = predicted(hands, sex="männlich", labels=table(hands, "id,boneage", "a,60"))
+    assert [row["sex"] for row in rows.values()] == ["M", "M", "M"]
+    assert rows["a.png"]["bone_age_months_true"] == "60"
+
+
+def test_rows_without_a_file_are_counted_and_listed(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,sex", "a,M", "other,F", "b,F", "c,F")
+    report, _ = predicted(hands, sex=None, labels=labels)
+    assert [problem.id for problem in report.without_file] == ["other"]
+    listed = hands.parent / "output/problems.csv"
+    assert "labels.csv,3,other,,no_image," in listed.read_text()
+    predicted(hands, sex=None, labels=table(hands, "id,sex", "a,M", "b,F", "c,F"))
+    assert not listed.exists()
+
+
+def test_one_name_in_many_folders_is_told_apart_by_path(
+    tmp_path: Path, predicted: Predicted
+) -> None:
+    hands = tmp_path / "hands"
+    for number in (1, 2):
+        (hands / f"p{number}").mkdir(parents=True)
+        assert cv2.imwrite(str(hands / f"p{number}/image1.png"), draw_phantom(90, number))
+    labels = table(hands, "path,sex", "hands/p1/image1.png,F", "hands\\p2\\image1.png,M")
+    _, rows = predicted(hands, sex=None, labels=labels)
+    assert {name: (row["id"], row["sex"]) for name, row in rows.items()} == {
+        "p1/image1.png": ("hands/p1/image1", "F"),
+        "p2/image1.png": ("hands/p2/image1", "M"),
+    }
+    _, rows = predicted(hands)
+    assert [row["id"] for row in rows.values()] == ["p1/image1", "p2/image1"]
+    _, rows = predicted(hands, labels=table(hands, "id,sex", "image1,M"))
+    for row in rows.values():
+        assert row["reason"].startswith("bad_label: several images have this name")
+        assert "by path" in row["reason"]
+
+
+def test_leading_zeros_are_joined(tmp_path: Path, predicted: Predicted) -> None:
+    hands = tmp_path / "hands"
+    hands.mkdir()
+    assert cv2.imwrite(str(hands / "00012.png"), draw_phantom(90, 1))
+    report, rows = predicted(hands, sex=None, labels=table(hands, "id,sex", "12,M"))
+    assert (rows["00012.png"]["id"], rows["00012.png"]["sex"]) == ("12", "M")
+    assert report.without_file == ()
 
 
 def test_chronological_ages_come_from_the_table_or_the_option(

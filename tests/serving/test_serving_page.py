@@ -158,7 +158,7 @@ def test_the_report_is_that_of_predict(client: httpx.Client, server: Running) ->
     "query",
     [
         {"sex": ""},
-        {"sex": "male"},
+        {"sex": "H"},
         {"sex": "F", "chronological_age_months": "-1"},
         {"sex": "F", "chronological_age_months": "nan"},
         {"sex": "F", "chronological_age_months": "ten"},

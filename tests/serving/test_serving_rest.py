@@ -47,6 +47,21 @@ def test_rows(client: httpx.Client, url: str) -> None:
     assert girl["bone_age_months"] != boy["bone_age_months"]
 
 
+def test_words_of_the_sex_are_read_by_our_server(client: httpx.Client, ours: str) -> None:
+    rows = [{**ROW, "sex": sex} for sex in ("M", "männlich", "Hombre")]
+    months = [
+        row["bone_age_months"]
+        for row in post(client, ours, {"instances": rows}).json()["predictions"]
+    ]
+    assert months == [months[0]] * 3
+    made = post(client, ours, {"signature_name": "prepare", "instances": [HAND]})
+    (prepared,) = made.json()["predictions"]
+    row = {"image": prepared["image"], "sex": "homme"}
+    asked = {"signature_name": "predict_prepared", "instances": [row]}
+    (again,) = post(client, ours, asked).json()["predictions"]
+    assert again["bone_age_months"] == pytest.approx(months[0], abs=0.01)
+
+
 def test_columns_say_the_same(client: httpx.Client, url: str) -> None:
     rows = post(client, url, {"instances": [ROW, ROW]}).json()["predictions"]
     inputs = {"image_bytes": [HAND, HAND], "sex": ["F", "F"]}
@@ -100,7 +115,7 @@ def test_metadata(client: httpx.Client, url: str) -> None:
     ("content", "status"),
     [
         ({"instances": [{"image_bytes": HAND}]}, 400),
-        ({"instances": [{"image_bytes": HAND, "sex": "male"}]}, 400),
+        ({"instances": [{"image_bytes": HAND, "sex": "H"}]}, 400),
         ({"instances": [{"image_bytes": {"b64": "AAAA"}, "sex": "F"}]}, 400),
         ({"instances": [ROW], "inputs": {}}, 400),
         ({"signature_name": "no such", "instances": [ROW]}, 400),
