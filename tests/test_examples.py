@@ -117,7 +117,7 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
         "demo": "--count 30 --epochs 1",
         "serve": "--rest-port 0 --grpc-port 0 --web-port 0",
     }
-    if command == "prepare" and "--scale" not in arguments:
+    if command == "prepare" and not {"--scale", "--for-model"} & set(arguments):
         more[command] = "--scale 0.05"
     return arguments + shlex.split(more.get(command, ""))
 
@@ -136,6 +136,8 @@ def _needed(arguments: list[str]) -> Iterator[str]:
         yield "ensemble runs/1 --data prepared --output ensembles/1 --correction none"
     if "runs/fold2" in arguments and command == "evaluate":
         yield f"train --data prepared --run runs/fold2 --set data.fold=2/5 {WITHOUT_DOWNLOAD}"
+    if "own" in arguments and command == "evaluate":
+        yield "prepare radiographs --for-model saved_models/bone_age --output own"
     if command == "compare" and "--data" not in arguments:
         for number in (1, 2):
             yield f"evaluate --predictions theirs.csv --labels truth.csv --output evaluations/{number}"

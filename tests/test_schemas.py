@@ -45,11 +45,11 @@ def test_an_evaluation(
 ) -> None:
     model = str(request.getfixturevalue(kind))
     result = evaluate(model=model, data=str(prepared), output=str(tmp_path / "evaluated"))
-    require("evaluation-3", result)
-    require("evaluation-3", json.loads((tmp_path / "evaluated/evaluation.json").read_text()))
+    require("evaluation-4", result)
+    require("evaluation-4", json.loads((tmp_path / "evaluated/evaluation.json").read_text()))
     del result["overall"]["mae_months"]
     with pytest.raises(jsonschema.ValidationError):
-        require("evaluation-3", result)
+        require("evaluation-4", result)
 
 
 def test_an_evaluation_of_a_table_and_a_comparison(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_an_evaluation_of_a_table_and_a_comparison(tmp_path: Path) -> None:
     tables = {"predictions": str(tmp_path / "p.csv"), "labels": str(tmp_path / "l.csv")}
     evaluated = evaluate_tables(**tables, output=str(tmp_path / "out"))
     for result in evaluated.results.values():
-        require("evaluation-3", result)
+        require("evaluation-4", result)
     require("comparison-2", evaluated.comparisons[0])
     folders = [str(tmp_path / "out" / name) for name in "ab"]
     result = compare(*folders, output=str(tmp_path / "compared"))
@@ -81,18 +81,18 @@ def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: P
     lines = [json.loads(x) for x in (output / "predictions.jsonl").read_text().splitlines()]
     assert {line["status"] for line in lines} == {"ok", "rejected"}
     for line in lines:
-        require("prediction-2", line)
+        require("prediction-3", line)
     read = next(line for line in lines if line["status"] == "ok")
     for wrong in ({"bone_age_months": None}, {"verdict": "old"}, {"reason": "x"}, {"more": 1}):
         with pytest.raises(jsonschema.ValidationError):
-            require("prediction-2", read | wrong)
+            require("prediction-3", read | wrong)
 
 
 def test_schemas_have_the_versions_that_are_written() -> None:
-    properties = json.loads((SCHEMAS / "evaluation-3.json").read_text())["oneOf"][0]["properties"]
+    properties = json.loads((SCHEMAS / "evaluation-4.json").read_text())["oneOf"][0]["properties"]
     assert properties["schema"]["const"] == EVALUATION_SCHEMA
     for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-2", STRESS_SCHEMA)):
         stored = json.loads((SCHEMAS / f"{name}.json").read_text())
         assert stored["properties"]["schema"]["const"] == schema
-    stored = json.loads((SCHEMAS / "prediction-2.json").read_text())
+    stored = json.loads((SCHEMAS / "prediction-3.json").read_text())
     assert tuple(stored["properties"]) == tuple(Prediction.__dataclass_fields__)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
     help="Data set written by prepare: FIRST and SECOND are then models, evaluated on it first.",
 )
 @click.option("--split", help="With --data: split to evaluate on. [test]")
-@options.output_folder_option()
+@options.results_folder_options
 @options.json_option
 @options.with_tensorflow
 def compare(
@@ -32,6 +32,7 @@ def compare(
     data: str | None,
     split: str | None,
     output: str,
+    overwrite: bool,
     as_json: bool,
 ) -> int:
     """Compare two evaluations or models on the same radiographs.
@@ -59,7 +60,15 @@ def compare(
             f"Comparing the models {first} and {second} on the split {split!r} of the data set {data}."
         )
     with progress:
-        result = run(first, second, output=output, data=data, split=split, on_progress=progress)
+        result = run(
+            first,
+            second,
+            output=output,
+            data=data,
+            split=split,
+            overwrite=overwrite,
+            on_progress=progress,
+        )
     click.echo(json.dumps(result, indent=2) if as_json else result_tables.comparison_text(result))
     log.info(f"{RESEARCH_ONLY} Results: {output}")
     return 0

@@ -89,7 +89,7 @@ def steps(output: str, count: int, epochs: int) -> list[Step]:
         ),
         step(
             "Evaluate it on the test split, which it has not seen.",
-            "evaluate", "--model", at / "run", "--data", at / "prepared", "--output", at / "evaluation",
+            "evaluate", "--model", at / "run", "--data", at / "prepared", "--output", at / "evaluation", "--overwrite",
             result=result,
         ),
         step(
@@ -103,12 +103,12 @@ def steps(output: str, count: int, epochs: int) -> list[Step]:
         ),
         step(
             "... and predict their bone age with the exported model, from the files.",
-            "predict", images, *labelled, "--output", at / "predictions",
+            "predict", images, *labelled, "--output", at / "predictions", "--overwrite",
             result=at / "predictions" / PROVENANCE,
         ),
         step(
             "Explain the prediction for one of them.",
-            "explain", images / "1.png", *labelled, "--output", at / "explained",
+            "explain", images / "1.png", *labelled, "--output", at / "explained", "--overwrite",
             result=at / "explained" / PROVENANCE,
         ),
     ]  # fmt: skip

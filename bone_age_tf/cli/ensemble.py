@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 @click.argument("runs", nargs=-1, required=True, type=options.EXISTING_FOLDER)
 @options.input_folder_option("--data", "Data set that all runs were trained on.")
 @options.output_folder_option("Folder of the ensemble to create.")
+@options.overwrite_option
 @click.option(
     "--weighting",
     type=click.Choice(WEIGHTINGS),
@@ -44,6 +45,7 @@ def ensemble(*, progress: console.ProgressDisplay, **settings: Any) -> int:
       bone-age-tf ensemble runs/1 runs/2 --data prepared --output ensembles/2 --weighting fitted
     """
     from bone_age_tf.ensembling.build import ensemble as run
+    from bone_age_tf.metrics.baseline import is_no_better
 
     with progress:
         result = run(on_progress=progress, **settings)
@@ -51,6 +53,10 @@ def ensemble(*, progress: console.ProgressDisplay, **settings: Any) -> int:
     output = settings["output"]
     log.info(
         f"{RESEARCH_ONLY} Next: bone-age-tf evaluate --model {output} --data {settings['data']} --output "
-        f"evaluations/ensemble\nbone-age-tf export --run {output} --output saved_models/bone_age"
+        "evaluations/ensemble"
     )
+    if is_no_better(result["result"]["constant"]):
+        log.info("An export of this ensemble would be of no use: it is no better than a constant.")
+    else:
+        log.info(f"bone-age-tf export --run {output} --output saved_models/bone_age")
     return 0

@@ -61,7 +61,7 @@ TABLE_FORM = (
     help="Column of predicted months in --predictions. Repeatable. [every column of numbers]",
 )
 @options.label_column_options("id", "age", "sex")
-@options.output_folder_option()
+@options.results_folder_options
 @options.json_option
 @options.with_tensorflow
 def evaluate(
@@ -125,6 +125,7 @@ def _evaluate_model(
     *,
     data: str,
     output: str,
+    overwrite: bool,
     split: str,
     checkpoint: str | None,
     as_json: bool,
@@ -140,6 +141,7 @@ def _evaluate_model(
             output=output,
             split=split,
             checkpoint=checkpoint,
+            overwrite=overwrite,
             on_progress=progress,
         )
     is_classifier = result["target"] == "sex"
@@ -149,19 +151,28 @@ def _evaluate_model(
         f"{RESEARCH_ONLY} Results: {output}\n"
         f"HTML report: bone-age-tf report {output} --output {output}/report.html"
     )
-    if is_classifier:
+    _say_next(model, output, result)
+    return 0
+
+
+def _say_next(model: str, output: str, result: dict[str, Any]) -> None:
+    """The next command: an export only of a model whose errors are known and better than a constant's."""
+    from bone_age_tf.metrics.baseline import is_no_better
+
+    if result["target"] == "sex":
         log.info(
             "Next: bone-age-tf export --run RUN --output saved_models/bone_age --sex-classifier "
             f"{model}"
         )
     elif result["trained_on_split"]:
         log.info("Next: evaluate it on a split that it was not trained on.")
+    elif is_no_better(result["constant"]):
+        log.info("Next: train longer, or on more data. An export of this model would be of no use.")
     elif any(Path(model, name).exists() for name in ("run.json", "ensemble.json")):
         log.info(
             f"Next: bone-age-tf export --run {model} --output saved_models/bone_age "
             f"--evaluation {output}/evaluation.json"
         )
-    return 0
 
 
 def _evaluate_table(
@@ -169,6 +180,7 @@ def _evaluate_table(
     *,
     labels: str,
     output: str,
+    overwrite: bool,
     prediction_columns: tuple[str, ...],
     as_json: bool,
     **columns: Any,
@@ -182,6 +194,7 @@ def _evaluate_table(
         output=output,
         options=options.pop_label_options(columns),
         prediction_columns=prediction_columns,
+        overwrite=overwrite,
     )
     if as_json:
         click.echo(json.dumps(evaluation.results, indent=2))

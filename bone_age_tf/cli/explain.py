@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 @options.exported_model_option
 @options.sex_or_labels_options
 @options.label_column_options("id", "sex")
-@options.output_folder_option()
+@options.results_folder_options
 @click.option(
     "--neighbours",
     type=options.EXISTING_FOLDER,

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 @click.command()
 @options.radiographs_argument
-@options.output_folder_option()
+@options.results_folder_options
 @options.localizer_option
 @click.option(
     "--scale",
@@ -25,6 +25,7 @@ def localize(
     progress: console.ProgressDisplay,
     paths: tuple[str, ...],
     output: str,
+    overwrite: bool,
     localizer: str | None,
     scale: float,
 ) -> int:
@@ -43,7 +44,7 @@ def localize(
 
     config = PreprocessingConfig(scale=scale, localizer=localizer or SHIPPED_LOCALIZER)
     with progress:
-        report = run(paths, output=output, config=config, on_progress=progress)
+        report = run(paths, output=output, config=config, overwrite=overwrite, on_progress=progress)
     click.echo(console.count_table("status", {"ok": report.found, **report.rejected}))
     log.info(f"Overlays: {output}/pictures")
     return SOME_REJECTED if report.rejected else 0

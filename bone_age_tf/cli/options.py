@@ -214,6 +214,17 @@ def output_folder_option(help: str = "Folder for the results.") -> Decorator:
     return click.option("--output", required=True, type=click.Path(file_okay=False), help=help)
 
 
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace the results of an earlier call in --output."
+)
+"""`--overwrite`: without it, a folder that holds results is refused."""
+
+
+def results_folder_options(command: Command) -> Command:
+    """`--output` and `--overwrite`, for a command whose results are files in a folder."""
+    return output_folder_option()(overwrite_option(command))
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table."
 )

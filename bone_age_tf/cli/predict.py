@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
     is_flag=True,
     help="Also write an HTML page for each radiograph, with explanation; some seconds each.",
 )
-@options.output_folder_option()
+@options.results_folder_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
 @options.with_tensorflow
 def predict(
@@ -64,13 +64,15 @@ def predict(
         click.echo(lines, nl=False)
     else:
         click.echo(result_tables.prediction_table(report))
+        if report.accuracy is not None:
+            click.echo(result_tables.accuracy_text(report.accuracy))
     if pages is not None:
         log.info(f"Reports: {pages / 'index.html'}")
     if report.without_file:
         labels, count = settings["labels"], len(report.without_file)
         log.info(f"{count} rows of {labels} have no file: {output}/problems.csv")
     if report.warnings:
-        log.info(f"{report.warnings} with a warning: sex_looks_wrong or infant (column `warning`).")
+        log.info(f"{report.warnings} with a warning (column `warning`).")
     log.info(
         f"{report.predicted} predicted, {report.rejected} rejected, by version {report.version} of {model}. "
         f"All rows: {output}/predictions.csv\n"

@@ -5,12 +5,18 @@ import logging
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from bone_age_tf.cli import SOME_REJECTED, console, options, result_tables
 from bone_age_tf.config import PREPROCESSING_METHODS
 from bone_age_tf.errors import InputDataError, UsageError
 
 log = logging.getLogger(__name__)
+
+OF_THE_MODEL = {"preprocess": "--preprocess", "scale": "--scale", "localizer": "--localizer"}
+"""Options that --for-model stands for."""
+ALL_FOR_EVALUATION = {"test": 1.0}
+"""Shares of the splits with --for-model: the split that `evaluate` takes."""
 
 
 def _parse_split(context: click.Context, parameter: click.Parameter, text: str) -> dict[str, float]:
@@ -57,6 +63,12 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
     help="registered: the hand alone, upright. letterbox: the whole radiograph.",
 )
 @options.localizer_option
+@click.option(
+    "--for-model",
+    type=options.EXISTING_FOLDER,
+    help="Prepare for this model (exported model, run or ensemble): its preprocessing, scale and localizer, "
+    "and one split, test, unless --split is given.",
+)
 @click.option(
     "--scale", default=0.25, show_default=True, help="Frame: 2080 x 1600 pixels times this."
 )
@@ -114,11 +126,13 @@ def prepare(
       bone-age-tf prepare rsna-bone-age --output prepared --preview 100
       bone-age-tf prepare rsna-bone-age --output prepared --dry-run
       bone-age-tf prepare radiographs --labels ages.csv --id-column file --age-column months --sex-column sex --output prepared
+      bone-age-tf prepare radiographs --for-model saved_models/bone_age --output own
     """
     from bone_age_tf.data_prep.prepare import prepare as run
 
     if dry_run and preview:
         raise UsageError("--dry-run writes nothing and --preview writes images. Give one of them.")
+    for_model = settings["for_model"]
     config = _config(**settings)
     with progress:
         report = run(
@@ -128,24 +142,59 @@ def prepare(
             runner=_beam_runner(beam_options) if runner == "beam" else None,
             on_progress=progress,
         )
-    return _show(config, report, dry_run=dry_run)
+    return _show(config, report, for_model, dry_run=dry_run)
 
 
 def _config(
-    *, preprocess: str, localizer: str | None, scale: float, sex: str | None, **settings: Any
+    *, for_model: str | None, split: dict[str, float], sex: str | None, **settings: Any
 ) -> Any:
     """`PrepareConfig` of the options."""
-    from bone_age_tf.config import SHIPPED_LOCALIZER, PrepareConfig, PreprocessingConfig
+    from bone_age_tf.config import PrepareConfig
+
+    given = {name: settings.pop(name) for name in OF_THE_MODEL}
+    if for_model is None:
+        preprocessing = _preprocessing(**given)
+    else:
+        preprocessing = _preprocessing_of(for_model)
+        split = split if _is_given("split") else ALL_FOR_EVALUATION
+    return PrepareConfig(
+        label_options=dataclasses.replace(options.pop_label_options(settings), sex=sex),
+        preprocessing=preprocessing,
+        split=split,
+        **settings,
+    )
+
+
+def _preprocessing(*, preprocess: str, localizer: str | None, scale: float) -> Any:
+    """`PreprocessingConfig` of the options."""
+    from bone_age_tf.config import SHIPPED_LOCALIZER, PreprocessingConfig
 
     if localizer and preprocess != "registered":
         raise UsageError(f"--localizer needs --preprocess registered. Received: {preprocess}.")
-    return PrepareConfig(
-        label_options=dataclasses.replace(options.pop_label_options(settings), sex=sex),
-        preprocessing=PreprocessingConfig(
-            method=preprocess, scale=scale, localizer=localizer or SHIPPED_LOCALIZER
-        ),
-        **settings,
+    return PreprocessingConfig(
+        method=preprocess, scale=scale, localizer=localizer or SHIPPED_LOCALIZER
     )
+
+
+def _preprocessing_of(model: str) -> Any:
+    """That of a model. Raises `UsageError` where an option contradicts it."""
+    from bone_age_tf.export.preprocessing import preprocessing_of
+
+    given = [flag for name, flag in OF_THE_MODEL.items() if _is_given(name)]
+    if given:
+        raise UsageError(
+            f"--for-model {model} decides preprocessing, scale and localizer. Received also {', '.join(given)}. "
+            "Leave one of them out."
+        )
+    found = preprocessing_of(model)
+    own = ", its own localizer" if found.has_own_localizer else ""
+    log.info(f"As for {model}: --preprocess {found.method} --scale {found.scale:g}{own}.")
+    return found
+
+
+def _is_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 def _beam_runner(beam_options: tuple[str, ...]) -> Any:
@@ -154,7 +203,7 @@ def _beam_runner(beam_options: tuple[str, ...]) -> Any:
     return beam_runner(beam_options)
 
 
-def _show(config: Any, report: Any, *, dry_run: bool) -> int:
+def _show(config: Any, report: Any, for_model: str | None, *, dry_run: bool) -> int:
     if report.problems:
         _show_problems(config, report, dry_run=dry_run)
     height, width = report.frame
@@ -168,9 +217,7 @@ def _show(config: Any, report: Any, *, dry_run: bool) -> int:
         log.info("Dry run: nothing was written.")
         return InputDataError.exit_code if report.problems and not config.skip_bad else 0
     state = "was already complete" if report.already_complete else "is ready"
-    log.info(
-        f"{config.output} {state}. Next: bone-age-tf train --data {config.output} --run runs/1"
-    )
+    log.info(f"{config.output} {state}. {_next(config, report, for_model)}")
     return SOME_REJECTED if report.problems else 0
 
 
@@ -181,3 +228,16 @@ def _show_problems(config: Any, report: Any, *, dry_run: bool) -> None:
     log.info(f"{len(report.problems)} problem{plural}:\n{summary(report.problems)}")
     if not dry_run:
         log.info(f"All of them: {config.output}/{PROBLEMS}")
+
+
+def _next(config: Any, report: Any, for_model: str | None) -> str:
+    """The next command; none for a model and radiographs without labels."""
+    if for_model is None:
+        return f"Next: bone-age-tf train --data {config.output} --run runs/1"
+    if config.label_options.unlabelled:
+        return ""
+    split = "" if "test" in report.splits else f" --split {next(iter(report.splits))}"
+    return (
+        f"Next: bone-age-tf evaluate --model {for_model} --data {config.output}{split} "
+        "--output evaluations/1"
+    )

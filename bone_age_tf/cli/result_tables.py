@@ -3,6 +3,7 @@
 A statistic is followed by its 95 % confidence interval in brackets.
 """
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,16 +17,63 @@ _SEXES = ("F", "M", "unknown")
 def evaluation_table(result: dict[str, Any]) -> str:
     """Errors overall, by sex and by age band."""
     rows = [["months", "n", "MAE", "RMSE", "bias", "≤6", "≤12", "≤24"]]
-    groups = {"overall": result["overall"], **result["by_sex"], **result["by_age_band"]}
-    for name, group in groups.items():
+    groups = {**result["by_sex"], **result["by_age_band"]}
+    for name, group in {"overall": result["overall"], **groups}.items():
         rmse = _number(group["rmse_months"]["value"], ".2f")
         shares = [_percent(group[f"within_{months}_months"]) for months in (6, 12, 24)]
         mae, bias = (_statistic(group[f"{metric}_months"]) for metric in ("mae", "bias"))
         rows.append([name, str(group["n"]), mae, rmse, bias, *shares])
-    return (
-        f"{console.table(rows)}\n≤6, ≤12, ≤24: % of radiographs with an error of at most that many months\n"
-        f"{_caption(result)}"
-    )
+    constant = result.get("constant")
+    if constant is not None:
+        mae = _number(constant["mae_months"]["value"], ".2f")
+        rows.insert(2, ["constant", str(result["overall"]["n"]), mae, *[""] * 5])
+    lines = [
+        *_warnings(result),
+        console.table(rows),
+        "≤6, ≤12, ≤24: % of radiographs with an error of at most that many months",
+        *_constant(constant),
+        _caption(result),
+    ]
+    return "\n".join(lines)
+
+
+def accuracy_text(accuracy: dict[str, Any]) -> str:
+    """MAE of the predictions with a true bone age, and that of a constant."""
+    overall = accuracy["overall"]
+    radiographs = f"{overall['n']} radiograph{'s' * (overall['n'] != 1)} with a true bone age"
+    lines = [
+        *_warnings(accuracy),
+        f"{radiographs}:",
+        f"MAE  {_statistic(overall['mae_months'])} months",
+        f"bias {_statistic(overall['bias_months'])} months",
+        *_mae_of_constant(accuracy["constant"]),
+    ]
+    return "\n".join(lines)
+
+
+def _warnings(result: Mapping[str, Any]) -> list[str]:
+    from bone_age_tf.evaluation.notices import notices
+
+    return [_wrapped(f"Warning: {sentence}") for sentence in notices(result)]
+
+
+def _constant(constant: Mapping[str, Any] | None) -> list[str]:
+    """What the row of a constant in a table means."""
+    from bone_age_tf.evaluation.notices import named
+
+    return [] if constant is None else [f"constant: always {named(constant)}"]
+
+
+def _mae_of_constant(constant: Mapping[str, Any] | None) -> list[str]:
+    """A constant and its MAE."""
+    if constant is None:
+        return []
+    mae = f"MAE of a constant {_statistic(constant['mae_months'])} months"
+    return [mae, *_constant(constant)]
+
+
+def _wrapped(sentence: str) -> str:
+    return textwrap.fill(sentence, 80, break_long_words=False, break_on_hyphens=False)
 
 
 def sex_table(result: dict[str, Any]) -> str:
@@ -35,7 +83,7 @@ def sex_table(result: dict[str, Any]) -> str:
     for name, group in groups.items():
         accuracy = _statistic(group["accuracy"], 100, 1)
         rows.append([name, str(group["n"]), accuracy, _statistic(group["auroc"], digits=3)])
-    return f"{console.table(rows)}\n{_caption(result)}"
+    return "\n".join([*_warnings(result), console.table(rows), _caption(result)])
 
 
 def comparison_text(result: dict[str, Any]) -> str:
@@ -89,7 +137,8 @@ def ensemble_table(description: dict[str, Any]) -> str:
     held_out = description["held_out"]
     return (
         f"{console.table(rows)}\n[ ]: {result['confidence_interval']}\n{held_out['radiographs']} of {held_out['of']} "
-        f"radiographs have a held-out prediction of every family\n{_recalibration(correction)}"
+        f"radiographs have a held-out prediction of every family\n{_recalibration(correction)}\n"
+        + "\n".join([*_mae_of_constant(result.get("constant")), *_warnings(result)])
     )
 
 
@@ -189,6 +238,9 @@ def prediction_table(report: Any) -> str:
     }
     if any(row.bone_age_low_months is not None for row in shown):
         columns["interval"] = [_ends(row) for row in shown]
+    if any(row.bone_age_months_true is not None for row in shown):
+        columns["true"] = [_number(row.bone_age_months_true, ".1f") for row in shown]
+        columns["error"] = [_error(row) for row in shown]
     columns["years"] = [_years(row.bone_age_months) for row in shown]
     if any(row.chronological_age_months is not None for row in shown):
         columns["age"] = [_number(row.chronological_age_months, ".1f") for row in shown]
@@ -206,6 +258,12 @@ def _shortened(name: str) -> str:
     if len(name) <= LONGEST_NAME:
         return name
     return f"{name[: LONGEST_NAME - 13]}…{name[-12:]}"
+
+
+def _error(row: Any) -> str:
+    if row.bone_age_months is None or row.bone_age_months_true is None:
+        return ""
+    return f"{row.bone_age_months - row.bone_age_months_true:+.1f}"
 
 
 def _ends(row: Any) -> str:
@@ -241,4 +299,4 @@ def _number(value: float | None, form: str, factor: float = 1) -> str:
 
 
 def _caption(result: dict[str, Any]) -> str:
-    return f"[ ]: {result['confidence_interval']}; split {result['data']['split']}"
+    return f"[ ]: {result['confidence_interval']}\nsplit {result['data']['split']}"

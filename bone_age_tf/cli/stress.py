@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
     type=click.FloatRange(min=0),
     help="Exit with code 5 where a perturbation raises the MAE by more than this many months.",
 )
-@options.output_folder_option()
+@options.results_folder_options
 @options.json_option
 @options.with_tensorflow
 def stress(

@@ -183,6 +183,10 @@ def _show(report: Any, data: str, run: str) -> None:
         f"best validation {report.metric.say(best)}" if best is not None else "no validation split"
     )
     click.echo(f"{report.epochs} epochs, {metric}")
+    if report.constant is not None:
+        click.echo(f"MAE of a constant, the mean of the training set: {report.constant:.2f} months")
+        if best is not None and best >= report.constant:
+            log.warning("The model is no better than that constant: train longer, or on more data.")
     log.info(
         f"Next: bone-age-tf evaluate --model {run} --data {data} --output evaluations/1\n"
         f"Learning curves: tensorboard --logdir {run}/tensorboard"

@@ -56,13 +56,12 @@ class PreparedRadiographs:
         `preprocessing` is the one of the model's run or manifest.
         """
         if fingerprint != self.manifest.fingerprint:
-            own = preprocessing.get("localizer", "shipped") != "shipped"
-            localizer = " and the model's own --localizer" if own else ""
             raise ModelRefusedError(
                 f"{model} was trained on radiographs prepared in another way "
                 f"(fingerprint {fingerprint[:12]}) than {self.folder} "
-                f"({self.manifest.fingerprint[:12]}). Prepare the data as the model's own: "
-                f"--preprocess {preprocessing['method']} --scale {preprocessing['scale']:g}{localizer}."
+                f"({self.manifest.fingerprint[:12]}). Prepare the data for the model: "
+                f"bone-age-tf prepare ... --for-model {model} (--preprocess {preprocessing['method']} --scale "
+                f"{preprocessing['scale']:g}, and the localizer)."
             )
 
     def paths(self, split: str) -> list[Path]:

@@ -6,6 +6,7 @@ raw file that it was trained on, which identifies them in any other data set.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,10 +20,14 @@ from bone_age_tf.files.atomic import write_text
 
 TRAINING_FILES = "training_files.txt"
 """sha256 of every raw file that the weights were trained on, those of initial weights included."""
+TRAINING_MEAN = "training_mean_months"
+"""Key of a run's and an exported model's `data`: mean bone age of what it was trained on."""
 TRAINED_ON_SPLIT = "trained_on_split"
 """Key in `evaluation.json` and `comparison.json`: whether there is leakage; null: unknown."""
 DIGITS = 16
 """Of each sha256, in an exported model: enough to tell radiographs apart, a quarter of the size."""
+TRAINED_ON = "trained_on"
+"""Warning in `predictions.csv`: the model was trained on this very file."""
 BIASED = "optimistically biased (data leakage)"
 
 
@@ -38,6 +43,8 @@ class TrainingData:
     """Plan and split of what its recalibration and its prediction intervals were fitted to."""
     files: frozenset[str] | None = None
     """sha256 of its raw files, or `DIGITS` of each; None: not recorded."""
+    mean_months: float | None = None
+    """Mean of its bone ages; None: not recorded."""
 
     @classmethod
     def of(
@@ -48,7 +55,7 @@ class TrainingData:
     ) -> "TrainingData":
         """From `data` and `fitted_to` of a run's, an ensemble's or an exported model's description."""
         splits = tuple((entry["plan"], entry["split"]) for entry in fitted_to)
-        return cls(data["plan"], data.get("fold"), splits, files)
+        return cls(data["plan"], data.get("fold"), splits, files, data.get(TRAINING_MEAN))
 
     def was_trained_on(self, plan: str, split: str) -> bool:
         """Whether a split is part of the training data; `validation` is where it went into folds."""
@@ -94,6 +101,20 @@ def known_files(files: Iterable[str], trained_on: frozenset[str] | None) -> froz
     """Those of `files`, sha256 of raw files, that are among those of a model; none where that is not recorded."""
     known = {digest[:DIGITS] for digest in trained_on or ()}
     return frozenset(digest for digest in files if digest[:DIGITS] in known)
+
+
+def known_among(count: int, total: int) -> str | None:
+    """A sentence where a model was trained on `count` of the radiographs of an evaluation; None for 0."""
+    if not count:
+        return None
+    return (
+        f"The model was trained on {count} of these {total} radiographs: its errors are {BIASED}."
+    )
+
+
+def is_trained_on(encoded: bytes, trained_on: frozenset[str] | None) -> bool:
+    """Whether the content of a file is among the `training_files` of an exported model, `DIGITS` of each."""
+    return trained_on is not None and hashlib.sha256(encoded).hexdigest()[:DIGITS] in trained_on
 
 
 def read_training_files(folder: Path) -> frozenset[str] | None:

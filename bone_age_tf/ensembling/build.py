@@ -31,7 +31,7 @@ from bone_age_tf.config import (
     TrainConfig,
 )
 from bone_age_tf.data.dataset import PreparedRadiographs
-from bone_age_tf.data.leakage import TRAINING_FILES
+from bone_age_tf.data.leakage import TRAINING_FILES, TRAINING_MEAN
 from bone_age_tf.data.splits import select
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.ensembling.cross_validation import (
@@ -51,6 +51,7 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.versions import versions
 from bone_age_tf.metrics import bone_age as metrics
+from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
@@ -80,7 +81,7 @@ HARDWARE_SETTINGS = (
 Notify = Callable[[str, int, int], None]
 
 
-def ensemble(
+def ensemble(  # noqa: PLR0913 - one for each option
     runs: Sequence[str],
     *,
     data: str,
@@ -89,13 +90,14 @@ def ensemble(
     tta: str = "none",
     correction: str = "linear",
     checkpoint: str = "last",
+    overwrite: bool = False,
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
     """Write the folder `output`, a model of all `runs`; returns `ensemble.json`.
 
     The `correction` `linear` is left out where it does not lower the error in cross-validation.
-    Raises `ModelRefusedError` where the runs are incompatible with each other or with the data set, `UsageError`
-    where `output` exists, `InputDataError` where too few radiographs were held out.
+    `overwrite` replaces an ensemble. Raises `ModelRefusedError` where the runs are incompatible with each other or with
+    the data set, `UsageError` where `output` exists, `InputDataError` where too few radiographs were held out.
     """
     _require_choices(
         weighting=(weighting, WEIGHTINGS),
@@ -103,8 +105,7 @@ def ensemble(
         correction=(correction, CORRECTIONS),
     )
     target = Path(output)
-    if target.exists():
-        raise UsageError(f"--output {target} exists already. Choose another folder.")
+    _require_free(target, overwrite)
     radiographs = PreparedRadiographs.open(data)
     members = [Run.open(folder, checkpoint) for folder in runs]
     _require_together(members, radiographs, tta)
@@ -162,9 +163,13 @@ def ensemble(
             "after_correction": metrics.summarize_by_sex(
                 after - evaluated.true_months, evaluated.sex
             ),
+            "constant": constant_baseline(
+                after if helps else before, evaluated.true_months, _training_mean(members)
+            ),
         },
         "data": {
             **{name: members[0].description["data"][name] for name in ("plan", "splits")},
+            TRAINING_MEAN: _training_mean(members),
             "fold": ", ".join(filter(None, (member.config.data.fold for member in members)))
             or None,
         },
@@ -176,8 +181,24 @@ def ensemble(
     return description
 
 
+def _require_free(target: Path, overwrite: bool) -> None:
+    """Raise `UsageError` for a folder that exists, unless it is an ensemble that is to be replaced."""
+    if not target.exists() or (overwrite and (target / ENSEMBLE_FILE).is_file()):
+        return
+    advice = (
+        ", or replace this ensemble with --overwrite" if (target / ENSEMBLE_FILE).is_file() else ""
+    )
+    raise UsageError(f"--output {target} exists already. Choose another folder{advice}.")
+
+
 def _mae(months: np.ndarray, held_out: LabelledPredictions) -> float:
     return float(np.abs(months - held_out.true_months).mean())
+
+
+def _training_mean(members: Sequence[Run]) -> float | None:
+    """Mean over the members of the mean bone age that they were trained on; None where one has no such record."""
+    means = [member.description["data"].get(TRAINING_MEAN) for member in members]
+    return None if None in means else float(np.mean(means))
 
 
 def families_of(configs: Sequence[ExperimentConfig]) -> tuple[list[str], list[int]]:
@@ -385,6 +406,8 @@ def _write(
         write_predictions(aside, predictions)
         write_json(aside / ENSEMBLE_FILE, description)
         os.sync()
+        if target.exists():  # an ensemble that `overwrite` replaces
+            shutil.rmtree(target)
         aside.rename(target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

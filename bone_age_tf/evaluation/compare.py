@@ -12,6 +12,7 @@ from bone_age_tf.data.leakage import TRAINED_ON_SPLIT, recorded_leakage
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.files.atomic import write_json
+from bone_age_tf.files.outputs import claim_output, require_free
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics import bootstrap
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 COMPARISON_SCHEMA = "bone-age-tf/comparison/2"
 COMPARISON_FILE = "comparison.json"
+COMMAND = "compare"
 LISTED = 10
 """Number of the most improved and of the most worsened radiographs that are listed."""
 MIN_TO_DECIDE = 10
@@ -36,13 +38,16 @@ def compare(
     output: str,
     data: str | None = None,
     split: str = "test",
+    overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Compare two evaluation folders (or their `predictions.csv`); returns `comparison.json`.
 
-    With `data`, they are models, which are evaluated on its split first, into `output`. Raises
-    `InputDataError` where they have no radiograph in common, or different labels for one.
+    With `data`, they are models, which are evaluated on its split first, into `output`. `overwrite` replaces an
+    earlier comparison. Raises `InputDataError` where they have no radiograph in common, or different labels for one,
+    `UsageError` where `output` holds results.
     """
+    require_free(Path(output), COMMAND, [COMPARISON_FILE], overwrite=overwrite)
     folders = [first, second]
     names = [Path(first).name, Path(second).name]
     if names[0] == names[1]:
@@ -50,7 +55,14 @@ def compare(
     if data is not None:
         folders = [str(Path(output) / name) for name in ("first", "second")]
         for model, folder in zip((first, second), folders, strict=True):
-            evaluate(model=model, data=data, split=split, output=folder, on_progress=on_progress)
+            evaluate(
+                model=model,
+                data=data,
+                split=split,
+                output=folder,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
     result = {
         "schema": COMPARISON_SCHEMA,
         "first": names[0],
@@ -58,11 +70,10 @@ def compare(
         TRAINED_ON_SPLIT: [recorded_leakage(_evaluation_of(folder)) for folder in folders],
         **compare_predictions(*map(read_predictions, folders)),
     }
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = claim_output(output, COMMAND, [COMPARISON_FILE], overwrite=overwrite)
     write_json(folder / COMPARISON_FILE, result)
     settings = {"first": Path(first).name, "second": Path(second).name, "split": split}
-    write_provenance(folder, "compare", **settings)
+    write_provenance(folder, COMMAND, **settings)
     return result
 
 

@@ -1,6 +1,7 @@
 """A model evaluated on a labelled split or fold: `evaluation.json`, `predictions.csv`, `provenance.json`."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,19 +21,24 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.hashing import sha256_of
+from bone_age_tf.files.outputs import claim_output, require_free
 from bone_age_tf.files.provenance import model_name, write_provenance
+from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.error_tables import best, sex_tables, tables, worst
-from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
+from bone_age_tf.metrics.predictions import PREDICTIONS, LabelledPredictions, write_predictions
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, SEX_NAMES, Sex
 from bone_age_tf.training.run import Run
 
 log = logging.getLogger(__name__)
 
-EVALUATION_SCHEMA = "bone-age-tf/evaluation/3"
+EVALUATION_SCHEMA = "bone-age-tf/evaluation/4"
 BATCH_SIZE = 16
+COMMAND = "evaluate"
 
 PICTURES = "pictures"
+RESULTS = ("evaluation.json", PREDICTIONS, PICTURES, "report.html")
+"""What an evaluation leaves in its folder, with the report that the documentation puts there."""
 
 Predict = Callable[[np.ndarray, np.ndarray], Sequence[np.ndarray]]
 """Prepared radiographs uint8 [N, height, width, 1] and sex int32 [N] -> months (or, of a sex
@@ -46,17 +52,19 @@ def evaluate(
     output: str,
     split: str = "test",
     checkpoint: str | None = None,
+    overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a run folder or an exported model on a labelled split; returns `evaluation.json`.
 
-    `checkpoint` names the weights of a run: `best` (None) or `last`.
+    `checkpoint` names the weights of a run: `best` (None) or `last`. `overwrite` replaces an earlier evaluation.
     A sex classifier is evaluated on the radiographs of known sex.
     The split `fold` is the fold that was held out from a run and validated it.
     Raises `ModelRefusedError` where the model was made for another preprocessing or trained on
     other folds, `InputDataError` where the data set is not whole or the split has no labels,
-    `UsageError` where a fold is asked for and there is none.
+    `UsageError` where a fold is asked for and there is none, or `output` holds results.
     """
+    require_free(Path(output), COMMAND, RESULTS, overwrite=overwrite)
     radiographs = PreparedRadiographs.open(data)
     if split == FOLD_SPLIT and FOLD_SPLIT not in radiographs.manifest.splits:
         records = _fold_of(model, radiographs)
@@ -64,7 +72,7 @@ def evaluate(
         radiographs.require_labels(split)
         records = radiographs.records(split)
     predict, target, identity, training = _load(model, checkpoint, radiographs)
-    is_trained_on = _is_trained_on(model, training, radiographs, records, split)
+    leakage = _warn_of_leakage(model, training, radiographs, records, split)
     if target == "sex":
         records = _of_known_sex(records, split)
     notify = on_progress or (lambda stage, done, total: None)
@@ -75,19 +83,37 @@ def evaluate(
         "target": target,
         "data": {"plan": radiographs.manifest.plan, "split": split},
         "fingerprint": radiographs.manifest.fingerprint,
-        TRAINED_ON_SPLIT: is_trained_on,
+        TRAINED_ON_SPLIT: leakage is not None,
+        "leakage": leakage,
+        "left_out": _left_out_by_prepare(radiographs),
         "confidence_interval": CONFIDENCE_INTERVAL,
-        **(sex_tables(predictions) if target == "sex" else tables(predictions)),
+        **_errors(predictions, target, training.mean_months),
     }
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = claim_output(output, COMMAND, RESULTS, overwrite=overwrite)
     write_predictions(folder, predictions)
     if target != "sex":
         _draw(folder / PICTURES, predictions, radiographs, records, result)
     write_json(folder / "evaluation.json", result)
     settings = {"model": model_name(model), "data": Path(data).name, "split": split}
-    write_provenance(folder, "evaluate", **settings)
+    write_provenance(folder, COMMAND, **settings)
     return result
+
+
+def _errors(
+    predictions: LabelledPredictions, target: str, training_mean_months: float | None
+) -> dict[str, Any]:
+    """The metrics of a target, and for the bone age those of a constant."""
+    if target == "sex":
+        return sex_tables(predictions)
+    true = predictions.true_months
+    constant = constant_baseline(predictions.predicted, true, training_mean_months)
+    return {**tables(predictions), "constant": constant}
+
+
+def _left_out_by_prepare(radiographs: PreparedRadiographs) -> dict[str, Any]:
+    """Number of radiographs of the whole data set that are in none of its splits, and why."""
+    reasons = Counter(str(problem["code"]) for problem in radiographs.manifest.rejects)
+    return {"by_prepare": reasons.total(), "reasons": dict(reasons.most_common())}
 
 
 def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
@@ -113,19 +139,19 @@ def _fold_of(model: str, radiographs: PreparedRadiographs) -> Records:
     return validation
 
 
-def _is_trained_on(
+def _warn_of_leakage(
     model: str,
     training: TrainingData,
     radiographs: PreparedRadiographs,
     records: Records,
     split: str,
-) -> bool:
-    """Whether there is data leakage; warns of it."""
+) -> str | None:
+    """A sentence on data leakage, which is also logged; None: none was found."""
     leakage = find_leakage(model, training, radiographs, records, split)
     if leakage is not None:
         advice = f" Use --split {FOLD_SPLIT} for the fold that was held out from a run."
         log.warning(leakage + (advice if training.fold else ""))
-    return leakage is not None
+    return leakage
 
 
 def _of_known_sex(records: Records, split: str) -> Records:

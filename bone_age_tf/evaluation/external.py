@@ -25,19 +25,23 @@ from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
 from bone_age_tf.data.problems import summary
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare_predictions
-from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
+from bone_age_tf.evaluation.evaluate import COMMAND, EVALUATION_SCHEMA, RESULTS
+from bone_age_tf.evaluation.origin import Origin, is_ours, no_prediction
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.files.provenance import PROVENANCE, write_provenance
+from bone_age_tf.files.outputs import claim_output, require_free
+from bone_age_tf.files.provenance import PROVENANCE, read_provenance, write_provenance
+from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.error_tables import tables
 from bone_age_tf.metrics.predictions import COLUMNS, LabelledPredictions, write_predictions
-from bone_age_tf.record import BONE_AGE_MONTHS
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS
 
 log = logging.getLogger(__name__)
 
 
+COMPARISONS = "comparisons"
 NO_PREDICTIONS = frozenset(COLUMNS) - {BONE_AGE_MONTHS}
 """Columns of `predictions.csv` other than the bone age."""
 
@@ -59,15 +63,19 @@ def evaluate_tables(
     output: str,
     options: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
     prediction_columns: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> TableEvaluation:
     """Evaluate columns of `predictions` against `labels`.
 
     `prediction_columns` empty: every column of numbers that is neither identifier nor sex nor the
     labels themselves. One column is evaluated into `output`, several columns into one folder each
     there, and all pairs are compared (`comparisons/`). Rows are joined by the identifier; those
-    that have no partner or no number are counted in `left_out`. Raises `InputDataError` where a
-    table cannot be read or no row has a partner.
+    that have no partner or no number are counted in `left_out`. Of the `predictions.csv` of `predict`, the
+    results name the model and report data leakage. `overwrite` replaces an earlier evaluation. Raises `InputDataError`
+    where a table cannot be read or no row has a partner, `UsageError` where `output` holds results.
     """
+    folder, existing = Path(output), _results_in(Path(output))
+    require_free(folder, COMMAND, existing, overwrite=overwrite)
     truth = read_table(_source(Path(labels)), options)
     rows = _label_rows(truth, options)
     table = read_table(_source(Path(predictions)), LabelOptions(id_column=options.id_column))
@@ -79,20 +87,18 @@ def evaluate_tables(
     evaluated, results = {}, {}
     for column in columns:
         evaluated[column], left_out = _join(table.name, column, cells, rows)
+        origin = Origin.of(Path(predictions)) if is_ours(column, cells) else Origin()
+        digests = sha256_of(Path(predictions)), sha256_of(Path(labels))
         results[column] = {
-            "schema": EVALUATION_SCHEMA,
             "model": {
                 "kind": "predictions",
                 "column": column,
-                "predictions_sha256": sha256_of(Path(predictions)),
+                "predictions_sha256": digests[0],
+                **origin.model,
             },
-            "target": "bone_age",
-            "data": {"labels_sha256": sha256_of(Path(labels)), "split": Path(labels).name},
-            "fingerprint": None,
+            "data": {"labels_sha256": digests[1], "split": Path(labels).name},
             "left_out": left_out,
-            TRAINED_ON_SPLIT: None,
-            "confidence_interval": CONFIDENCE_INTERVAL,
-            **tables(evaluated[column]),
+            **_result(evaluated[column], origin, cells),
         }
     comparisons = [
         {
@@ -104,10 +110,39 @@ def evaluate_tables(
         for first, second in itertools.combinations(results, 2)
         if not set(evaluated[first].ids).isdisjoint(evaluated[second].ids)
     ]
-    _write(Path(output), evaluated, results, comparisons)
+    claim_output(folder, COMMAND, existing, overwrite=overwrite)
+    _write(folder, evaluated, results, comparisons)
     settings = {"predictions": Path(predictions).name, "labels": Path(labels).name}
-    write_provenance(Path(output), "evaluate", **settings, columns=columns)
+    write_provenance(folder, COMMAND, **settings, columns=columns, folders=_subfolders(columns))
     return TableEvaluation(results, comparisons)
+
+
+def _result(
+    predictions: LabelledPredictions, origin: Origin, cells: pd.DataFrame
+) -> dict[str, Any]:
+    """The part of an `evaluation.json` that does not depend on the tables' files."""
+    is_trained_on, leakage = origin.leakage(cells, predictions.ids)
+    return {
+        "schema": EVALUATION_SCHEMA,
+        "target": "bone_age",
+        "fingerprint": origin.fingerprint,
+        TRAINED_ON_SPLIT: is_trained_on,
+        "leakage": leakage,
+        "confidence_interval": CONFIDENCE_INTERVAL,
+        **tables(predictions),
+        "constant": constant_baseline(
+            predictions.predicted, predictions.true_months, origin.training_mean_months
+        ),
+    }
+
+
+def _results_in(folder: Path) -> tuple[str, ...]:
+    """What an evaluation leaves in a folder, with the folders that an earlier one made for its columns."""
+    try:
+        made = read_provenance(folder).get("folders", [])
+    except (OSError, ValueError):
+        made = []
+    return (*RESULTS, COMPARISONS, *made)
 
 
 def _source(path: Path) -> SourceFile:
@@ -191,7 +226,7 @@ def _columns_of_numbers(name: str, cells: pd.DataFrame, rows: Mapping[str, Label
 
 def _join(
     name: str, column: str, cells: pd.DataFrame, rows: Mapping[str, LabelRow]
-) -> tuple[LabelledPredictions, dict[str, int]]:
+) -> tuple[LabelledPredictions, dict[str, Any]]:
     """Predictions and labels of one column in the order of the labels, and what was left out."""
     if column not in cells:
         raise UsageError(
@@ -219,11 +254,26 @@ def _join(
         np.array([row.bone_age_months for row in joined]),
         numbers.to_numpy(),
     )
+    if is_ours(column, cells):
+        predictions = _of_predict(predictions, cells)
     left_out = {
+        "labels": len(rows),
         "labels_without_prediction": len(rows) - len(joined),
+        "reasons": no_prediction(cells, ids.difference(numbers.index, sort=False)),
         "predictions_without_label": int((~cells.index.isin(ids)).sum()),
     }
     return predictions, left_out
+
+
+def _of_predict(predictions: LabelledPredictions, cells: pd.DataFrame) -> LabelledPredictions:
+    """The same with the files and the prediction intervals of a `predictions.csv`."""
+    rows = cells.loc[predictions.ids]
+    ends = {
+        name: rows[name].map(number_in).astype(float).to_numpy()
+        for name in (BONE_AGE_LOW, BONE_AGE_HIGH)
+        if name in rows and (rows[name] != "").all()
+    }
+    return LabelledPredictions(predictions.table.assign(file=rows["file"].to_numpy(), **ends))
 
 
 def _write(
@@ -232,7 +282,6 @@ def _write(
     results: Mapping[str, dict[str, Any]],
     comparisons: Sequence[dict[str, Any]],
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for column, name in _folder_names(results).items():
         result = results[column]
         place = folder if len(results) == 1 else folder / name
@@ -241,8 +290,13 @@ def _write(
         write_json(place / "evaluation.json", result)
     for comparison in comparisons:
         name = "-".join(_folder_names(results)[comparison[place]] for place in ("first", "second"))
-        (folder / "comparisons").mkdir(exist_ok=True)
-        write_json(folder / "comparisons" / f"{name}.json", comparison)
+        (folder / COMPARISONS).mkdir(exist_ok=True)
+        write_json(folder / COMPARISONS / f"{name}.json", comparison)
+
+
+def _subfolders(columns: Sequence[str]) -> list[str]:
+    """The folders of several columns; one column has none."""
+    return [] if len(columns) == 1 else list(_folder_names(columns).values())
 
 
 def _folder_names(columns: Iterable[str]) -> dict[str, str]:
@@ -250,7 +304,7 @@ def _folder_names(columns: Iterable[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     for column in columns:
         plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in column).strip(".")
-        taken = {"", "comparisons", PROVENANCE, *names.values()}
+        taken = {"", COMPARISONS, PROVENANCE, *names.values()}
         choices = itertools.chain([plain], (f"{plain}_{n}" for n in itertools.count(2)))
         names[column] = next(name for name in choices if name not in taken)
     return names

@@ -27,6 +27,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import write_json, written_whole
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.files.outputs import claim_output
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.metrics import bone_age as metrics
@@ -40,6 +41,8 @@ from bone_age_tf.record import Sex
 log = logging.getLogger(__name__)
 
 STRESS_SCHEMA = "bone-age-tf/stress/2"
+COMMAND = "stress"
+STRESS_TABLE, STRESS_FILE = "stress.csv", "stress.json"
 UNCHANGED = "unchanged"
 COMMON_SIDE = 720
 """Longer side in pixels to which the widths of a blur refer."""
@@ -132,7 +135,7 @@ class _Radiograph:
     """Months, or the reason why it was rejected."""
 
 
-def stress(
+def stress(  # noqa: PLR0913 - one for each option
     paths: Sequence[str],
     *,
     model: str,
@@ -141,21 +144,22 @@ def stress(
     label_options: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
     limit: int | None = None,
     seed: int = 0,
+    overwrite: bool = False,
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
     """Apply every perturbation to labelled radiographs; writes `stress.csv` and returns `stress.json`.
 
-    `limit` is the number of radiographs to sample with `seed`. Raises `InputDataError` where no file has a
-    label or the model rejects all radiographs without perturbation.
+    `limit` is the number of radiographs to sample with `seed`. `overwrite` replaces earlier results. Raises
+    `InputDataError` where no file has a label or the model rejects all radiographs without perturbation, `UsageError`
+    where `output` holds results.
     """
     exported = ExportedModel.open(model)
     chosen = _labelled_files(paths, labels, label_options, limit, seed)
     notify = on_progress or (lambda stage, done, total: None)
     notify("stress", 0, len(chosen))
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = claim_output(output, COMMAND, (STRESS_TABLE, STRESS_FILE), overwrite=overwrite)
     evaluated: list[_Radiograph] = []
-    with ThreadPoolExecutor() as pool, written_whole(folder / "stress.csv") as stream:
+    with ThreadPoolExecutor() as pool, written_whole(folder / STRESS_TABLE) as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(
             ["id", "sex", "bone_age_months_true", "change", "bone_age_months", "reason"]
@@ -175,9 +179,9 @@ def stress(
         "confidence_interval": f"{bootstrap.CONFIDENCE_INTERVAL}, paired",
         **_tables(evaluated),
     }
-    write_json(folder / "stress.json", result)
+    write_json(folder / STRESS_FILE, result)
     settings = {"model": Path(model).name, "limit": limit, "seed": seed}
-    write_provenance(folder, "stress", **settings)
+    write_provenance(folder, COMMAND, **settings)
     return result
 
 

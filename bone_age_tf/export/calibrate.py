@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 from tensorflow.core.protobuf import fingerprint_pb2
 
 from bone_age_tf import record
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.data.dataset import PreparedRadiographs
-from bone_age_tf.data.leakage import find_leakage
+from bone_age_tf.data.leakage import TRAINED_ON, find_leakage, known_among
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden
@@ -80,10 +81,9 @@ def calibrate(  # noqa: PLR0913 - one for each option
     """Write the next version of an exported model; returns the section `calibration` of its manifest.
 
     The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
-    this model and true bone ages; whether the model was trained on these files is then not checked. `warm_up` is as
-    in `export_saved_model`.
+    this model and true bone ages. `warm_up` is as in `export_saved_model`.
     Raises `InputDataError` where there are fewer than `MIN_RADIOGRAPHS`, or too few for the coverage,
-    `ModelRefusedError` where the model was trained on the split or fitted to it.
+    `ModelRefusedError` where the model was trained on the radiographs, or fitted to the split.
     """
     if (data is None) == (predictions is None) or (data is None) != (split is None):
         raise UsageError("calibrate needs either --data with --split, or --predictions.")
@@ -230,7 +230,15 @@ def _read_predictions(
 ) -> tuple[LabelledPredictions, dict[str, str]]:
     """The rows that `predict` gave a bone age and that have a true one."""
     _require_predictions_of(exported, path)
-    return read_predictions(path), {"predictions_sha256": sha256_of(path)}
+    labelled = read_predictions(path)
+    warnings = labelled.table.get("warning", pd.Series(dtype=str))
+    count = sum(TRAINED_ON in codes for codes in warnings.str.split())
+    if count:
+        raise ModelRefusedError(
+            f"{path}: {known_among(count, len(labelled))} Expected radiographs that it was not trained on: leave out the rows "
+            f"with the warning {TRAINED_ON}."
+        )
+    return labelled, {"predictions_sha256": sha256_of(path)}
 
 
 def _require_predictions_of(exported: ExportedModel, path: Path) -> None:

@@ -12,6 +12,7 @@ from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
 from bone_age_tf.ensembling.build import families_of
 from bone_age_tf.ensembling.ensemble import Ensemble, open_trained
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.export.model_card import no_better_than_constant
 from bone_age_tf.metrics.predictions import PREDICTIONS, read_predictions
 from bone_age_tf.models.test_time_augmentation import VIEWS, View
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
@@ -86,6 +87,11 @@ def gather_evidence(
         metrics["evaluation"] = evaluated.summary
     if folds is not None:
         metrics["cross_validation"] = _cross_validation(folds)
+    if no_better_than_constant(metrics):
+        log.warning(
+            f"{run} is no better than a constant prediction, so its export is of no use; its model card says so. "
+            "Train longer, or on more data."
+        )
     intervals = _intervals(folds or trained, evaluated)
     is_fitted = intervals is not None and evaluated is not None and isinstance(trained, Run)
     return Evidence(
@@ -110,6 +116,7 @@ class _Evaluation:
     def read(cls, path: Path, trained: Run | Ensemble) -> "_Evaluation":
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
+            values["constant"], values[TRAINED_ON_SPLIT]
             weights = values["model"]["weights_sha256"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputDataError(
@@ -126,7 +133,8 @@ class _Evaluation:
     @property
     def summary(self) -> dict[str, Any]:
         """The part that goes into the manifest."""
-        return {key: self.values[key] for key in ("data", "confidence_interval", "overall")}
+        names = ("data", "confidence_interval", "overall", "constant", TRAINED_ON_SPLIT)
+        return {name: self.values[name] for name in names}
 
     @property
     def fitted_to(self) -> dict[str, str]:

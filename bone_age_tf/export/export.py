@@ -79,7 +79,7 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
 
 
 def _write(evidence: Evidence, weights_dtype: str, folder: Path) -> None:
-    """The SavedModel, and what it was trained on."""
+    """The SavedModel, what it was trained on, and a localizer other than the shipped one."""
     trained, classifier = evidence.trained, evidence.classifier
     write_saved_model(
         trained.load_model(),
@@ -92,6 +92,7 @@ def _write(evidence: Evidence, weights_dtype: str, folder: Path) -> None:
         views=evidence.views,
         explained=isinstance(trained, Run),
     )
+    evidence.preprocessor.save_beside(folder)  # for `prepare --for-model`
     if trained.training_files is not None:
         write_training_files(folder, trained.training_files, DIGITS)
 

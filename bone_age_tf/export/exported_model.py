@@ -50,7 +50,7 @@ class ExportedModel:
         not vouched for, or where the graph holds an operation outside `ALLOWED_OPERATIONS`.
         """
         folder = latest_version(Path(path))
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         _require_vouched(folder, manifest)
         require_harmless(folder)
         loaded = tf.saved_model.load(str(folder))
@@ -152,7 +152,8 @@ class ExportedModel:
         return {name: value.numpy() for name, value in answer.items()}
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of one version. Raises `ModelRefusedError` where there is none, or one of another version."""
     path = folder / MANIFEST
     if not path.is_file():
         raise ModelRefusedError(

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bone_age_tf.config import RESEARCH_ONLY
+from bone_age_tf.metrics.baseline import CONSTANT_VALIDATION_MAE, SOURCES, is_no_better
 
 CARD = "README.md"
 HELD_OUT = "held-out folds"
+NO_BETTER = "**It is no better than a constant prediction. Do not use it.**"
 
 
 def card(manifest: Mapping[str, Any]) -> str:
@@ -39,6 +41,7 @@ def card(manifest: Mapping[str, Any]) -> str:
             "## Performance",
             "",
             *_performance(manifest["metrics"]),
+            *_no_better(manifest["metrics"]),
             "",
             *_recalibrated(manifest.get("calibration")),
             *_intervals(manifest.get("intervals")),
@@ -62,9 +65,33 @@ def performance_summary(manifest: Mapping[str, Any]) -> str:
     count = data.get("training")
     trained_on = f"folds of {splits}" if count is None else str(count)
     recalibrated = "".join(_recalibrated(manifest.get("calibration")))
+    constant = NO_BETTER.strip("*") if no_better_than_constant(manifest["metrics"]) else ""
     return " ".join(
-        filter(None, [f"Trained on {trained_on} radiographs.", _error(manifest), recalibrated])
+        filter(
+            None,
+            [f"Trained on {trained_on} radiographs.", _error(manifest), constant, recalibrated],
+        )
     )
+
+
+def no_better_than_constant(metrics: Mapping[str, Any]) -> bool:
+    """Whether a manifest's `metrics` show that of the model: its evaluation, its cross-validation or its training."""
+    training = metrics.get("training") or {}
+    best = training.get("best_validation_mae_months")
+    constant = training.get(CONSTANT_VALIDATION_MAE)
+    constants = [training.get("constant"), *filter(None, [_constant(metrics)])]
+    return any(map(is_no_better, constants)) or bool(best and constant and best >= constant)
+
+
+def _constant(metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The constant that the strongest evidence is compared with."""
+    if "cross_validation" in metrics:
+        return metrics["cross_validation"]["result"].get("constant")
+    return metrics.get("evaluation", {}).get("constant")
+
+
+def _no_better(metrics: Mapping[str, Any]) -> list[str]:
+    return ["", NO_BETTER] if no_better_than_constant(metrics) else []
 
 
 def _error(manifest: Mapping[str, Any]) -> str:
@@ -149,6 +176,11 @@ def _performance(metrics: Mapping[str, Any]) -> list[str]:
         value, low, high = (summary[key][end] for end in ("value", "low", "high"))
         ends = "" if low is None else f" [{low * factor:.1f}, {high * factor:.1f}]"
         rows.append(f"| {label} | {value * factor:.1f}{ends}{unit} |")
+    constant = _constant(metrics)
+    if constant is not None:
+        mae = constant["mae_months"]["value"]
+        what = f"{constant['months']:.1f} months, {SOURCES[constant['mean_of']]}"
+        rows.append(f"| MAE of a constant prediction ({what}) | {mae:.1f} months |")
     if name == HELD_OUT:
         rows += [
             "",

@@ -24,6 +24,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile, safe_name
+from bone_age_tf.files.outputs import claim_output
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.inference.neighbours import CACHE, Neighbour, Reference, strip
 from bone_age_tf.inference.predict import read_labels, sex_of
@@ -41,12 +42,14 @@ from bone_age_tf.preprocessing.rejections import Rejection
 log = logging.getLogger(__name__)
 
 COLUMNS = ("file", "sex", "bone_age_months", *ZONES, "picture", "reason")
+COMMAND = "explain"
+TABLE, NEIGHBOURS, PICTURES = "explanations.csv", "neighbours.csv", "pictures"
 NEIGHBOUR_COLUMNS = ("file", "rank", "id", "sex", "bone_age_months", "similarity")
 
 Notify = Callable[[str, int, int], None]
 
 
-def explain(
+def explain(  # noqa: PLR0913 - one for each option
     paths: Sequence[str],
     *,
     model: str,
@@ -55,13 +58,14 @@ def explain(
     labels: str | None = None,
     label_options: LabelOptions = LabelOptions(unlabelled=True),  # noqa: B008 - frozen
     neighbours: str | None = None,
+    overwrite: bool = False,
     on_progress: Notify | None = None,
 ) -> dict[str, int]:
     """Explain files, folders and zips: `explanations.csv` and a picture of each; returns counts.
 
     `neighbours` is a prepared data set, among whose training radiographs the most similar ones are
-    looked up (`neighbours.csv`, and another picture).
-    Raises `UsageError` where the model's frame is not registered, so that the zones of bones are undefined.
+    looked up (`neighbours.csv`, and another picture). `overwrite` replaces earlier results.
+    Raises `UsageError` where `output` holds results, or where the model's frame is not registered, so that the zones of bones are undefined.
     """
     exported = ExportedModel.open(model)
     if not is_registered(exported):
@@ -73,8 +77,8 @@ def explain(
     sex = None if sex is None else require_sex_word(sex)
     known = read_labels(labels, label_options, files, sex)
     notify = on_progress or (lambda stage, done, total: None)
-    folder = Path(output)
-    (folder / "pictures").mkdir(parents=True, exist_ok=True)
+    folder = claim_output(output, COMMAND, (TABLE, NEIGHBOURS, PICTURES), overwrite=overwrite)
+    (folder / PICTURES).mkdir()
     write_problems(folder / PROBLEMS, known.without_file)
     reference = (
         Reference(exported, neighbours, cache=folder / CACHE, on_progress=on_progress)
@@ -84,11 +88,11 @@ def explain(
     counts = {"explained": 0, "rejected": 0, "rows_without_file": len(known.without_file)}
     notify("explain", 0, len(files))
     with contextlib.ExitStack() as stack:
-        table = _table(stack, folder / "explanations.csv", COLUMNS)
-        similar = _table(stack, folder / "neighbours.csv", NEIGHBOUR_COLUMNS) if reference else None
+        table = _table(stack, folder / TABLE, COLUMNS)
+        similar = _table(stack, folder / NEIGHBOURS, NEIGHBOUR_COLUMNS) if reference else None
         for number, file in enumerate(files, start=1):
             explained = _explain_file(exported, file, sex_of(file, known, sex), reference)
-            name = f"pictures/{number:04d}-{safe_name(known.ids[file])}"
+            name = f"{PICTURES}/{number:04d}-{safe_name(known.ids[file])}"
             table.writerow({"file": file.name, **explained.cells(f"{name}.png")})
             if explained.picture is not None:
                 cv2.imwrite(str(folder / f"{name}.png"), explained.picture)
@@ -99,7 +103,7 @@ def explain(
             notify("explain", number, len(files))
     settings = {"model": sha256_of(exported.folder / MANIFEST), "sex": sex, "counts": counts}
     settings["neighbours_of"] = len(reference) if reference else None
-    write_provenance(folder, "explain", **settings)
+    write_provenance(folder, COMMAND, **settings)
     return counts
 
 

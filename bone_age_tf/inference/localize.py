@@ -15,7 +15,6 @@ import csv
 import dataclasses
 import json
 import math
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,10 +23,10 @@ import cv2
 import numpy as np
 
 from bone_age_tf.config import PreprocessingConfig
-from bone_age_tf.errors import UsageError
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.files.provenance import read_provenance, write_provenance
+from bone_age_tf.files.outputs import claim_output
+from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.preprocessing import overlay
 from bone_age_tf.preprocessing.examination import Examiner, Finding
 from bone_age_tf.preprocessing.localizer.network import POINTS
@@ -39,6 +38,8 @@ LINE_SCHEMA = "bone-age-tf/localization/1"
 PICTURE_SIDE = 1000
 COMMAND = "localize"
 MASKS, PICTURES = "masks", "pictures"
+TABLE, LINES = "key_points.csv", "localization.jsonl"
+RESULTS = (TABLE, LINES, MASKS, PICTURES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,25 +56,25 @@ def localize(
     *,
     output: str,
     config: PreprocessingConfig = PreprocessingConfig(),  # noqa: B008
+    overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> LocalizeReport:
-    """Localize the hand in files, folders and zips; every file is a line of `localization.jsonl`."""
+    """Localize the hand in files, folders and zips; every file is a line of `localization.jsonl`.
+
+    `overwrite` replaces earlier results. Raises `UsageError` where `output` holds results, or a `key_points.csv` of
+    someone else.
+    """
     files = find_radiographs(paths)
-    folder = Path(output)
-    _require_own_folder(folder)
     preprocessor = Preprocessor(config)
     examine = Examiner(preprocessor)
-    for name in (PICTURES, MASKS):  # of an earlier run with other files
-        shutil.rmtree(folder / name, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_provenance(folder, COMMAND)
+    folder = claim_output(output, COMMAND, RESULTS, overwrite=overwrite)
     notify = on_progress or (lambda stage, done, total: None)
     notify("localize", 0, len(files))
     found, rejected = 0, dict[str, int]()
     used: set[PurePosixPath] = set()
     with (
-        written_whole(folder / "key_points.csv") as table,
-        written_whole(folder / "localization.jsonl") as lines,
+        written_whole(folder / TABLE) as table,
+        written_whole(folder / LINES) as lines,
     ):
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["file", "point", "x", "y"])
@@ -102,21 +103,6 @@ def localize(
         rejected=rejected,
     )
     return report
-
-
-def _require_own_folder(folder: Path) -> None:
-    """Raise `UsageError` for a folder with other contents: existing key points would be overwritten."""
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    try:
-        is_own = read_provenance(folder)["command"] == COMMAND
-    except (OSError, ValueError, KeyError, TypeError):
-        is_own = False
-    if not is_own:
-        raise UsageError(
-            f"--output {folder}: expected a new or empty folder, or one that `localize` made. "
-            "Received a folder with other files. Choose another --output."
-        )
 
 
 def _line(

@@ -4,14 +4,15 @@ import dataclasses
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.config.sex_words import require_sex_word
 from bone_age_tf.data.file_labels import FileLabels, read_file_labels
+from bone_age_tf.data.leakage import TRAINED_ON, TRAINING_MEAN, is_trained_on
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.data.problems import PROBLEMS, Problem, write_problems
 from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
@@ -19,16 +20,20 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.files.outputs import claim_output
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
+from bone_age_tf.inference.accuracy import accuracy_of
 from bone_age_tf.metrics.predictions import OK, PREDICTIONS, csv_text, table_of
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
 from bone_age_tf.preprocessing.radiographs import find_radiographs, prepare_files
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.record import (
-    sex_from_label,
-)
+from bone_age_tf.record import sex_from_label
 
+COMMAND = "predict"
+LINES = "predictions.jsonl"
+RESULTS = (PREDICTIONS, LINES, "reports")
+"""What `predict` leaves in its folder, with `--report`."""
 INFANT = "infant"
 
 
@@ -59,8 +64,9 @@ class Prediction:
     reason: str
     """Empty, or a reason code with its explanation."""
     warning: str = ""
-    """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same) and `infant`
-    (too young for a verdict to mean much), with a blank between."""
+    """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same), `infant` (too
+    young for a verdict to mean much) and `trained_on` (the model was trained on this very file, so that its error
+    says nothing about others), with a blank between."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,9 +85,12 @@ class PredictReport:
     """Version of the model."""
     without_file: tuple[Problem, ...] = ()
     """Rows of the label table that have no file; `problems.csv` lists them."""
+    accuracy: Mapping[str, Any] | None = None
+    """Errors of the radiographs with a true bone age, as in an `evaluation.json`: `overall`, `constant`,
+    `trained_on_split` and `leakage`. None: there are no true bone ages."""
 
 
-def predict(
+def predict(  # noqa: PLR0913 - one for each option
     paths: Sequence[str],
     *,
     model: str,
@@ -90,21 +99,22 @@ def predict(
     labels: str | None = None,
     label_options: LabelOptions = LabelOptions(unlabelled=True),  # noqa: B008
     chronological_age_months: float | None = None,
+    overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> PredictReport:
     """Predict files, folders and zips; every file is a row of `predictions.csv`.
 
     Sex and chronological age come from the label table, and from `sex` and `chronological_age_months`
-    where the table has no row or does not tell them. Rows without a file are in `problems.csv`.
-    Memory grows with the number of files by their rows alone.
+    where the table has no row or does not tell them. Rows without a file are in `problems.csv`. `overwrite` replaces
+    earlier predictions.
+    Memory grows with the number of files by their rows alone. Raises `UsageError` where `output` holds results.
     """
     start = time.monotonic()
     exported = ExportedModel.open(model)
     files = find_radiographs(paths)
     sex = None if sex is None else require_sex_word(sex)
     known = read_labels(labels, label_options, files, sex)
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = claim_output(output, COMMAND, RESULTS, overwrite=overwrite)
     write_problems(folder / PROBLEMS, known.without_file)
     notify = on_progress or (lambda stage, done, total: None)
     notify("predict", 0, len(files))
@@ -112,7 +122,7 @@ def predict(
     rows: list[Prediction] = []
     with (  # opened first: a folder that cannot be written to is an error before the work
         written_whole(folder / PREDICTIONS) as csv_file,
-        written_whole(folder / "predictions.jsonl") as lines,
+        written_whole(folder / LINES) as lines,
     ):
         for row in _predict_rows(exported, files, known, given):
             rows.append(row)
@@ -125,12 +135,14 @@ def predict(
     warnings = sum(bool(row.warning) for row in rows)
     write_provenance(
         folder,
-        "predict",
+        COMMAND,
         model={
             "name": exported.name,
             "version": exported.folder.name,
             "manifest_sha256": sha256_of(exported.folder / MANIFEST),
             "fingerprint": exported.fingerprint,
+            "has_training_files": exported.training_files is not None,
+            TRAINING_MEAN: exported.training_data.mean_months,
         },
         sex=sex,
         files=len(files),
@@ -147,6 +159,7 @@ def predict(
         warnings=warnings,
         version=exported.folder.name,
         without_file=known.without_file,
+        accuracy=accuracy_of(table, exported.training_data.mean_months),
     )
 
 
@@ -173,13 +186,16 @@ def _predict_rows(
         sex = sex_of(file, labels, given.sex)
         return sex if isinstance(sex, Rejection) else None
 
+    trained_on = model.training_files
     for batch in prepare_files(files, model.prepare, rejected=rejected):
         sexes = [_label_or_empty(sex_of(one.file, labels, given.sex)) for one in batch]
         outcomes = outcomes_of(model, [one.made for one in batch], sexes)
         for one, sex, outcome in zip(batch, sexes, outcomes, strict=True):
             row = prediction_of(one.file.name, labels.ids[one.file], sex, outcome)
             row = dataclasses.replace(row, bone_age_months_true=_true_months(one.file, labels))
-            yield compared(row, _age_of(one.file, labels, given), model.coverage)
+            row = compared(row, _age_of(one.file, labels, given), model.coverage)
+            known = row.status == OK and is_trained_on(one.encoded, trained_on)
+            yield _warned(row, TRAINED_ON) if known else row
 
 
 def _label_or_empty(sex: str | Rejection) -> str:
@@ -218,7 +234,7 @@ def compared(row: Prediction, age: float | None, coverage: float | None) -> Pred
         high_months=row.bone_age_high_months,
         coverage=coverage or DEFAULT_COVERAGE,
     )
-    warnings = filter(None, [row.warning, INFANT if found.is_infant else ""])
+    row = _warned(row, INFANT) if found.is_infant else row
     return dataclasses.replace(
         row,
         chronological_age_months=age,
@@ -226,8 +242,12 @@ def compared(row: Prediction, age: float | None, coverage: float | None) -> Pred
         sd_score=found.sd_score,
         verdict=found.verdict or "",
         verdict_probability=found.verdict_probability,
-        warning=" ".join(warnings),
     )
+
+
+def _warned(row: Prediction, code: str) -> Prediction:
+    """The row with another code among its warnings."""
+    return dataclasses.replace(row, warning=f"{row.warning} {code}".strip())
 
 
 def _age_of(file: SourceFile, labels: FileLabels, given: _Given) -> float | None:

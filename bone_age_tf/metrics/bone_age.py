@@ -3,7 +3,7 @@
 import numpy as np
 
 from bone_age_tf.config import AGE_BANDS
-from bone_age_tf.metrics.bootstrap import MIN_SAMPLE, Metric, estimates
+from bone_age_tf.metrics.bootstrap import Metric, estimates, proportion
 from bone_age_tf.record import Sex
 
 LIMITS_OF_AGREEMENT_SD = 1.96
@@ -24,6 +24,8 @@ METRICS: dict[str, Metric] = {
     "within_24_months": lambda errors: (np.abs(errors) <= 24).mean(-1),
 }
 """Of errors [..., n], predicted - true in months, -> [...]."""
+WITHIN_MONTHS = {"within_6_months": 6, "within_12_months": 12, "within_24_months": 24}
+"""Those that are shares, whose confidence interval is Wilson's."""
 
 STAGES = {
     "infancy": (10, 14),
@@ -40,7 +42,12 @@ def summarize(errors: np.ndarray, seed: int = 0) -> dict[str, object]:
     """`n`, and every metric of errors [n] with its confidence interval; of none, `n` alone."""
     if not len(errors):
         return {"n": 0}
-    return {"n": len(errors), **estimates(METRICS, errors, seed=seed)}
+    means = {name: metric for name, metric in METRICS.items() if name not in WITHIN_MONTHS}
+    return {
+        "n": len(errors),
+        **estimates(means, errors, seed=seed),
+        **{name: proportion(np.abs(errors) <= limit) for name, limit in WITHIN_MONTHS.items()},
+    }
 
 
 def summarize_by_sex(errors: np.ndarray, sex: np.ndarray) -> dict[str, dict]:
@@ -81,7 +88,7 @@ def agreement(predicted: np.ndarray, true: np.ndarray) -> dict[str, object]:
         "calibration_slope": lambda x, y: _line(x, y)[0],
         "calibration_intercept_months": lambda x, y: _line(x, y)[1],
     }
-    found = estimates(line, predicted, true, min_sample=MIN_SAMPLE + 1)
+    found = estimates(line, predicted, true)
     return {"n": len(true), **found}
 
 

@@ -1,7 +1,8 @@
 """Confidence intervals over radiographs, by scipy: percentile bootstrap, and Wilson's for proportions.
 
 Every metric is given as `{"value", "low", "high"}`: its value and the ends of its 95 % confidence interval, None
-where there are too few radiographs. The seed is fixed, so that the same radiographs give the same interval.
+where there are too few radiographs, or all are 0, which tells nothing about others. The seed is fixed, so that the
+same radiographs give the same interval.
 """
 
 import math
@@ -13,8 +14,8 @@ from scipy import stats
 
 RESAMPLES = 2000
 CONFIDENCE_LEVEL = 0.95
-MIN_SAMPLE = 2
-"""Smallest number of radiographs with a bootstrap interval."""
+MIN_SAMPLE = 10
+"""Smallest number of radiographs with a confidence interval."""
 CONFIDENCE_INTERVAL = f"{CONFIDENCE_LEVEL:.0%} confidence interval, bootstrap with {RESAMPLES} resamples of radiographs"
 """What `low` and `high` are, in words, for results."""
 
@@ -28,7 +29,6 @@ def estimates(
     metrics: Mapping[str, Metric],
     *samples: np.ndarray,
     seed: int = 0,
-    min_sample: int = MIN_SAMPLE,
 ) -> dict[str, Estimate]:
     """Each metric of the samples, [n] each, n at least 1, with its interval.
 
@@ -40,7 +40,7 @@ def estimates(
 
     values = together(*samples)
     resampled = np.full((len(metrics), 0), math.nan)
-    if len(samples[0]) >= min_sample:
+    if len(samples[0]) >= MIN_SAMPLE:
         resampled = _resampled(together, samples, seed)
     return {
         name: _estimate(value, of_metric)
@@ -58,6 +58,8 @@ def proportion(holds: np.ndarray) -> Estimate:
 
     Unlike a bootstrap, its interval has a width even where all of 20 are True.
     """
+    if len(holds) < MIN_SAMPLE:
+        return {"value": float(np.mean(holds)), "low": None, "high": None}
     test = stats.binomtest(int(np.sum(holds)), len(holds))
     ends = test.proportion_ci(CONFIDENCE_LEVEL, method="wilson")
     return {"value": float(np.mean(holds)), "low": float(ends.low), "high": float(ends.high)}
@@ -88,4 +90,6 @@ def _estimate(value: float, resampled: np.ndarray) -> Estimate:
         return {"value": float(value), "low": None, "high": None}
     tail = 100 * (1 - CONFIDENCE_LEVEL) / 2
     low, high = np.nanpercentile(resampled, [tail, 100 - tail])
+    if value == low == high == 0:
+        return {"value": float(value), "low": None, "high": None}
     return {"value": float(value), "low": float(low), "high": float(high)}

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.stats import rankdata
 
-from bone_age_tf.metrics.bootstrap import estimates
+from bone_age_tf.metrics.bootstrap import estimates, proportion
 
 
 def accuracy(boy_probability: np.ndarray, is_boy: np.ndarray) -> np.ndarray:
@@ -38,5 +38,8 @@ def summarize_sex(boy_probability: np.ndarray, is_boy: np.ndarray) -> dict[str, 
     """
     if not len(is_boy):
         return {"n": 0}
-    metrics = {"accuracy": accuracy, "auroc": auroc}
-    return {"n": len(is_boy), **estimates(metrics, boy_probability, is_boy)}
+    return {
+        "n": len(is_boy),
+        "accuracy": proportion((boy_probability >= 0.5) == is_boy),
+        **estimates({"auroc": auroc}, boy_probability, is_boy),
+    }

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
+from bone_age_tf.evaluation.notices import named, notices
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
 from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.metrics import bone_age as metrics
@@ -46,6 +47,9 @@ def write_evaluation_report(evaluation: str, output: str, *, stress: str | None 
         "evaluation.html",
         r=result,
         name=_name(folder, result),
+        notices=notices(result),
+        constant=result.get("constant"),
+        named=named,
         sexes=SEXES,
         bands=list(metrics.AGE_BANDS),
         stages=list(metrics.STAGES),
@@ -77,6 +81,8 @@ def _read(path: Path, schema: str) -> dict[str, Any]:
 
 def _name(folder: Path, result: dict[str, Any]) -> str:
     """Display name of the model: the name of its folder, or of the column of predictions."""
+    if "name" in result["model"]:
+        return f"{result['model']['name']}, version {result['model']['version']}"
     if "column" in result["model"]:
         return str(result["model"]["column"])
     try:

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bone_age_tf.data.leakage import TRAINED_ON
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.answers import SEX_LOOKS_WRONG
 from bone_age_tf.export.exported_model import ExportedModel
@@ -34,6 +35,7 @@ INDEX = "index.html"
 SEXES = {"F": "girl", "M": "boy", "unknown": "sex unknown", "": "sex unknown"}
 WARNINGS = {
     SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex given; check that it is correct.",
+    TRAINED_ON: "The model was trained on this radiograph, so its estimate is closer to the label than for others.",
     INFANT: "Below two years of age, 2 SD is about as large as the error of a reading, so the classification is of little value.",
 }
 BRIGHTNESS = (50, 75, 100, 150, 220, 320)
@@ -72,7 +74,7 @@ def write_patient_reports(
     for number, (file, line) in enumerate(zip(files, lines, strict=True), start=1):
         row = json.loads(line)
         page = patient_page(exported, row, file.read() if row["status"] == OK else b"", made_with)
-        name = f"{number:04d}-{safe_name(row["id"])}.html"
+        name = f"{number:04d}-{safe_name(row['id'])}.html"
         with written_whole(folder / REPORTS / name) as to:
             to.write(page)
         listed.append({**row, "page": name, "reason": plain_reason(row["reason"])})

@@ -11,6 +11,7 @@ from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig
 from bone_age_tf.data.dataset import PreparedRadiographs
+from bone_age_tf.data.leakage import TRAINING_MEAN
 from bone_age_tf.data.splits import Selected
 from bone_age_tf.errors import UsageError
 from bone_age_tf.files.versions import versions
@@ -104,6 +105,7 @@ def describe(
             "fold": config.data.fold,
             "training": len(selected.training),
             "validation": len(validation) if validation else 0,
+            TRAINING_MEAN: statistics.fmean(selected.training.bone_age_months.tolist()),
         },
         "preprocessing": configuration.to_dict(manifest.preprocessing.portable()),
         "fingerprint": manifest.fingerprint,

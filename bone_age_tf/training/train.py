@@ -36,6 +36,7 @@ from bone_age_tf.data.splits import Selected, raw_files_of, select
 from bone_age_tf.data.tfrecords import RecordFiles
 from bone_age_tf.files import locks
 from bone_age_tf.files.atomic import write_json
+from bone_age_tf.metrics.baseline import CONSTANT_VALIDATION_MAE
 from bone_age_tf.models.batch_normalization import synchronize_normalization
 from bone_age_tf.models.bone_age_model import build_bone_age_model
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
@@ -69,6 +70,8 @@ class TrainReport:
     """What it was evaluated by."""
     best_validation: float | None
     """Lowest value of that on the validation split."""
+    constant: float | None
+    """MAE there of a constant, the mean bone age of the training radiographs; None: no such split, or another target."""
     history: list[dict[str, Any]]
 
 
@@ -179,13 +182,30 @@ def _train(
             ),
         ]
     engine.run(progress, logs)
+    constant = _mae_of_constant(selected) if config.model.target == "bone_age" else None
     if devices.is_chief:
         result = {
             "epochs": progress.epoch,
             f"best_validation_{objective.metric.name}": progress.best_validation,
+            CONSTANT_VALIDATION_MAE: constant,
         }
         write_json(folder / RUN_FILE, description | {"result": result})
-    return TrainReport(progress.epoch, objective.metric, progress.best_validation, progress.history)
+    return TrainReport(
+        epochs=progress.epoch,
+        metric=objective.metric,
+        best_validation=progress.best_validation,
+        constant=constant,
+        history=progress.history,
+    )
+
+
+def _mae_of_constant(selected: Selected) -> float | None:
+    """MAE of the training radiographs' mean bone age on the validation radiographs; None where there are none."""
+    validation = selected.validation
+    if validation is None or not len(validation):
+        return None
+    mean = selected.training.bone_age_months.mean()
+    return float(np.abs(validation.bone_age_months - mean).mean())
 
 
 def seed_everything(settings: TrainConfig) -> None:

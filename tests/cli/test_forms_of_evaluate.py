@@ -86,7 +86,9 @@ def test_two_evaluations_are_compared(
     out, err = capfd.readouterr()
     assert err.splitlines()[0] == f"Comparing the evaluations {folders[0]} and {folders[1]}."
     assert json.loads(out) == json.loads((tmp_path / "out/comparison.json").read_text())
-    assert cli.run(["compare", *folders, "--output", str(tmp_path / "out")]) == 0
+    assert cli.run(["compare", *folders, "--output", str(tmp_path / "out")]) == 2
+    assert "replace them with --overwrite" in capfd.readouterr().err
+    assert cli.run(["compare", *folders, "--output", str(tmp_path / "out"), "--overwrite"]) == 0
     shown = capfd.readouterr().out
-    assert shown.startswith("first: one, MAE 3.33 [1.00, 5.00]\nsecond: two, MAE 3.33")
+    assert shown.startswith("first: one, MAE 3.33\nsecond: two, MAE 3.33\n")
     assert "No significant difference on these radiographs." in shown

@@ -30,7 +30,17 @@ def errors(n: int) -> dict[str, Any]:
     }
 
 
+CONSTANT = {
+    "months": 127.9,
+    "mean_of": "training",
+    "mae_months": statistic(33.25),
+    "difference_months": statistic(-24.33),
+    "model_is_better": True,
+}
 EVALUATION = {
+    "trained_on_split": False,
+    "left_out": {"by_prepare": 8, "reasons": {"two_hands": 5, "no_whole_hand": 3}},
+    "constant": CONSTANT,
     "overall": errors(1425),
     "by_sex": {"F": errors(652), "M": errors(773)},
     "by_age_band": dict.fromkeys(AGE_BANDS, errors(285)),
@@ -46,6 +56,7 @@ ENSEMBLE = {
         "families": {"high_resolution frame 325 x 250": BY_SEX},
         "before_correction": BY_SEX,
         "after_correction": BY_SEX,
+        "constant": CONSTANT,
         "confidence_interval": INTERVAL,
     },
     "correction": CORRECTION,
@@ -115,6 +126,38 @@ def test_a_result_fits_80_columns(text: str) -> None:
     assert text.isprintable() or text.replace("\n", "").isprintable()
 
 
+NO_BETTER = CONSTANT | {"difference_months": statistic(0.2), "model_is_better": False}
+
+
+def test_what_a_reader_must_know_comes_first() -> None:
+    leaky = {"trained_on_split": True, "leakage": "runs/1 was trained on it (data leakage)."}
+    text = result_tables.evaluation_table(EVALUATION | leaky | {"constant": NO_BETTER})
+    first = " ".join(text[: text.index("months  ")].split())
+    assert first == (
+        "Warning: runs/1 was trained on it (data leakage). Warning: prepare left out 8 radiographs of this data set "
+        "(two_hands 5, no_whole_hand 3): not in the errors. Warning: The model is no better than a constant prediction "
+        "of 127.9 months (the mean of the training set), whose MAE is 33.25 (difference +0.20 [-0.30, "
+        "0.70] months)."
+    )
+
+
+def test_a_constant_stands_beside_the_model() -> None:
+    lines = result_tables.evaluation_table(EVALUATION).splitlines()
+    overall = next(number for number, line in enumerate(lines) if line.startswith("overall"))
+    assert lines[overall + 1].split() == ["constant", "1425", "33.25"]
+    assert "constant: always 127.9 months (the mean of the training set)" in lines
+    assert "33.25 [32.75, 33.75]" in result_tables.ensemble_table(ENSEMBLE)
+
+
+def test_the_accuracy_of_predictions_is_wrapped() -> None:
+    accuracy = {"overall": errors(40), "constant": NO_BETTER, "trained_on_split": False}
+    text = result_tables.accuracy_text(accuracy)
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.startswith("Warning: The model is no better than a constant")
+    assert "40 radiographs with a true bone age:\nMAE  8.92 [8.42, 9.42] months" in text
+    assert "MAE of a constant 33.25 [32.75, 33.75] months\nconstant: always 127.9" in text
+
+
 def test_columns_are_aligned() -> None:
     text = console.table([["split", "radiographs"], ["train", "9876"], ["test", "8"]])
     assert text == "split  radiographs\ntrain         9876\ntest             8"
@@ -159,6 +202,7 @@ def test_predictions_have_columns_for_what_there_is() -> None:
         bone_age_months=125.7,
         bone_age_low_months=None,
         bone_age_high_months=None,
+        bone_age_months_true=None,
         chronological_age_months=None,
         difference_months=None,
         verdict="",
@@ -173,6 +217,14 @@ def test_predictions_have_columns_for_what_there_is() -> None:
     assert lines[1].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]
     assert lines[2].split() == ["hand.png", "F", "blank"]
     assert lines[3] == "... and 7 more"
+    known = SimpleNamespace(**{**vars(row), "bone_age_months_true": 120.0})
+    lost = SimpleNamespace(**{**vars(rejected), "bone_age_months_true": 96.0})
+    report = SimpleNamespace(first=[known, lost, row], predicted=2, rejected=1)
+    lines = result_tables.prediction_table(report).splitlines()
+    assert lines[0].split() == ["file", "sex", "months", "true", "error", "years", "status"]
+    assert lines[1].split()[2:5] == ["125.7", "120.0", "+5.7"]
+    assert lines[2].split() == ["hand.png", "F", "96.0", "blank"]
+    assert lines[3].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]
 
 
 def test_long_names_of_files_are_shortened_in_the_middle() -> None:

@@ -58,7 +58,7 @@ def test_pairs_tell_what_two_intervals_do_not() -> None:
 def test_the_same_predictions_are_undecided() -> None:
     result = compare_predictions(predicted(5), predicted(5))
     assert result["verdict"] == "undecided"
-    assert result["difference_months"] == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert result["difference_months"] == {"value": 0.0, "low": None, "high": None}
     assert result["most_improved"] == result["most_worsened"] == []
 
 

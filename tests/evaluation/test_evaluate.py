@@ -158,7 +158,8 @@ def test_a_split_that_a_run_with_a_fold_was_trained_on_is_evaluated_with_a_warni
 ) -> None:
     caplog.set_level("WARNING", "bone_age_tf.evaluation.evaluate")
     for model, split in ((fold_run, "test"), (run, "validation"), (fold_run, "validation")):
-        evaluate(model=str(model), data=str(prepared), output=str(tmp_path), split=split)
+        given = {"model": str(model), "data": str(prepared), "output": str(tmp_path)}
+        evaluate(**given, split=split, overwrite=True)
     said = [entry for entry in caplog.records if entry.name == "bone_age_tf.evaluation.evaluate"]
     (warning,) = [entry.getMessage() for entry in said]
     assert "data.fold=2/4" in warning

@@ -36,7 +36,16 @@ def test_every_column_of_numbers_is_evaluated_but_the_labels(tmp_path: Path) -> 
     assert ours["overall"]["mae_months"]["value"] == pytest.approx((4 + 2 + 6) / 3)
     assert theirs["overall"]["mae_months"]["value"] == pytest.approx(0.5)
     assert ours["by_sex"]["F"]["n"] == 2
-    assert ours["left_out"] == {"labels_without_prediction": 1, "predictions_without_label": 1}
+    assert ours["left_out"] == {
+        "labels": 4,
+        "labels_without_prediction": 1,
+        "reasons": {"no_row": 1},
+        "predictions_without_label": 1,
+    }
+    assert theirs["left_out"]["reasons"] == {"no_number": 1, "no_row": 1}
+    assert ours["trained_on_split"] is ours["leakage"] is None  # nobody knows
+    assert (ours["constant"]["mean_of"], ours["constant"]["months"]) == ("labels", 280.5 / 3)
+    assert ours["constant"]["mae_months"]["value"] == pytest.approx((6.5 + 27 + 33.5) / 3)
     assert theirs["left_out"]["labels_without_prediction"] == 2
     (comparison,) = evaluated.comparisons
     assert comparison["n"] == 2

@@ -149,8 +149,7 @@ def test_shifts_refusals_and_verdicts_by_hand(tmp_path: Path) -> None:
     assert (darker["n"], darker["rejected"]) == (3, 0)
     assert darker["mae_shift_months"]["value"] == pytest.approx(38.25, abs=0.5)
     turned = darker["significant_changes"]
-    assert (turned["n"], turned["value"], turned["high"]) == (3, 1.0, 1.0)
-    assert turned["low"] == pytest.approx(0.439, abs=0.001)  # Wilson: 3 of 3 are no proof
+    assert turned == {"n": 3, "value": 1.0, "low": None, "high": None}  # 3 of 3 are no proof
     much_darker = result["changes"]["brightness -30%"]
     assert (much_darker["n"], much_darker["rejected"]) == (1, 2)
     assert much_darker["mean_change_months"] == {
@@ -187,7 +186,7 @@ def test_a_limit_draws_some(tmp_path: Path) -> None:
     arguments = {"paths": [str(tmp_path / "hands")], "output": str(tmp_path / "out"), **given}
     chosen = []
     for seed in (0, 0, 1):
-        result = stress(**arguments, limit=5, seed=seed)
+        result = stress(**arguments, limit=5, seed=seed, overwrite=True)
         assert result["radiographs"]["n"] == 5
         with (tmp_path / "out/stress.csv").open() as stream:
             chosen.append({r["id"] for r in csv.DictReader(stream) if r["change"] == UNCHANGED})

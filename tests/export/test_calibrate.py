@@ -197,8 +197,8 @@ def test_a_split_calibrates_and_the_result_is_better_on_it(
     made = calibrate(model=spoilt, data=str(local), split="train", output=str(tmp_path / "local"))
     assert made["correction"]["kept"]
     evaluated = [
-        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "evaluated"))
-        for m in (spoilt, made["folder"])
+        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / name))
+        for name, m in (("before", spoilt), ("after", made["folder"]))
     ]
     mae = [one["overall"]["mae_months"]["value"] for one in evaluated]
     assert made["result"]["before"]["overall"]["mae_months"]["value"] == pytest.approx(mae[0])

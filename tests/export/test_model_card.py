@@ -30,21 +30,21 @@ def test_an_export_has_a_model_card(exported: Path) -> None:
 
 def test_the_card_reports_the_evaluation(run: Path, prepared: Path, tmp_path: Path) -> None:
     evaluated = tmp_path / "evaluated"
-    evaluate(model=str(run), data=str(prepared), output=str(evaluated))
+    evaluate(model=str(run), data=str(prepared), split="train", output=str(evaluated))
     folder = export_saved_model(
         run=str(run), output=str(tmp_path / "model"), evaluation=str(evaluated / "evaluation.json")
     )
     front, body = read(folder)
     overall = json.loads((evaluated / "evaluation.json").read_text())["overall"]
     (result,) = front["model-index"][0]["results"]
-    assert result["dataset"]["name"] == "split test"
+    assert result["dataset"]["name"] == "split train"
     assert result["metrics"][0]["value"] == round(overall["mae_months"]["value"], 2)
     mae = overall["mae_months"]
     assert f"| MAE | {mae['value']:.1f} [{mae['low']:.1f}, {mae['high']:.1f}] months |" in body
-    assert f"On {overall['n']} radiographs (split test)" in body
+    assert f"On {overall['n']} radiographs (split train)" in body
     ends = f"{mae['low']:.1f} to {mae['high']:.1f}"
     summary = f"Mean absolute error {mae['value']:.1f} months (95 % confidence interval {ends}) on {overall['n']} radiographs"
-    assert f"{summary} (split test)." in performance_summary(ExportedModel.open(folder).manifest)
+    assert f"{summary} (split train)." in performance_summary(ExportedModel.open(folder).manifest)
 
 
 def test_the_summary_of_the_shipped_model() -> None:

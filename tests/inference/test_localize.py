@@ -226,7 +226,7 @@ def test_a_second_run_leaves_nothing_of_the_first(tmp_path: Path) -> None:
     first, second, output = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "out"
     for path in (first, second):
         path.write_bytes(encode(HAND))
-        localize([str(path)], output=str(output), config=CONFIG)
+        localize([str(path)], output=str(output), config=CONFIG, overwrite=True)
         (line,) = lines(output).values()
         assert (output / line["mask"]).is_file()
         assert (output / line["picture"]).is_file()

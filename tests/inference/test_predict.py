@@ -17,7 +17,8 @@ from conftest import draw_phantom, encode
 from bone_age_tf.cli import main as cli
 from bone_age_tf.cli.result_tables import prediction_table
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.errors import InputDataError, ModelRefusedError
+from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
+from bone_age_tf.evaluation.external import evaluate_tables
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.hashing import FileEntry
 from bone_age_tf.growth.reference_standards import compare_with_age
@@ -59,7 +60,7 @@ def predicted(
             model=str(opened.folder),
             output=str(output),
             sex=sex,
-            **options,
+            **{"overwrite": True, **options},
         )
         with (output / "predictions.csv").open() as stream:
             return report, {row["file"]: row for row in csv.DictReader(stream)}
@@ -114,6 +115,63 @@ def test_a_sex_that_looks_wrong_is_a_warning(
             assert [r["bone_age_months"] for r in rows.values()] == [
                 r["bone_age_months"] for r in plain.values()
             ]
+
+
+def test_true_bone_ages_give_an_error_and_training_files_a_warning(
+    phantoms: Path, prepared: Path, predicted: Predicted, tmp_path: Path
+) -> None:
+    """Of a hand that the model was trained on, one that it was not, and one that is rejected."""
+    with (prepared / "splits.csv").open() as stream:
+        split = {row["split"]: row["id"] for row in csv.DictReader(stream)}
+    folder = tmp_path / "chosen"
+    folder.mkdir()
+    for name in ("train", "test"):
+        shutil.copy(
+            phantoms / f"boneage-training-dataset/{split[name]}.png", folder / f"{name}.png"
+        )
+    cv2.imwrite(str(folder / "grey.png"), np.full((300, 200), 90, np.uint8))
+    labels = table(tmp_path, "id,sex,boneage", "train,F,100", "test,M,60", "grey,F,90", "lost,F,9")
+    report, rows = predicted(folder, labels=labels)
+    assert rows["train.png"]["warning"] == "trained_on"
+    assert rows["test.png"]["warning"] == rows["grey.png"]["warning"] == ""
+    assert report.accuracy is not None
+    errors = [
+        float(rows[f"{name}.png"]["bone_age_months"]) - true
+        for name, true in (("train", 100), ("test", 60))
+    ]
+    mae = report.accuracy["overall"]["mae_months"]
+    assert mae["value"] == pytest.approx(np.abs(errors).mean(), abs=0.01)
+    assert mae["low"] is None
+    assert "trained on 1 of these 2 radiographs" in report.accuracy["leakage"]
+    assert report.accuracy["constant"]["mean_of"] == "training"
+
+    output = tmp_path / "output"
+    found = evaluate_tables(
+        predictions=str(output / "predictions.csv"), labels=labels, output=str(tmp_path / "e")
+    ).results["bone_age_months"]
+    assert found["leakage"] == report.accuracy["leakage"]
+    assert found["trained_on_split"] is True
+    assert found["left_out"]["reasons"] == {"blank": 1, "no_row": 1}
+    assert found["constant"]["months"] == pytest.approx(report.accuracy["constant"]["months"])
+    assert found["model"]["name"] == "bone_age"
+    assert (
+        found["fingerprint"]
+        == json.loads((output / "provenance.json").read_text())["model"]["fingerprint"]
+    )
+    with (tmp_path / "e/predictions.csv").open() as stream:
+        assert {row["file"] for row in csv.DictReader(stream)} == {"train.png", "test.png"}
+
+
+def test_earlier_predictions_are_not_overwritten(
+    hands: Path, predicted: Predicted, tmp_path: Path
+) -> None:
+    predicted(hands)
+    before = (tmp_path / "output/predictions.csv").read_bytes()
+    with pytest.raises(UsageError, match="earlier `predict`.*--overwrite"):
+        predicted(hands / "a.png", overwrite=False)
+    assert (tmp_path / "output/predictions.csv").read_bytes() == before
+    _, rows = predicted(hands / "a.png", overwrite=True)
+    assert list(rows) == ["a.png"]
 
 
 def test_single_files_are_taken_whatever_their_ending(hands: Path, predicted: Predicted) -> None:

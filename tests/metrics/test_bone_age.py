@@ -21,7 +21,7 @@ def test_values_by_hand(name: str, value: float) -> None:
     assert metrics.summarize(ERRORS)[name]["value"] == pytest.approx(value)
 
 
-@pytest.mark.parametrize("count", [2, 5, 200])
+@pytest.mark.parametrize("count", [10, 25, 200])
 def test_interval_contains_the_value(count: int) -> None:
     summary = metrics.summarize(np.random.default_rng(count).normal(1, 9, count))
     assert summary.pop("n") == count
@@ -36,9 +36,19 @@ def test_interval_of_a_mean_has_the_textbook_width() -> None:
     assert bias["high"] - bias["low"] == pytest.approx(expected, rel=0.1)
 
 
-def test_one_radiograph_has_no_interval() -> None:
-    mae = metrics.summarize(np.array([-3.0]))["mae_months"]
-    assert mae == {"value": 3.0, "low": None, "high": None}
+@pytest.mark.parametrize("count", [1, 9])
+def test_few_radiographs_have_no_interval(count: int) -> None:
+    summary = metrics.summarize(np.linspace(-3.0, 20, count))
+    assert summary.pop("n") == count
+    assert summary["mae_months"]["value"] > 0
+    for statistic in summary.values():
+        assert statistic["low"] is statistic["high"] is None
+
+
+def test_a_share_of_none_has_an_interval_with_a_width() -> None:
+    summary = metrics.summarize(np.full(20, 13.0))
+    assert summary["within_6_months"]["value"] == summary["within_6_months"]["low"] == 0
+    assert summary["within_6_months"]["high"] == pytest.approx(0.1611, abs=1e-4)
 
 
 def test_no_radiograph_has_only_a_count() -> None:
@@ -46,8 +56,9 @@ def test_no_radiograph_has_only_a_count() -> None:
 
 
 def test_same_seed_same_interval() -> None:
-    assert metrics.summarize(ERRORS) == metrics.summarize(ERRORS)
-    assert metrics.summarize(ERRORS) != metrics.summarize(ERRORS, seed=1)
+    errors = np.tile(ERRORS, 3)
+    assert metrics.summarize(errors) == metrics.summarize(errors)
+    assert metrics.summarize(errors) != metrics.summarize(errors, seed=1)
 
 
 def test_groups_are_summarized_apart() -> None:

@@ -37,17 +37,30 @@ def test_resamples_without_the_metric_do_not_count() -> None:
         total = np.where(values > 0, values, 0).sum(-1)
         return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
-    found = bootstrap.estimates({"mean": of_positive}, np.array([-1.0, -1.0, 3.0]))["mean"]
-    assert found == {"value": 3.0, "low": 3.0, "high": 3.0}
-    none = bootstrap.estimates({"mean": of_positive}, np.array([-1.0, -2.0]))["mean"]
+    few = np.array([-1.0] * 10 + [3.0, 5.0])
+    found = bootstrap.estimates({"mean": of_positive}, few)["mean"]
+    assert found == {"value": 4.0, "low": 3.0, "high": 5.0}
+    none = bootstrap.estimates({"mean": of_positive}, np.full(12, -1.0))["mean"]
     assert none == {"value": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], np.arange(9.0), np.zeros(40)])
+def test_few_radiographs_and_zeros_have_no_interval(values: list[float]) -> None:
+    found = bootstrap.mean(np.array(values))
+    assert found["value"] == pytest.approx(np.mean(values))
+    assert found["low"] is found["high"] is None
 
 
 @pytest.mark.parametrize(
     ("count", "of", "low", "high"),
-    [(20, 20, 0.8389, 1.0), (0, 10, 0.0, 0.2775), (1, 1, 0.2065, 1.0)],
+    [(20, 20, 0.8389, 1.0), (0, 10, 0.0, 0.2775), (1, 10, 0.0179, 0.4042)],
 )
 def test_a_proportion_has_wilsons_interval(count: int, of: int, low: float, high: float) -> None:
     found = bootstrap.proportion(np.arange(of) < count)
     assert found["value"] == count / of
     assert (found["low"], found["high"]) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_a_proportion_of_few_has_no_interval() -> None:
+    found = bootstrap.proportion(np.array([True] * 9))
+    assert found == {"value": 1.0, "low": None, "high": None}

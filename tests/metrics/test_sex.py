@@ -49,9 +49,11 @@ def test_summary_of_boys_alone_has_no_auroc() -> None:
 
 
 def test_summary_of_a_single_boy_among_girls_is_finite() -> None:
-    """Most resamples of three lack one of the sexes."""
-    summary = summarize_sex(np.array([0.9, 0.1, 0.2]), np.array([True, False, False]))
-    assert summary["auroc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    """A third of the resamples lack the boy."""
+    probability, is_boy = np.linspace(0.8, 0.1, 12), np.arange(12) == 1
+    summary = summarize_sex(probability, is_boy)
+    assert summary["auroc"]["value"] == pytest.approx(10 / 11)
+    assert 0.6 < summary["auroc"]["low"] < summary["auroc"]["high"] == 1.0
 
 
 def test_summary_of_none_has_only_a_count() -> None:

@@ -132,7 +132,11 @@ def test_run_json_says_what_was_trained_on_what(run: Path, prepared: Path) -> No
         "fold": None,
         "training": 24,
         "validation": 8,
+        "training_mean_months": manifest["labels"]["train"]["mean_months"],
     }
+    months = PreparedRadiographs.open(prepared).records("validation").bone_age_months
+    constant = np.abs(months - description["data"]["training_mean_months"]).mean()
+    assert description["result"]["constant_validation_mae_months"] == pytest.approx(constant)
     assert description["fingerprint"] == manifest["fingerprint"]
     assert description["config"]["train"]["epochs"] == 2
     labels = manifest["labels"]["train"]

@@ -21,6 +21,7 @@ from bone_age_tf.preprocessing.localizer.network import POINTS, build_hand_local
 
 WEIGHTS = "hand_localizer.weights.h5"
 DESCRIPTION = "hand_localizer.json"
+FILES = (WEIGHTS, DESCRIPTION)
 SCHEMA = "bone-age-tf/hand-localizer/1"
 SHIPPED = Path(__file__).parents[2] / "assets"
 
@@ -107,7 +108,7 @@ def keep_beside(config: PreprocessingConfig, folder: Path) -> None:
         return
     target = folder / OWN_LOCALIZER
     target.mkdir(parents=True, exist_ok=True)
-    for name in (WEIGHTS, DESCRIPTION):
+    for name in FILES:
         if not (target / name).exists() or not (target / name).samefile(
             Path(config.localizer) / name
         ):
