@@ -32,7 +32,7 @@ from bone_age_tf.record import sex_from_label
 
 COMMAND = "predict"
 LINES = "predictions.jsonl"
-RESULTS = (PREDICTIONS, LINES, "reports")
+RESULTS = (PREDICTIONS, LINES, "reports", PROBLEMS)
 """What `predict` leaves in its folder, with `--report`."""
 INFANT = "infant"
 
