@@ -139,4 +139,4 @@ def _why(identifier: str, match: Match, files: Sequence[SourceFile]) -> tuple[st
             f"no image has this path; the same file name is in other folders ({shown}). Expected a path that ends as "
             "that of the file does"
         )
-    return "no_image", f"no image; expected a PNG or JPEG named {identifier}.*"
+    return "no_image", f"no image; expected a file named {identifier}.png, .jpg, .tif or alike"
