@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
 from bone_age_tf.data.file_labels import join_table, without_file
 from bone_age_tf.data.joining import How, Match, identifiers_of
-from bone_age_tf.data.labels import LabelRow, LabelTable, parse_table
+from bone_age_tf.data.label_table import LabelTable
+from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.rows import CheckedRow

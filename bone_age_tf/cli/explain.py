@@ -44,6 +44,7 @@ def explain(*, progress: console.ProgressDisplay, paths: tuple[str, ...], **sett
     click.echo(f"{counts['explained']} explained, {counts['rejected']} rejected")
     if counts["rows_without_file"]:
         rows, labels = counts["rows_without_file"], settings["labels"]
-        log.info(f"{rows} rows of {labels} have no file: {settings['output']}/problems.csv")
+        listed = f"{settings['output']}/problems.csv"
+        log.info(f"Rows of {labels} without a file: {rows}, listed in {listed}")
     log.info(f"{RESEARCH_ONLY} Saliency maps: {settings['output']}/pictures")
     return SOME_REJECTED if counts["rejected"] else 0

@@ -70,7 +70,7 @@ def predict(
         log.info(f"Reports: {pages / 'index.html'}")
     if report.without_file:
         labels, count = settings["labels"], len(report.without_file)
-        log.info(f"{count} rows of {labels} have no file: {output}/problems.csv")
+        log.info(f"Rows of {labels} without a file: {count}, listed in {output}/problems.csv")
     if report.warnings:
         log.info(f"{report.warnings} with a warning (column `warning`).")
     log.info(

@@ -15,7 +15,8 @@ from bone_age_tf.data.joining import (
     name_in,
     place_of,
 )
-from bone_age_tf.data.labels import HEADER_ROW, LabelRow, LabelTable, parse_table, read_table
+from bone_age_tf.data.label_table import LabelTable, read_table
+from bone_age_tf.data.labels import HEADER_ROW, LabelRow, parse_table
 from bone_age_tf.data.problems import Problem, summary
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile

@@ -13,14 +13,8 @@ import pandas as pd
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data import sex_column
 from bone_age_tf.data.joining import How, Place, join
-from bone_age_tf.data.labels import (
-    LabelRow,
-    LabelTable,
-    column_named,
-    number_in,
-    parse_table,
-    read_table,
-)
+from bone_age_tf.data.label_table import LabelTable, column_named, read_table
+from bone_age_tf.data.labels import LabelRow, number_in, parse_table
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
 from bone_age_tf.data.problems import summary
 from bone_age_tf.errors import InputDataError, UsageError

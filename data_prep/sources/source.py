@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
-from bone_age_tf.data.labels import LabelTable, read_table
+from bone_age_tf.data.label_table import LabelTable, read_table
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile, list_files
 from bone_age_tf.files.tables import TABLE_SUFFIXES

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data.labels import LabelTable, read_table
+from bone_age_tf.data.label_table import LabelTable, read_table
 from bone_age_tf.data_prep.sources.source import (
     LabelledImages,
     Source,

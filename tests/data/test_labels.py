@@ -8,7 +8,8 @@ import openpyxl
 import pytest
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.labels import LabelRow, LabelTable, parse_table, read_table
+from bone_age_tf.data.label_table import LabelTable, read_table
+from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from bone_age_tf.cli.result_tables import composition_table
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.labels import LabelRow, LabelTable, read_table
+from bone_age_tf.data.label_table import LabelTable, read_table
+from bone_age_tf.data.labels import LabelRow
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.composition import composition, warnings_of_losses
 from bone_age_tf.data_prep.rows import CheckedRow

@@ -1,0 +1,103 @@
+"""A label table and its columns.
+
+Known headers are recognised whatever their case; others are named by `LabelOptions`.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from bone_age_tf.config import LabelOptions
+from bone_age_tf.data import sex_column
+from bone_age_tf.data.joining import Name, identifiers, name_in
+from bone_age_tf.data.sex_column import SexColumn
+from bone_age_tf.files.images import SourceFile
+from bone_age_tf.files.tables import Table, read_text_table
+
+ID_HEADERS = (
+    *("id", "image id", "case id", "image_id", "file", "filename", "file name"),
+    *("path", "image_path", "image path", "file_path", "file path", "filepath"),
+)
+AGE_HEADERS = (
+    "boneage",
+    "bone age (months)",
+    "ground truth bone age (months)",
+    "bone_age_months",
+    "bone age",
+    "bone_age",
+)
+CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
+_KNOWN = {*ID_HEADERS, *AGE_HEADERS, *CHRONOLOGICAL_AGE_HEADERS, *sex_column.HEADERS}
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelTable:
+    """A table and the names of its columns (None: no such column)."""
+
+    table: Table
+    id_column: str | None
+    age_column: str | None
+    sex_column: str | None
+    chronological_age_column: str | None
+    group_column: str | None
+    split_column: str | None
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.table.name
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the column of the identifier is there."""
+        return self.id_column in self.table.columns
+
+    def ids(self) -> pd.Series:
+        """Identifiers, as `joining.identifiers` makes them; the index is the row number."""
+        cells = self.table.rows[self.id_column]
+        return pd.Series(identifiers(cells.tolist()), cells.index, object)
+
+    def names(self) -> list[Name]:
+        """Names of the files with the folders that the table gives, in the order of the rows."""
+        return [name_in(cell) for cell in self.table.rows[self.id_column]]
+
+    def sexes(self, options: LabelOptions) -> SexColumn:
+        """How the column of the sex is read."""
+        cells = self.table.rows.get(self.sex_column, ())
+        return SexColumn.of(self.sex_column or "", cells, options.sex_map)
+
+
+def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
+    """Read a CSV or Excel table and find its columns."""
+    named = {
+        name: text
+        for name, text in dataclasses.asdict(options).items()
+        if name.endswith("_column") and text is not None
+    }
+    table = read_text_table(file, {*_KNOWN, *(text.strip().lower() for text in named.values())})
+    known = {"id_column": ID_HEADERS, "age_column": AGE_HEADERS, "sex_column": sex_column.HEADERS}
+    if options.unlabelled:
+        known["chronological_age_column"] = CHRONOLOGICAL_AGE_HEADERS
+    else:
+        named.pop("chronological_age_column", None)
+    columns = [field.name for field in dataclasses.fields(LabelTable) if field.name != "table"]
+    return LabelTable(
+        table,
+        **{name: _find(table.columns, named.get(name), known.get(name, ())) for name in columns},
+    )
+
+
+def column_named(columns: Iterable[str], name: str) -> str | None:
+    """The column of that name, or the only one whose name differs by its case or the blanks around it."""
+    if name in columns:
+        return name
+    alike = [column for column in columns if column.strip().lower() == name.strip().lower()]
+    return alike[0] if len(alike) == 1 else None
+
+
+def _find(columns: Iterable[str], named: str | None, known: Sequence[str]) -> str | None:
+    if named is not None:
+        return column_named(columns, named) or named
+    by_header = {column.strip().lower(): column for column in columns}
+    return next((by_header[header] for header in known if header in by_header), None)
