@@ -326,6 +326,17 @@ def test_lines_that_do_not_help_are_left_out(
     assert width == pytest.approx(5, abs=0.011)
 
 
+def test_predictions_of_training_files_are_refused(
+    exported: Path, tmp_path: Path, write_predictions: WritePredictions
+) -> None:
+    path = write_predictions(12, 12)
+    header, first, *others = path.read_text().splitlines()
+    rows = [f"{header},warning", f"{first},infant trained_on", *(f"{row}," for row in others)]
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(ModelRefusedError, match="trained on 1 of these 24 radiographs"):
+        calibrate(model=str(exported), predictions=str(path), output=str(tmp_path / "local"))
+
+
 @pytest.mark.parametrize("signature", ["serving_default", "predict_prepared"])
 def test_answers_come_with_their_interval(
     signature: str,

@@ -32,6 +32,8 @@ from bone_age_tf.errors import (
 )
 from bone_age_tf.export.export import export_saved_model
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.export.preprocessing import preprocessing_of
+from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training import strategy
@@ -441,6 +443,9 @@ def test_an_own_localizer_goes_with_the_run_and_into_the_model(
     model = ExportedModel.open(folder)
     assert model.fingerprint == report.fingerprint
     assert model.manifest["golden"]["status"] == ["ok"] * 3
+    found = preprocessing_of(folder)  # as `prepare --for-model` takes it
+    assert found.localizer == str(folder / "localizer")
+    assert pipeline.fingerprint(found) == report.fingerprint
     for path in folder.rglob("*.json"):
         assert str(tmp_path) not in path.read_text()
 
