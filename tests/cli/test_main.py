@@ -82,6 +82,17 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def test_without_a_model_it_says_how_to_get_one(
+    shell: Shell, hand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bone_age_tf.export.shipped_model._CLONE", tmp_path)
+    monkeypatch.setattr("bone_age_tf.export.shipped_model._installed", lambda: ())
+    outcome = shell("predict", hand, "--sex", "F", "--output", "predictions")
+    assert_one_message(outcome, 2, "pip install dist/bone_age_tf_model")
+    assert "or --model with the folder of an exported model" in outcome.stderr
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--version"], *([name, "--help"] for name in ("train", "predict"))]
 )
