@@ -51,7 +51,10 @@ def make(*words: str) -> str:
         ("tensorboard RUNS=elsewhere", "tensorboard --logdir elsewhere"),
         ("serve", "bone-age-tf serve --model saved_models/bone_age"),
         ("serve MODEL=mine", "bone-age-tf serve --model mine"),
-        ("test", "python -m pytest --numprocesses 2 --dist loadfile -m 'not large and not release'"),
+        (
+            "test",
+            "python -m pytest --numprocesses 2 --dist loadfile -m 'not large and not release'",
+        ),
         ("test-large", "python -m pytest --numprocesses 2 --dist loadfile -m large"),
         (
             "notebooks",

@@ -77,7 +77,9 @@ def explain(  # noqa: PLR0913 - one for each option
     sex = None if sex is None else require_sex_word(sex)
     known = read_labels(labels, label_options, files, sex)
     notify = on_progress or (lambda stage, done, total: None)
-    folder = claim_output(output, COMMAND, (TABLE, NEIGHBOURS, PICTURES, PROBLEMS), overwrite=overwrite)
+    folder = claim_output(
+        output, COMMAND, (TABLE, NEIGHBOURS, PICTURES, PROBLEMS), overwrite=overwrite
+    )
     (folder / PICTURES).mkdir()
     write_problems(folder / PROBLEMS, known.without_file)
     reference = (
