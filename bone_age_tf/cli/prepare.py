@@ -65,7 +65,7 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
 @options.localizer_option
 @click.option(
     "--for-model",
-    type=options.EXISTING_FOLDER,
+    type=options.MODEL_FOLDER,
     help="Prepare for this model (exported model, run or ensemble): its preprocessing, scale and localizer, "
     "and one split, test, unless --split is given.",
 )
