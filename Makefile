@@ -41,7 +41,7 @@ $(JUPYTER): $(INSTALLED)
 demo: setup  ## the whole workflow on synthetic radiographs, into demo/, in 3 minutes
 	$(VENV)/bin/bone-age-tf demo --output demo
 
-PYTEST = $(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile
+PYTEST = $(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile
 
 test: $(DEV)  ## run all tests except the large ones, in two processes
 	@echo "Testing in two processes: about 17 minutes on two cores"

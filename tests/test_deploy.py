@@ -58,7 +58,9 @@ def run_script(command: list[str], folder: Path, variables: Mapping[str, str]) -
 
 def accepted(arguments: list[str], folder: Path) -> ExperimentConfig:
     """The settings of a `train` command, parsed by the program itself; its data set is made up."""
-    words = [str(folder) if word.endswith("prepared") else word for word in arguments]
+    (folder / "run.toml").touch()
+    replaced = {"prepared": str(folder), "run.toml": str(folder / "run.toml")}
+    words = [replaced.get(Path(word).name, word) for word in arguments]
     command = cli.load_command(words[0])
     with command.make_context(words[0], words[1:]) as context:
         recipe = load_recipe(context.params["recipe"])

@@ -1,4 +1,7 @@
-"""Every command that the README, the docs and the helps show is run, on synthetic radiographs."""
+"""Every command that the README, the docs and the helps show is run, on synthetic radiographs.
+
+That of the demo by `cli/test_demo_steps.py`.
+"""
 
 import csv
 import functools
@@ -15,7 +18,6 @@ import cv2
 import pytest
 from conftest import ROOT, draw_phantom, write_kaggle_layout
 
-from bone_age_tf.cli import demo_steps
 from bone_age_tf.cli import main as cli
 from bone_age_tf.data_prep import download
 from bone_age_tf.files.hashing import sha256_of
@@ -109,22 +111,14 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
     if command == "download":  # what Kaggle's client gives is tested with a stand-in
         monkeypatch.setattr(download, "_fetch", lambda folder: folder.mkdir())
         monkeypatch.setattr(download, "RADIOGRAPHS", 0)
-    if command == "demo":  # its commands in this process, and a smaller network
-        monkeypatch.setattr(demo_steps, "run_command", _run_of_demo)
     more = {
         "phantom": "--count 4",
         "ensemble": "--weighting mean --correction none",  # eight are too few to fit
-        "demo": "--count 30 --epochs 1",
         "serve": "--rest-port 0 --grpc-port 0 --web-port 0",
     }
     if command == "prepare" and not {"--scale", "--for-model"} & set(arguments):
         more[command] = "--scale 0.05"
     return arguments + shlex.split(more.get(command, ""))
-
-
-def _run_of_demo(arguments: list[str]) -> int:
-    more = [*arguments, *shlex.split(WITHOUT_DOWNLOAD)] if arguments[0] == "train" else arguments
-    return cli.commands.main(more, standalone_mode=False)
 
 
 def _needed(arguments: list[str]) -> Iterator[str]:
@@ -150,11 +144,11 @@ IN_THE_WAY = {"prepare": "prepared", "train": "runs", "download": "rsna-bone-age
 
 
 def _marked(example: str) -> Any:
-    is_large = re.search(r" (stress|demo) |hand_localizer|--localizer|--engine", example)
+    is_large = re.search(r" stress |hand_localizer|--localizer|--engine", example)
     return pytest.param(example, marks=pytest.mark.large) if is_large else example
 
 
-@pytest.mark.parametrize("example", map(_marked, _examples()))
+@pytest.mark.parametrize("example", [_marked(e) for e in _examples() if " demo " not in e])
 def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = localizer.load("shipped").limits  # a few steps teach no network to find hands
     monkeypatch.setattr("bone_age_tf.training.localizer.train.set_limits", lambda *given: limits)

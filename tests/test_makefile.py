@@ -53,9 +53,9 @@ def make(*words: str) -> str:
         ("serve MODEL=mine", "bone-age-tf serve --model mine"),
         (
             "test",
-            "python -m pytest --numprocesses 2 --dist loadfile -m 'not large and not release'",
+            "python -m pytest --numprocesses 3 --dist loadfile -m 'not large and not release'",
         ),
-        ("test-large", "python -m pytest --numprocesses 2 --dist loadfile -m large"),
+        ("test-large", "python -m pytest --numprocesses 3 --dist loadfile -m large"),
         (
             "notebooks",
             "jupyter nbconvert --execute --to html --output-dir build/notebooks notebooks/*.ipynb",

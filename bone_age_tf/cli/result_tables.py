@@ -4,7 +4,7 @@ A statistic is followed by its 95 % confidence interval in brackets.
 """
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bone_age_tf.cli import console
@@ -247,10 +247,23 @@ def prediction_table(report: Any) -> str:
         columns["difference"] = [_number(row.difference_months, "+.1f") for row in shown]
     if any(row.verdict for row in shown):
         columns["verdict"] = [row.verdict for row in shown]
-    columns["status"] = [row.reason or row.warning or row.status for row in shown]
+    columns["status"] = [_code(row.reason) or row.warning or row.status for row in shown]
     more = report.predicted + report.rejected - len(shown)
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
-    return console.table(rows) + (f"\n... and {more} more" if more else "")
+    lines = [console.table(rows), *([f"... and {more} more"] if more else []), *_reasons(shown)]
+    return "\n".join(lines)
+
+
+def _reasons(rows: Sequence[Any]) -> list[str]:
+    """The first reason of each code, which is too long for a column."""
+    reasons: dict[str, str] = {}
+    for row in filter(lambda row: ":" in row.reason, rows):
+        reasons.setdefault(_code(row.reason), row.reason)
+    return list(reasons.values())
+
+
+def _code(reason: str) -> str:
+    return reason.partition(":")[0]
 
 
 def _shortened(name: str) -> str:

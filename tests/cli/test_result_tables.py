@@ -210,13 +210,14 @@ def test_predictions_have_columns_for_what_there_is() -> None:
         warning="infant",
         status="ok",
     )
-    rejected = SimpleNamespace(**{**vars(row), "bone_age_months": None, "reason": "blank"})
+    reason = "blank: all pixels have nearly the same grey level"
+    rejected = SimpleNamespace(**{**vars(row), "bone_age_months": None, "reason": reason})
     report = SimpleNamespace(first=[row, rejected], predicted=8, rejected=1)
     lines = result_tables.prediction_table(report).splitlines()
     assert lines[0].split() == ["file", "sex", "months", "years", "status"]
     assert lines[1].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]
     assert lines[2].split() == ["hand.png", "F", "blank"]
-    assert lines[3] == "... and 7 more"
+    assert lines[3:] == ["... and 7 more", reason]
     known = SimpleNamespace(**{**vars(row), "bone_age_months_true": 120.0})
     lost = SimpleNamespace(**{**vars(rejected), "bone_age_months_true": 96.0})
     report = SimpleNamespace(first=[known, lost, row], predicted=2, rejected=1)
@@ -231,6 +232,7 @@ def test_long_names_of_files_are_shortened_in_the_middle() -> None:
     names = ["hand.png", "a" * 28, "a patient with a very long name, left hand.png"]
     row = {"sex": "F", "bone_age_months": 125.7, "bone_age_low_months": 110.0, "verdict": ""}
     row |= {"bone_age_high_months": 140.0, "chronological_age_months": None}
+    row |= {"bone_age_months_true": None}
     row |= {"reason": "", "warning": "", "status": "ok"}
     shown = [SimpleNamespace(file=name, **row) for name in names]
     report = SimpleNamespace(first=shown, predicted=3, rejected=0)

@@ -25,7 +25,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     from bone_age_tf.training.objectives import MAE
 
     configs: list[Any] = []
-    report = module.TrainReport(3, MAE, None, [])
+    report = module.TrainReport(3, MAE, None, None, [])
     monkeypatch.setattr(module, "train", lambda config, **rest: configs.append(config) or report)
     return configs
 

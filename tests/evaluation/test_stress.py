@@ -177,7 +177,8 @@ def test_the_gate_closes_above_its_limit(tmp_path: Path) -> None:
     arguments = ["stress", str(tmp_path / "hands"), "--labels", given["labels"], "--quiet"]
     arguments += ["--model", str(tmp_path), "--output", str(tmp_path / "out"), "--max-shift"]
     assert cli.commands.main([*arguments, "1"], standalone_mode=False) == 5
-    assert cli.commands.main([*arguments, "500"], standalone_mode=False) == 0
+    wider = [*arguments, "500", "--overwrite"]
+    assert cli.commands.main(wider, standalone_mode=False) == 0
 
 
 @pytest.mark.usefixtures("reader")

@@ -218,8 +218,8 @@ def test_leakage_is_found_where_a_model_was_fitted_to_the_split(
             model=made["folder"], data=str(local), split="train", output=str(tmp_path / "again")
         )
     evaluated = [
-        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / "evaluated"))
-        for m in (exported, made["folder"])
+        evaluate(model=str(m), data=str(local), split="train", output=str(tmp_path / name))
+        for name, m in (("before", exported), ("after", made["folder"]))
     ]
     assert [one["trained_on_split"] for one in evaluated] == [False, True]
 

@@ -216,7 +216,8 @@ def test_a_version_is_never_written_twice(run: Path, exported: Path) -> None:
 
 def test_an_evaluation_of_another_model_is_refused(run: Path, tmp_path: Path) -> None:
     path = tmp_path / "evaluation.json"
-    path.write_text(json.dumps({"model": {"weights_sha256": "0"}}))
+    values = {"constant": None, "trained_on_split": False, "model": {"weights_sha256": "0"}}
+    path.write_text(json.dumps(values))
     with pytest.raises(ModelRefusedError, match="other weights"):
         export_saved_model(run=str(run), output=str(tmp_path / "out"), evaluation=str(path))
     assert not (tmp_path / "out").exists()

@@ -88,7 +88,7 @@ def test_outputs_are_filtered(channel: grpc.Channel) -> None:
 @pytest.mark.parametrize(
     ("request_made", "code"),
     [
-        (asked(HANDS[:1], ["male"]), grpc.StatusCode.INVALID_ARGUMENT),
+        (asked(HANDS[:1], ["H"]), grpc.StatusCode.INVALID_ARGUMENT),
         (asked([b"AAAA"], ["F"]), grpc.StatusCode.INVALID_ARGUMENT),
         (asked(HANDS[:2], ["F"]), grpc.StatusCode.INVALID_ARGUMENT),
         (asked(HANDS[:1], ["F"], signature_name="x"), grpc.StatusCode.INVALID_ARGUMENT),
