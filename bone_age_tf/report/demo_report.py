@@ -14,6 +14,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from bone_age_tf.inference.saliency import ZONES
+from bone_age_tf.metrics.baseline import is_no_better
 from bone_age_tf.metrics.predictions import read_predictions
 from bone_age_tf.report import figures
 from bone_age_tf.report.page import embedded, write_page
@@ -36,6 +37,8 @@ class DemoResult:
     """95 % confidence interval of the mean absolute error; None where there are too few radiographs."""
     constant_mae_months: float
     """MAE of predicting the mean bone age of the training split, on the same radiographs."""
+    is_no_better: bool
+    """Whether the model is no better than that constant."""
     test_radiographs: int
     seconds: float
 
@@ -47,7 +50,10 @@ def read_demo_result(output: Path, seconds: float) -> DemoResult:
     true = read_predictions(output / "evaluation").true_months
     constant = float(np.abs(true - manifest["labels"]["train"]["mean_months"]).mean())
     mae = result["overall"]["mae_months"]
-    return DemoResult(mae["value"], mae["low"], mae["high"], constant, len(true), seconds)
+    no_better = is_no_better(result["constant"])
+    return DemoResult(
+        mae["value"], mae["low"], mae["high"], constant, no_better, len(true), seconds
+    )
 
 
 def write_demo_page(output: Path, result: DemoResult, steps: Sequence[tuple[str, str]]) -> Path:
@@ -111,8 +117,14 @@ def _splits(prepared: Path) -> dict[str, int]:
 def _prepared(evaluation: Path) -> list[dict[str, Any]]:
     """The test radiographs with the smallest and the largest errors, as the network received them."""
     result = json.loads((evaluation / "evaluation.json").read_text(encoding="utf-8"))
-    entries = [*result["best"][:4], *result["worst"][:4]]
-    return [{**one, "source": embedded(evaluation / one["picture"])} for one in entries]
+    by_id = {one["id"]: one for one in [*result["best"], *result["worst"]]}
+    entries = sorted(by_id.values(), key=_error)
+    shown = entries if len(entries) <= SHOWN else [*entries[: SHOWN // 2], *entries[-SHOWN // 2 :]]
+    return [{**one, "source": embedded(evaluation / one["picture"])} for one in shown]
+
+
+def _error(row: dict[str, Any]) -> float:
+    return abs(row["bone_age_months"] - row["bone_age_months_true"])
 
 
 def _predicted(output: Path) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ def test_the_whole_way_is_on_one_page(demo: Path) -> None:
     assert all(sentence in page.text and command in page.text for sentence, command in STEPS)
     assert f"{result.mae_months:.1f}" in page.text and "2.3" in page.text  # minutes
     assert "8 y 2 m" in page.text and "blank: nothing <here>" in page.text
-    assert page.text.count("+2.5") == len(ZONES)  # the estimate rises without them
+    assert page.text.count("−2.5") == len(ZONES)  # the estimate rises without them
     assert "say nothing about real radiographs" in page.text
 
 

@@ -14,6 +14,7 @@ from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.provenance import model_name, write_provenance
+from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.error_tables import tables
 from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
 from bone_age_tf.report import figures
@@ -44,6 +45,7 @@ def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> P
         "trained_on_split": False,
         "confidence_interval": "95% bootstrap",
         **tables(predictions),
+        "constant": constant_baseline(predictions.predicted, true, None),
     }
     for kind in ("worst", "best"):
         for number, entry in enumerate(result[kind]):
