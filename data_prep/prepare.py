@@ -90,7 +90,7 @@ def prepare(
     with _locked(output):
         rows, problems, source = _check(config, jobs, notify)
         if problems and not config.skip_bad:
-            raise _problems_error(output, problems, "Nothing was prepared.")
+            raise _problems_error(output, problems, "Nothing was prepared.", left=len(rows))
         if not rows:
             raise _problems_error(output, problems, "No radiograph is left.")
         splits = assign_splits(rows, config.split, config.seed)
@@ -111,7 +111,9 @@ def prepare(
         problems += [problem for result in results for problem in result.rejects]
         _preview(config, rows, problems, preview)
         if not config.skip_bad and any(p.code not in EXPLANATIONS for p in problems):
-            raise _problems_error(output, problems, "The data set was not published.")
+            raise _problems_error(
+                output, problems, "The data set was not published.", left=len(rows)
+            )
         rejected = {problem.id for result in results for problem in result.rejects}
         rows = [row for row in rows if row.id not in rejected]
         if not rows:
@@ -285,12 +287,16 @@ def _already_complete(output: Path, plan: str) -> DataSetManifest:
     return done
 
 
-def _problems_error(output: Path, problems: Sequence[Problem], consequence: str) -> InputDataError:
+def _problems_error(
+    output: Path, problems: Sequence[Problem], consequence: str, *, left: int = 0
+) -> InputDataError:
+    """`left`: the rows without a problem."""
     path = output / PROBLEMS
+    advice = "Fix them, or leave them out with --skip-bad." if left else "Fix them."
     write_problems(path, problems)
     return InputDataError(
         f"{len(problems)} problems in the labels and files. {consequence}\n{summary(problems)}\n"
-        f"All of them: {path}. Fix them, or leave them out with --skip-bad."
+        f"All of them: {path}. {advice}"
     )
 
 

@@ -91,7 +91,7 @@ def test_the_program_finds_the_installed_model(
     monkeypatch.chdir(tmp_path)
 
     def find(*folders: Path) -> subprocess.CompletedProcess[str]:
-        find = "from bone_age_tf import shipped_model; print(shipped_model())"
+        find = "from bone_age_tf.export.shipped_model import *; print(default_model(), shipped_model())"
         code = f"import sys; sys.path[:0] = {[*map(str, folders)]}; {find}"
         return subprocess.run(
             [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=60
@@ -99,7 +99,7 @@ def test_the_program_finds_the_installed_model(
 
     assert "There is no model" in find(program).stderr
     installed = model / "bone_age_tf_model" / "bone_age"
-    assert find(program, model).stdout.strip() == str(installed)
+    assert find(program, model).stdout.split() == [str(installed)] * 2
     own = Path("saved_models/bone_age/1")
     own.mkdir(parents=True)
-    assert find(program, model).stdout.strip() == str(own.parent)
+    assert find(program, model).stdout.split() == [str(own.parent), str(installed)]

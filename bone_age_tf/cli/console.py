@@ -45,6 +45,8 @@ class ProgressDisplay:
         self._is_terminal = console.is_terminal
         self._tasks: dict[str, TaskID] = {}
         self._started: dict[str, tuple[float, int]] = {}
+        self._warm: dict[str, tuple[float, int]] = {}
+        """Time and number of the first images that were finished: they took the start-up, too."""
         self._last_line: dict[str, float] = {}
 
     def __enter__(self) -> Self:
@@ -64,9 +66,8 @@ class ProgressDisplay:
         if self._quiet:
             return
         now = time.monotonic()
-        start, done_at_start = self._started.setdefault(stage, (now, done))
-        rate = (done - done_at_start) / max(now - start, 1e-9)
-        speed = _speed(rate) if done > done_at_start else ""
+        rate = self._rate(stage, done, total, now)
+        speed = _speed(rate) if rate > 0 else ""
         if self._is_terminal:
             if stage not in self._tasks:
                 self._tasks[stage] = self._bars.add_task(stage, total=total, parts="")
@@ -78,6 +79,13 @@ class ProgressDisplay:
             parts = [f"{stage} {done}/{total}", speed, left, detail]
             sys.stderr.write(SEPARATOR.join(part for part in parts if part) + "\n")
             sys.stderr.flush()
+
+    def _rate(self, stage: str, done: int, total: int, now: float) -> float:
+        """Images per second: of all at the end, before it since the first ones; 0 where it is not known."""
+        start, first = self._started.setdefault(stage, (now, done))
+        if done > first and done < total:
+            start, first = self._warm.setdefault(stage, (now, done))
+        return (done - first) / max(now - start, 1e-9)
 
 
 def _speed(rate: float) -> str:

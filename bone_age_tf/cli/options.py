@@ -8,7 +8,7 @@ import click
 
 from bone_age_tf.cli import console
 from bone_age_tf.config import CHECKPOINTS, CORRECTIONS
-from bone_age_tf.export.shipped_model import SHIPPED, shipped_model
+from bone_age_tf.export.shipped_model import SHIPPED, default_model, shipped_model
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
@@ -66,13 +66,13 @@ radiographs_argument = click.argument(
 
 exported_model_option = click.option(
     "--model",
-    default=SHIPPED,
-    show_default=True,
+    default=lambda: str(default_model()),
+    show_default="saved_models/bone_age, or else shipped",
     type=MODEL_FOLDER,
     help="Exported model: a model folder, of which the highest version is taken, or one version. "
-    "shipped: saved_models/bone_age, or the installed package bone-age-tf-model.",
+    "shipped: the shipped model.",
 )
-"""`--model`: an exported model, the shipped one by default."""
+"""`--model`: an exported model; by default that of the current folder, or the shipped one."""
 
 version_option = click.option(
     "--version", type=click.IntRange(min=1), help="Version to write. [one above the highest]"

@@ -255,11 +255,11 @@ def prediction_table(report: Any) -> str:
 
 
 def _reasons(rows: Sequence[Any]) -> list[str]:
-    """The first reason of each code, which is too long for a column."""
-    reasons: dict[str, str] = {}
+    """Each reason, which is too long for a column, and the first file with it."""
+    first: dict[str, str] = {}
     for row in filter(lambda row: ":" in row.reason, rows):
-        reasons.setdefault(_code(row.reason), row.reason)
-    return list(reasons.values())
+        first.setdefault(row.reason, _shortened(row.file))
+    return [f"{file}: {reason}" for reason, file in first.items()]
 
 
 def _code(reason: str) -> str:

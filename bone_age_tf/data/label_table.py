@@ -18,6 +18,7 @@ from bone_age_tf.files.tables import Table, read_text_table
 ID_HEADERS = (
     *("id", "image id", "case id", "image_id", "file", "filename", "file name"),
     *("path", "image_path", "image path", "file_path", "file path", "filepath"),
+    *("image", "bild", "bild-id", "datei", "dateiname", "imagen", "archivo", "fichier"),
 )
 AGE_HEADERS = (
     "boneage",
@@ -26,6 +27,8 @@ AGE_HEADERS = (
     "bone_age_months",
     "bone age",
     "bone_age",
+    "knochenalter",
+    *("edad ósea", "edad osea", "edad_osea", "edad_osea_meses", "âge osseux", "age osseux"),
 )
 CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
 _KNOWN = {*ID_HEADERS, *AGE_HEADERS, *CHRONOLOGICAL_AGE_HEADERS, *sex_column.HEADERS}

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.files.outputs import claim_output
+from bone_age_tf.files.outputs import claim_output, require_free
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.inference.accuracy import accuracy_of
@@ -110,6 +111,7 @@ def predict(  # noqa: PLR0913 - one for each option
     Memory grows with the number of files by their rows alone. Raises `UsageError` where `output` holds results.
     """
     start = time.monotonic()
+    require_free(Path(output), COMMAND, RESULTS, overwrite=overwrite)
     exported = ExportedModel.open(model)
     files = find_radiographs(paths)
     sex = None if sex is None else require_sex_word(sex)

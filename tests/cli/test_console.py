@@ -70,6 +70,21 @@ def test_slow_work_is_counted_in_seconds(rate: float, said: str) -> None:
     assert console._speed(rate) == said
 
 
+def test_the_start_up_is_no_speed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """40 s until the first of five, then one a second; a line each time."""
+    clock = iter([0.0, 40.0, 80.0, 81.0, 82.0])
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    progress = console.ProgressDisplay(quiet=False)
+    for done in (0, 1, 41, 42, 43):
+        progress("predict", done, 43)
+    first, second, last = capsys.readouterr().err.splitlines()
+    assert first == "predict 1/43"
+    assert second == "predict 41/43  1.0 images/s  2 s left"
+    assert last == "predict 43/43  1.9 s/image  0 s left"
+
+
 def test_long_names_are_shortened() -> None:
     lines = lines_on_a_terminal(80, "a stage with a name of many words", "a detail " * 20)
     assert max(map(len, lines)) <= 80

@@ -217,7 +217,7 @@ def test_predictions_have_columns_for_what_there_is() -> None:
     assert lines[0].split() == ["file", "sex", "months", "years", "status"]
     assert lines[1].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]
     assert lines[2].split() == ["hand.png", "F", "blank"]
-    assert lines[3:] == ["... and 7 more", reason]
+    assert lines[3:] == ["... and 7 more", f"hand.png: {reason}"]
     known = SimpleNamespace(**{**vars(row), "bone_age_months_true": 120.0})
     lost = SimpleNamespace(**{**vars(rejected), "bone_age_months_true": 96.0})
     report = SimpleNamespace(first=[known, lost, row], predicted=2, rejected=1)
