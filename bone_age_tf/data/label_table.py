@@ -27,7 +27,6 @@ AGE_HEADERS = (
     "bone_age_months",
     "bone age",
     "bone_age",
-    "knochenalter",
     *("edad ósea", "edad osea", "edad_osea", "edad_osea_meses", "âge osseux", "age osseux"),
 )
 CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
