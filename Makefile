@@ -25,7 +25,7 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	@echo "Setting up $(VENV): TensorFlow and the rest, 2.9 GB, a minute or two"
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip
-	$(PIP) '.[serve]'
+	$(PIP) '.[dicom,serve]'
 	touch $(INSTALLED)
 
 $(DEV): $(INSTALLED)

