@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bone_age_tf.config import FRAME_HEIGHT, FRAME_WIDTH, LabelOptions
 from bone_age_tf.data.file_labels import join_table, without_file
-from bone_age_tf.data.joining import How, Match, identifiers_of
+from bone_age_tf.data.joining import How, Match
 from bone_age_tf.data.label_table import LabelTable
 from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data.stratification import shuffle_key
+from bone_age_tf.data_prep.pseudonyms import Pseudonyms
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.errors import InputDataError
@@ -42,7 +43,7 @@ def check(
     problems: list[Problem] = []
     rows: list[CheckedRow] = []
     for part in source.parts:
-        part_rows, part_problems = _check_part(part, options)
+        part_rows, part_problems = _check_part(part, options, source.pseudonyms)
         rows += part_rows
         problems += part_problems
     problems += _ids_in_two_tables(rows)
@@ -66,42 +67,57 @@ def check(
 
 
 def _check_part(
-    part: LabelledImages, options: LabelOptions
+    part: LabelledImages, options: LabelOptions, pseudonyms: Pseudonyms
 ) -> tuple[list[CheckedRow], list[Problem]]:
     if part.table is None:
-        return _without_table(part, options)
-    labels, problems = parse_table(part.table, options)
+        return _without_table(part, options, pseudonyms)
     if not part.table.has_ids:
-        return [], problems
-    joined = join_table(part.table, part.images)
+        return [], parse_table(part.table, options)[1]
+    files = [pseudonyms.original(image) for image in part.images]
+    headers = pseudonyms.headers(part.images)
+    joined = join_table(part.table, files, headers)
+    file_of = {row: part.images[m.place] for row, m in joined.items() if m.place is not None}
+    told = pseudonyms.sexes({row: file_of.get(row) for row in joined}, options.sex)
+    labels, problems = parse_table(part.table, options, told)
     problems += [
         problem
-        for problem in without_file(part.table, joined, part.images)
+        for problem in without_file(part.table, joined, files, headers)
         if joined[problem.row].how is not How.SEVERAL  # reported once, of the files
     ]
-    problems += _files_without_row(part.table, list(joined.values()), part.images)
+    if pseudonyms.files:
+        problems = [pseudonyms.without_identity(p, file_of.get(p.row)) for p in problems]
     rows = [
-        CheckedRow(label, part.images[place], part.split)
+        pseudonyms.named(CheckedRow(label, file_of[label.row], part.split), options.sex)
         for label in labels
-        if (place := joined[label.row].place) is not None
+        if label.row in file_of
     ]
-    return rows, problems + list(_of_other_sex(rows, options))
+    problems += _files_without_row(part.table, list(joined.values()), part.images)
+    return rows, problems + list(_of_other_sex(part.table, rows, options))
 
 
 def _without_table(
-    part: LabelledImages, options: LabelOptions
+    part: LabelledImages, options: LabelOptions, pseudonyms: Pseudonyms
 ) -> tuple[list[CheckedRow], list[Problem]]:
     sex = sex_from_label(options.sex or "unknown")
-    by_id: dict[str, list[SourceFile]] = defaultdict(list)
-    for image, identifier in zip(part.images, identifiers_of(part.images), strict=True):
-        by_id[identifier].append(image)
+    told = pseudonyms.sexes(dict(enumerate(part.images)), options.sex)
+    by_id: dict[str, list[int]] = defaultdict(list)
+    for place, identifier in enumerate(pseudonyms.identifiers(part.images)):
+        by_id[identifier].append(place)
     rows = [
-        CheckedRow(LabelRow(identifier, sex, float("nan"), "", 0), files[0], part.split)
-        for identifier, files in sorted(by_id.items())
-        if len(files) == 1
+        CheckedRow(
+            LabelRow(identifier, told.get(places[0], sex), float("nan"), "", 0),
+            part.images[places[0]],
+            part.split,
+        )
+        for identifier, places in sorted(by_id.items())
+        if len(places) == 1
     ]
-    problems = [p for files in by_id.values() for p in _images_of_one_name(files)]
-    return rows, problems
+    problems = [
+        problem
+        for places in by_id.values()
+        for problem in _images_of_one_name([part.images[place] for place in places])
+    ]
+    return [pseudonyms.named(row, options.sex) for row in rows], problems
 
 
 def _files_without_row(
@@ -121,6 +137,10 @@ def _files_without_row(
 
 def _images_of_one_name(files: Sequence[SourceFile]) -> Iterator[Problem]:
     for file in files[1:]:
+        if file.name == files[0].name:  # the id of both
+            message = "another file has the same SOP Instance UID. Keep one of them"
+            yield Problem("", 0, file.stem, file.name, "two_images", message)
+            continue
         message = (
             f"two images for one identifier; the other is {files[0].name}. Name files of the same name in different "
             "folders by path in the table"
@@ -128,9 +148,13 @@ def _images_of_one_name(files: Sequence[SourceFile]) -> Iterator[Problem]:
         yield Problem("", 0, file.stem, file.name, "two_images", message)
 
 
-def _of_other_sex(rows: Sequence[CheckedRow], options: LabelOptions) -> Iterator[Problem]:
+def _of_other_sex(
+    table: LabelTable, rows: Sequence[CheckedRow], options: LabelOptions
+) -> Iterator[Problem]:
+    cells = table.table.rows.get(table.sex_column, {})
     for row in rows:
-        if options.sex is not None and row.label.sex.label != options.sex:
+        is_told = cells.get(row.label.row, "") != ""
+        if is_told and options.sex is not None and row.label.sex.label != options.sex:
             message = (
                 f"the sex in the table is {row.label.sex.label}, but --sex {options.sex} says it of every row. "
                 "Leave --sex out, or correct the table"

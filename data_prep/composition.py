@@ -41,6 +41,8 @@ def warnings_of_losses(
     ]
     left = [SexAndAge(row.label.sex, row.label.bone_age_months) for row in rows]
     stray = {problem.file for problem in problems if not problem.row}
+    if source.pseudonyms.files:  # what a table does not tell, a header may
+        before = [one for one in before if one.sex is not None]
     return [*_share(max(len(before), len(left)) + len(stray), len(left)), *_groups(before, left)]
 
 

@@ -23,6 +23,7 @@ from bone_age_tf.data.problems import PROBLEMS, Problem, summary, write_problems
 from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.checks import OnProgress, check, without
 from bone_age_tf.data_prep.composition import composition, warnings_of_losses
+from bone_age_tf.data_prep.deidentification import deidentified, header_warnings, write_ids
 from bone_age_tf.data_prep.preview import write_preview
 from bone_age_tf.data_prep.publish import publish
 from bone_age_tf.data_prep.rows import CheckedRow
@@ -30,6 +31,7 @@ from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, 
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
+from bone_age_tf.dicom import admission
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.files import locks
 from bone_age_tf.files.atomic import write_json
@@ -60,7 +62,8 @@ class PrepareReport:
     composition: dict[str, dict[str, int]]
     """Split -> radiographs of each sex and four-year band of the bone age (`composition.GROUPS`)."""
     warnings: tuple[str, ...] = ()
-    """A sex or an age band of which nobody is left, or a large share that was left out."""
+    """A sex or an age band of which nobody is left, a large share that was left out; of DICOM files,
+    what their headers say against themselves or against the table."""
     already_complete: bool = False
 
 
@@ -76,14 +79,31 @@ def prepare(
 
     A radiograph that preprocessing rejects is left out with its reason. With a preview, sheets of
     that many radiographs and of all rejected ones are written into `OUTPUT/preview`.
-    `on_progress(stage, done, total)` is called with the stages `check` and `prepare`.
+    `on_progress(stage, done, total)` is called with the stages `headers` (of DICOM files), `check` and
+    `prepare`.
     Raises `InputDataError` (with `OUTPUT/problems.csv` written) where rows or files are bad and
     `skip_bad` is not set, `EnvironmentFaultError` where another process prepares the same folder.
     """
-    notify = on_progress or (lambda stage, done, total: None)
+    try:
+        return _prepare(config, dry_run, preview, runner, on_progress or _say_nothing)
+    finally:
+        admission.accept()
+
+
+def _say_nothing(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def _prepare(
+    config: PrepareConfig,
+    dry_run: bool,
+    preview: int,
+    runner: Runner | None,
+    notify: Callable[[str, int, int], None],
+) -> PrepareReport:
     jobs = config.jobs or os.cpu_count() or 1
     if dry_run:
-        rows, problems, source = _check(config, jobs, notify)
+        rows, problems, source = _check(config, jobs, notify, is_dry_run=True)
         splits = assign_splits(rows, config.split, config.seed)
         return _report(config, source, rows, splits, problems)
     output = Path(config.output)
@@ -152,9 +172,19 @@ def _preview(
 
 
 def _check(
-    config: PrepareConfig, jobs: int, notify: Callable[[str, int, int], None]
+    config: PrepareConfig,
+    jobs: int,
+    notify: Callable[[str, int, int], None],
+    *,
+    is_dry_run: bool = False,
 ) -> tuple[list[CheckedRow], list[Problem], Source]:
-    source = find_source(config)
+    admission.accept(*config.accept_dicom)
+    source = deidentified(
+        find_source(config),
+        config,
+        on_progress=lambda done, total: notify("headers", done, total),
+        is_dry_run=is_dry_run,
+    )
     log.info("layout: %s", source.layout)
 
     on_progress: OnProgress = lambda done, total: notify("check", done, total)  # noqa: E731
@@ -168,6 +198,8 @@ def _check(
     )
     if not rows and not problems:
         raise InputDataError(f"{config.source}: the label table has no rows.")
+    if not is_dry_run:
+        write_ids(source, config, rows)
     return rows, problems, source
 
 
@@ -227,6 +259,7 @@ def _tasks(
                 tuple(members[edges[number] : edges[number + 1]]),
                 config.preprocessing,
                 config.encoding,
+                config.accept_dicom,
             )
             for number in range(count)
         ]
@@ -320,7 +353,7 @@ def _report(
         problems=tuple(problems),
         fingerprint=pipeline.fingerprint(config.preprocessing),
         composition=composition(rows, splits),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *header_warnings(source, rows)),
     )
 
 

@@ -22,7 +22,10 @@ from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
 
-NOT_IN_MANIFEST = ("output", "source", "labels", "image_dir", "jobs", "preprocessing", "skip_bad")
+NOT_IN_MANIFEST = (
+    *("output", "source", "labels", "image_dir", "salt"),
+    *("jobs", "preprocessing", "skip_bad"),
+)
 """Settings that are local paths, do not change the content, or are stored elsewhere."""
 
 

@@ -14,8 +14,10 @@ class CheckedRow:
     file: SourceFile
     split: str | None
     sha256: str = ""
+    warnings: tuple[str, ...] = ()
+    """Codes of `dicom.warnings`."""
 
     @property
     def id(self) -> str:
-        """The identifier of the label table."""
+        """The identifier of the label table; of a DICOM file its salted id."""
         return self.label.id

@@ -20,6 +20,7 @@ from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data.manifest import Shard
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.rows import CheckedRow
+from bone_age_tf.dicom import admission
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.hashing import FileEntry, describe_file, find_faults
@@ -43,6 +44,8 @@ class ShardTask:
     preprocessing: PreprocessingConfig
     encoding: str = "png"
     """Of the records' images, one of `record.ENCODINGS`."""
+    accept_dicom: tuple[str, ...] = ()
+    """Reasons for which the header of a DICOM file does not reject it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,7 @@ def write_shard(task: ShardTask, on_record: Callable[[], None] | None = None) ->
             if on_record:
                 on_record()
         return finished
+    admission.accept(*task.accept_dicom)  # this may be another machine
     folder = Path(task.folder)
     aside = folder / f".{task.name}.{os.getpid()}.{threading.get_ident()}"
     rejects = []

@@ -17,6 +17,7 @@ from typing import Any
 import cv2
 import pytest
 from conftest import ROOT, draw_phantom, write_kaggle_layout
+from dicom_files import dicom_of
 
 from bone_age_tf.cli import main as cli
 from bone_age_tf.data_prep import download
@@ -69,6 +70,7 @@ def workspace(
     table = Path("children.csv").read_text().replace("sex", "sex,boneage").splitlines()
     lines = [table[0], *(f"{line},{24 + 10 * n}" for n, line in enumerate(table[1:]))]
     Path("radiographs/labels.csv").write_text("\n".join(lines) + "\n")
+    _write_dicom(Path("study"), Path("archive"))
     shutil.copytree(localizer.SHIPPED, "runs/localizer")
     shutil.copytree(exported, "saved_models/bone_age")
     shutil.copytree(prepared, "prepared")
@@ -81,6 +83,19 @@ def workspace(
     Path("truth.csv").write_text("id,sex,boneage\n1,F,100\n2,M,30\n3,F,180\n")
     Path("theirs.csv").write_text("id,months\n1,104\n2,25\n3,181\n")
     return tmp_path
+
+
+def _write_dicom(study: Path, archive: Path) -> None:
+    """Three radiographs without endings, twice; `readings.csv` has the readings of one of the folders."""
+    readings = ["Accession Number,bone age"]
+    for number in range(3):
+        attributes = {"AccessionNumber": f"A{number}", "PatientID": f"P{number}"}
+        encoded = dicom_of(draw_phantom(100 + number, number), **attributes)
+        for folder in (study, archive):
+            folder.mkdir(exist_ok=True)
+            (folder / f"IM{number}").write_bytes(encoded)
+        readings.append(f"A{number},{100 + number}")
+    Path("readings.csv").write_text("\n".join(readings) + "\n")
 
 
 def _write_local_predictions(folder: Path, model: Path) -> None:
@@ -126,6 +141,8 @@ def _needed(arguments: list[str]) -> Iterator[str]:
     command = arguments[0]
     if "phantoms" in arguments and command == "train":
         yield "phantom --output phantoms --count 4 --size 256"
+    if arguments[1].split("/")[0] == "dicom":
+        yield "phantom --output dicom --count 4 --size 256 --format dicom"
     if "ensembles/1" in arguments and command != "ensemble":
         yield "ensemble runs/1 --data prepared --output ensembles/1 --correction none"
     if "runs/fold2" in arguments and command == "evaluate":
@@ -152,7 +169,7 @@ def _marked(example: str) -> Any:
 def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = localizer.load("shipped").limits  # a few steps teach no network to find hands
     monkeypatch.setattr("bone_age_tf.training.localizer.train.set_limits", lambda *given: limits)
-    arguments = shlex.split(example)[1:]
+    arguments = shlex.split(example, comments=True)[1:]
     if arguments[0] in IN_THE_WAY:
         shutil.rmtree(IN_THE_WAY[arguments[0]])
     for command in _needed(arguments):

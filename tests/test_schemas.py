@@ -81,11 +81,11 @@ def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: P
     lines = [json.loads(x) for x in (output / "predictions.jsonl").read_text().splitlines()]
     assert {line["status"] for line in lines} == {"ok", "rejected"}
     for line in lines:
-        require("prediction-3", line)
+        require("prediction-4", line)
     read = next(line for line in lines if line["status"] == "ok")
     for wrong in ({"bone_age_months": None}, {"verdict": "old"}, {"reason": "x"}, {"more": 1}):
         with pytest.raises(jsonschema.ValidationError):
-            require("prediction-3", read | wrong)
+            require("prediction-4", read | wrong)
 
 
 def test_schemas_have_the_versions_that_are_written() -> None:
@@ -94,5 +94,5 @@ def test_schemas_have_the_versions_that_are_written() -> None:
     for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-2", STRESS_SCHEMA)):
         stored = json.loads((SCHEMAS / f"{name}.json").read_text())
         assert stored["properties"]["schema"]["const"] == schema
-    stored = json.loads((SCHEMAS / "prediction-3.json").read_text())
+    stored = json.loads((SCHEMAS / "prediction-4.json").read_text())
     assert tuple(stored["properties"]) == tuple(Prediction.__dataclass_fields__)

@@ -23,19 +23,19 @@ log = logging.getLogger(__name__)
     metavar="DATA",
     help="Prepared data set: show its training radiographs that are most similar to the model.",
 )
+@options.accept_dicom_option
 @options.with_tensorflow
 def explain(*, progress: console.ProgressDisplay, paths: tuple[str, ...], **settings: Any) -> int:
     """Explain predictions by saliency maps and groups of bones.
 
     For each radiograph: where the model looks, and the effect of each group of bones on the bone age.
-    PATHS are PNG, JPEG, TIFF and BMP files, folders of them and zips of them.
+    PATHS are DICOM, PNG, JPEG, TIFF and BMP files, folders of them and zips of them.
 
     \b
     Examples:
       bone-age-tf explain hand.png --sex F --output explained/1
       bone-age-tf explain hand.png --sex F --model saved_models/small --neighbours prepared --output explained/2
     """
-    options.require_sex("explain", settings)
     from bone_age_tf.inference.explain import explain as run
 
     label_options = options.pop_label_options(settings)

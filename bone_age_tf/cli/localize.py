@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
     show_default=True,
     help="Frame that the matrices map into: 2080 x 1600 pixels times this.",
 )
+@options.accept_dicom_option
 @options.with_tensorflow
 def localize(
     *,
@@ -28,10 +29,11 @@ def localize(
     overwrite: bool,
     localizer: str | None,
     scale: float,
+    accept_dicom: tuple[str, ...],
 ) -> int:
     """Find the hand in radiographs: key points, mask and frame.
 
-    PATHS are PNG, JPEG, TIFF and BMP files, folders of them and zips of them. Writes key_points.csv,
+    PATHS are DICOM, PNG, JPEG, TIFF and BMP files, folders of them and zips of them. Writes key_points.csv,
     localization.jsonl, masks/ and pictures/.
 
     \b
@@ -44,7 +46,14 @@ def localize(
 
     config = PreprocessingConfig(scale=scale, localizer=localizer or SHIPPED_LOCALIZER)
     with progress:
-        report = run(paths, output=output, config=config, overwrite=overwrite, on_progress=progress)
+        report = run(
+            paths,
+            output=output,
+            config=config,
+            accept_dicom=accept_dicom,
+            overwrite=overwrite,
+            on_progress=progress,
+        )
     click.echo(console.count_table("status", {"ok": report.found, **report.rejected}))
     log.info(f"Overlays: {output}/pictures")
     return SOME_REJECTED if report.rejected else 0

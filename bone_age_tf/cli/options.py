@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from bone_age_tf.cli import console
-from bone_age_tf.config import CHECKPOINTS, CORRECTIONS
+from bone_age_tf.config import CHECKPOINTS, CORRECTIONS, DICOM_REASONS
 from bone_age_tf.export.shipped_model import SHIPPED, default_model, shipped_model
 
 Command = Callable[..., Any]
@@ -148,29 +148,28 @@ sex_map_option = click.option(
 
 
 def sex_or_labels_options(command: Command) -> Command:
-    """`--sex` and `--labels`, one of which tells the sex of each radiograph."""
+    """`--sex` and `--labels`, one of which tells the sex of each radiograph, unless its header does."""
     sex = click.option(
         "--sex",
         type=SexWord(),
-        help="Sex of every file for which --labels does not tell it.",
+        help="Sex of every file for which neither --labels nor the header of a DICOM file tells it.",
     )
     table = click.option(
         "--labels",
         type=EXISTING_FILE,
-        help="Table with identifier and sex; a row is matched to a file by its name without extension, or its path.",
+        help="Table with identifier and sex; a row is matched to a file by its name without extension, or its path; "
+        "to a DICOM file also by SOP Instance UID, Accession Number, or Patient ID and study date.",
     )
     return sex(table(command))
 
 
-def require_sex(command: str, options: dict[str, Any]) -> None:
-    """Raise `UsageError` where neither option of `sex_or_labels_options` was given."""
-    from bone_age_tf.errors import UsageError
-
-    if options["sex"] is None and options["labels"] is None:
-        raise UsageError(
-            f"{command} needs the sex. Expected --sex F, M or unknown, or a table with --labels. "
-            "Received neither."
-        )
+accept_dicom_option = click.option(
+    "--accept-dicom",
+    type=click.Choice(DICOM_REASONS),
+    multiple=True,
+    help="Read DICOM files in spite of this reason in their header. Repeatable.",
+)
+"""`--accept-dicom`: reasons for which a header does not reject a DICOM file."""
 
 
 def label_column_options(*names: str) -> Decorator:

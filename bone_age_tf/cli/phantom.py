@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bone_age_tf.cli import console, options
-from bone_age_tf.config import PHANTOM_STYLES, SEX_CHOICES
+from bone_age_tf.config import PHANTOM_FORMATS, PHANTOM_STYLES, SEX_CHOICES
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,13 @@ def _parse_ages(context: click.Context, parameter: click.Parameter, text: str) -
     default=True,
     help="Soft tissue only: a negative control for what a network uses.",
 )
+@click.option(
+    "--format",
+    type=click.Choice(PHANTOM_FORMATS),
+    default="png",
+    show_default=True,
+    help="png, or dicom: DX and CR in turn, with sex and age in the header. Needs the extra [dicom].",
+)
 @click.option("--jobs", type=int, help="Parallel processes. [one per core]")
 @options.without_tensorflow
 def phantom(*, progress: console.ProgressDisplay, **settings: Any) -> int:
@@ -66,6 +73,7 @@ def phantom(*, progress: console.ProgressDisplay, **settings: Any) -> int:
     Examples:
       bone-age-tf phantom --output phantoms --count 20
       bone-age-tf phantom --output infants --count 12 --ages 0:36 --style varied --size 512
+      bone-age-tf phantom --output dicom --count 20 --format dicom
     """
     from bone_age_tf.config import PhantomConfig
     from bone_age_tf.data_prep.phantom.generate import write_phantoms

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 @click.option(
     "--chronological-age-months",
     type=click.FloatRange(0, 360),
-    help="Age of every child that has none in --labels; adds difference, SD score and verdict.",
+    help="Age of every child that has none in --labels or in the header of a DICOM file; adds difference, SD score and "
+    "verdict.",
 )
 @click.option("--chronological-age-column", help="Column of that age in --labels.")
 @options.age_unit_option("--chronological-age-unit", "chronological age")
@@ -30,8 +31,14 @@ log = logging.getLogger(__name__)
     is_flag=True,
     help="Also write an HTML page for each radiograph, with explanation; some seconds each.",
 )
+@click.option(
+    "--keep-uids",
+    is_flag=True,
+    help="Add the SOP Instance UID of each DICOM file to the results.",
+)
 @options.results_folder_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
+@options.accept_dicom_option
 @options.with_tensorflow
 def predict(
     *,
@@ -43,15 +50,15 @@ def predict(
 ) -> int:
     """Predict the bone age of radiographs.
 
-    PATHS are PNG, JPEG, TIFF and BMP files, folders of them and zips of them.
+    PATHS are DICOM, PNG, JPEG, TIFF and BMP files, folders of them and zips of them.
 
     \b
     Examples:
       bone-age-tf predict hand.png --sex F --output predictions/1
       bone-age-tf predict hand.png --sex M --chronological-age-months 126 --report --output predictions/3
+      bone-age-tf predict study --output predictions/4      # DICOM: the header tells the sex
       bone-age-tf predict radiographs --model saved_models/bone_age --labels children.csv --output predictions/2
     """
-    options.require_sex("predict", settings)
     from bone_age_tf.inference.predict import predict as run
 
     label_options = options.pop_label_options(settings)

@@ -84,6 +84,12 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
 @click.option("--jobs", type=int, help="Shards written in parallel. [one per core]")
 @click.option("--limit", type=int, help="Use (and read) only this many rows, sampled by the seed.")
 @click.option("--skip-bad", is_flag=True, help="Continue without bad rows and files; exit code 4.")
+@click.option(
+    "--salt",
+    type=click.Path(dir_okay=False),
+    help="File of the salt of DICOM ids, outside OUTPUT; made where there is none. [OUTPUT.salt]",
+)
+@options.accept_dicom_option
 @click.option("--dry-run", is_flag=True, help="Check everything, write nothing.")
 @click.option(
     "--preview",
@@ -118,8 +124,9 @@ def prepare(
     """Convert raw radiographs and their labels to TFRecords.
 
     SOURCE is a folder or zip: the Kaggle or RSNA files of the Pediatric Bone Age Challenge, the
-    layout of ml-recipe-bone-age, or any folder of images with a label table. An image
-    that does not show one whole hand is rejected with its reason (exit code 4).
+    layout of ml-recipe-bone-age, or any folder of images with a label table. DICOM files are joined with
+    the table by file name, SOP Instance UID, Accession Number, or Patient ID and study date; their ids in the data set
+    are salted hashes, and OUTPUT.ids.csv names the file of each. An image that does not show one whole hand is rejected with its reason (exit code 4).
 
     \b
     Examples:

@@ -247,11 +247,11 @@ def prediction_table(report: Any) -> str:
         columns["difference"] = [_number(row.difference_months, "+.1f") for row in shown]
     if any(row.verdict for row in shown):
         columns["verdict"] = [row.verdict for row in shown]
-    columns["status"] = [_code(row.reason) or row.warning or row.status for row in shown]
+    columns["status"] = [_code(row.reason) or _first_of(row.warning) or row.status for row in shown]
     more = report.predicted + report.rejected - len(shown)
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
     lines = [console.table(rows), *([f"... and {more} more"] if more else []), *_reasons(shown)]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_warnings_in_words(shown)])
 
 
 def _reasons(rows: Sequence[Any]) -> list[str]:
@@ -260,6 +260,22 @@ def _reasons(rows: Sequence[Any]) -> list[str]:
     for row in filter(lambda row: ":" in row.reason, rows):
         first.setdefault(row.reason, _shortened(row.file))
     return [f"{file}: {reason}" for reason, file in first.items()]
+
+
+def _warnings_in_words(rows: Sequence[Any]) -> list[str]:
+    """Each warning, once."""
+    from bone_age_tf.report.patient_report import warning_sentences
+
+    codes = dict.fromkeys(code for row in rows for code in row.warning.split())
+    return [
+        _wrapped(f"{code}: {sentence}") for code in codes for sentence in warning_sentences(code)
+    ]
+
+
+def _first_of(codes: str) -> str:
+    """The first, and how many more there are."""
+    first, *others = codes.split() or [""]
+    return f"{first} +{len(others)}" if others else first
 
 
 def _code(reason: str) -> str:

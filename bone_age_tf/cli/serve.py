@@ -71,6 +71,7 @@ def _parse_labels(
     multiple=True,
     help="Another Host header to accept: a name by which clients reach this server. Repeatable.",
 )
+@options.accept_dicom_option
 @options.with_tensorflow
 def serve(*, progress: object, **settings: Any) -> int:
     """Serve a model by REST and gRPC, and on a web page.

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
     required=True,
     type=options.EXISTING_FILE,
     help="Table with identifier, sex and bone age; a row is matched to a file by its name without "
-    "extension.",
+    "extension, to a DICOM file also by SOP Instance UID, Accession Number, or Patient ID and study date.",
 )
 @options.label_column_options("id", "age", "sex")
 @click.option("--limit", type=click.IntRange(min=1), help="Radiographs to sample. [all]")
@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 )
 @options.results_folder_options
 @options.json_option
+@options.accept_dicom_option
 @options.with_tensorflow
 def stress(
     *,

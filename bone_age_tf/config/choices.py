@@ -32,6 +32,10 @@ AGE_BANDS = {
 AgeUnit = Literal["months", "years"]
 AGE_UNITS = get_args(AgeUnit)
 
+DicomReason = Literal["body_part", "for_processing"]
+DICOM_REASONS = get_args(DicomReason)
+"""Why the header of a DICOM file rejects it, of what can be accepted: `dicom.admission.ACCEPTABLE`."""
+
 PreprocessingMethod = Literal["registered", "letterbox"]
 PREPROCESSING_METHODS = get_args(PreprocessingMethod)
 SHIPPED_LOCALIZER = "shipped"
@@ -44,6 +48,8 @@ RUNNERS = ("local", "beam")
 """What `prepare` runs on."""
 PhantomStyle = Literal["clean", "varied"]
 PHANTOM_STYLES = get_args(PhantomStyle)
+PhantomFormat = Literal["png", "dicom"]
+PHANTOM_FORMATS = get_args(PhantomFormat)
 
 # === Network and training ===
 

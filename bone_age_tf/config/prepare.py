@@ -16,7 +16,9 @@ from bone_age_tf.config.choices import (
     OWN_LOCALIZER,
     SHIPPED_LOCALIZER,
     AgeUnit,
+    DicomReason,
     Encoding,
+    PhantomFormat,
     PhantomStyle,
     PreprocessingMethod,
     SexChoice,
@@ -133,6 +135,10 @@ class PrepareConfig(Settings, typed_as="--{}"):
     """Use only this many rows, sampled with the seed."""
     skip_bad: bool = False
     """Leave out the rows and files that have a problem."""
+    salt: str | None = None
+    """File of the salt of DICOM ids, made where it does not exist; None: `OUTPUT.salt`."""
+    accept_dicom: Annotated[tuple[DicomReason, ...], FROM_LIST] = ()
+    """Reasons for which the header of a DICOM file does not reject it."""
 
     def __post_init__(self) -> None:
         require(
@@ -166,6 +172,8 @@ class PhantomConfig(Settings, typed_as="--{}"):
     """`clean`: good radiographs. `varied`: with what archives hold besides."""
     with_bones: bool = True
     """False: soft tissue only, the same hands otherwise; a control for what a network reads."""
+    format: PhantomFormat = "png"
+    """`png`: 8-bit grey. `dicom`: DX and CR in turn, 12-bit grey."""
     jobs: Count | None = None
     """Processes; None: one for each core. The files do not depend on it."""
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from bone_age_tf.config.choices import DEFAULT_ENGINE, LOOPBACK, Correction, Engine
+from bone_age_tf.config.choices import DEFAULT_ENGINE, LOOPBACK, Correction, DicomReason, Engine
 from bone_age_tf.config.parsing import FROM_LIST, Settings, require
 from bone_age_tf.errors import UsageError
 
@@ -49,6 +49,8 @@ class ServeConfig(Settings, typed_as="--{}"):
     """Label -> version, which is served besides the highest."""
     max_in_flight: Annotated[int, Field(ge=1)] = 64
     """Radiographs in flight, waiting or being read; more get 503."""
+    accept_dicom: Annotated[tuple[DicomReason, ...], FROM_LIST] = ()
+    """Reasons for which a DICOM file is not rejected by its header."""
     poll_seconds: Annotated[float, Field(gt=0)] = 2.0
     """How often the folder is looked at for new versions."""
     engine: Engine = DEFAULT_ENGINE

@@ -67,6 +67,18 @@ class How(enum.Enum):
     """The path has none, but other folders have the name."""
     ZEROS_UNCLEAR = "zeros unclear"
     """But for leading zeros, several radiographs or several rows have the number."""
+    HEADER = "header"
+    """A DICOM file has it in its header, as this and the next ones by `dicom_joining`."""
+    HEADER_ZEROS = "header zeros"
+    """The same, but for leading zeros."""
+    SHARED = "shared"
+    """Several DICOM files have it in their headers."""
+    CONTRADICTION = "contradiction"
+    """What the row says is in the headers of different DICOM files."""
+    TWO_ROWS = "two rows"
+    """Another row means the same DICOM file."""
+    NO_DATE = "no date"
+    """The study date of the row cannot be read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +90,8 @@ class Match:
     """Its number in the sequence that was searched; None where there is none for certain."""
     others: tuple[int, ...] = ()
     """Those that it might be."""
+    words: str = ""
+    """By which attributes of DICOM, and the like, for a message."""
 
 
 @dataclasses.dataclass(frozen=True)

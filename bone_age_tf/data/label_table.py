@@ -30,7 +30,31 @@ AGE_HEADERS = (
     *("edad ósea", "edad osea", "edad_osea", "edad_osea_meses", "âge osseux", "age osseux"),
 )
 CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
-_KNOWN = {*ID_HEADERS, *AGE_HEADERS, *CHRONOLOGICAL_AGE_HEADERS, *sex_column.HEADERS}
+DICOM_HEADERS = {
+    "sop_instance_uid_column": ("sop instance uid", "sopinstanceuid", "sop_instance_uid"),
+    "accession_number_column": (
+        *("accession number", "accessionnumber", "accession_number", "accession"),
+        *("anforderungsnummer", "auftragsnummer"),
+    ),
+    "patient_id_column": (
+        "patient id",
+        "patientid",
+        "patient_id",
+        "patienten-id",
+        "patientennummer",
+    ),
+    "study_date_column": (
+        *("study date", "studydate", "study_date", "date of study", "exam date", "exam_date"),
+        *("untersuchungsdatum", "aufnahmedatum", "fecha de estudio", "date de l'examen"),
+    ),
+}
+"""Columns that join a row with the header of a DICOM file; the first three name the radiographs of a table that has none
+of `ID_HEADERS`."""
+_IDENTIFYING = [header for headers in list(DICOM_HEADERS.values())[:3] for header in headers]
+_KNOWN = {
+    *(*ID_HEADERS, *AGE_HEADERS, *CHRONOLOGICAL_AGE_HEADERS, *sex_column.HEADERS),
+    *(header for headers in DICOM_HEADERS.values() for header in headers),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +68,10 @@ class LabelTable:
     chronological_age_column: str | None
     group_column: str | None
     split_column: str | None
+    sop_instance_uid_column: str | None = None
+    accession_number_column: str | None = None
+    patient_id_column: str | None = None
+    study_date_column: str | None = None
 
     @property
     def name(self) -> str:
@@ -55,14 +83,31 @@ class LabelTable:
         """Whether the column of the identifier is there."""
         return self.id_column in self.table.columns
 
+    @property
+    def is_identified_by_header(self) -> bool:
+        """Whether the identifier is an attribute of DICOM, by the name of its column."""
+        return self.id_column is not None and self.id_column in (
+            self.sop_instance_uid_column,
+            self.accession_number_column,
+            self.patient_id_column,
+        )
+
     def ids(self) -> pd.Series:
         """Identifiers, as `joining.identifiers` makes them; the index is the row number."""
-        cells = self.table.rows[self.id_column]
+        cells = self._identifying_cells()
         return pd.Series(identifiers(cells.tolist()), cells.index, object)
 
     def names(self) -> list[Name]:
         """Names of the files with the folders that the table gives, in the order of the rows."""
-        return [name_in(cell) for cell in self.table.rows[self.id_column]]
+        return [name_in(cell) for cell in self._identifying_cells()]
+
+    def _identifying_cells(self) -> pd.Series:
+        """Those of the identifier; of patients with several rows, the patient's and the study date."""
+        cells = self.table.rows[self.id_column]
+        dates = self.table.rows.get(self.study_date_column)
+        if dates is None or self.id_column != self.patient_id_column or cells.is_unique:
+            return cells
+        return (cells + " " + dates).str.strip().where(cells != "", "")
 
     def sexes(self, options: LabelOptions) -> SexColumn:
         """How the column of the sex is read."""
@@ -78,7 +123,12 @@ def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
         if name.endswith("_column") and text is not None
     }
     table = read_text_table(file, {*_KNOWN, *(text.strip().lower() for text in named.values())})
-    known = {"id_column": ID_HEADERS, "age_column": AGE_HEADERS, "sex_column": sex_column.HEADERS}
+    known: dict[str, Sequence[str]] = {
+        "id_column": (*ID_HEADERS, *_IDENTIFYING),
+        "age_column": AGE_HEADERS,
+        "sex_column": sex_column.HEADERS,
+        **DICOM_HEADERS,
+    }
     if options.unlabelled:
         known["chronological_age_column"] = CHRONOLOGICAL_AGE_HEADERS
     else:

@@ -43,20 +43,32 @@ class LabelRow:
     split: str = ""
     chronological_age_months: float = math.nan
     """NaN where it was not requested or is empty."""
+    is_sex_told: bool = True
+    """False where the table is silent and the sex is that of the options."""
 
 
-def parse_table(labels: LabelTable, options: LabelOptions) -> tuple[list[LabelRow], list[Problem]]:
-    """The valid rows and all problems of a table. A row with a problem is not among the rows."""
-    problems = list(_missing_columns(labels, options))
+def parse_table(
+    labels: LabelTable, options: LabelOptions, header_sexes: Mapping[int, Sex] | None = None
+) -> tuple[list[LabelRow], list[Problem]]:
+    """The valid rows and all problems of a table. A row with a problem is not among the rows.
+
+    `header_sexes` are those of rows whose file tells the sex itself: they go before `options.sex`.
+    """
+    told = header_sexes or {}
+    problems = list(_missing_columns(labels, options, is_sex_told=bool(told)))
     if not labels.has_ids:
         return [], problems
     problems += _age_unit_problems(labels, options)
     problems += _duplicates(labels)
     rows: list[LabelRow] = []
     sexes = labels.sexes(options)
+    default = sex_from_label(options.sex) if options.sex else None
+    if default is None and not told and labels.sex_column not in labels.table.columns:
+        default = Sex.UNKNOWN  # one problem of the table, not one of each row
     cells_of = labels.table.rows.to_dict(orient="index")
     for number, identifier in labels.ids().items():
-        outcome = _parse_row(labels, options, sexes, number, identifier, cells_of[number])
+        given = told.get(number, default)
+        outcome = _parse_row(labels, options, sexes, number, identifier, cells_of[number], given)
         if isinstance(outcome, LabelRow):
             rows.append(outcome)
         else:
@@ -90,11 +102,14 @@ def sexes_and_ages(labels: LabelTable, options: LabelOptions) -> list[SexAndAge]
     return found
 
 
-def _missing_columns(labels: LabelTable, options: LabelOptions) -> Iterator[Problem]:
+def _missing_columns(
+    labels: LabelTable, options: LabelOptions, *, is_sex_told: bool
+) -> Iterator[Problem]:
+    needs_sex = options.sex is None and not is_sex_told
     wanted = [
         ("identifier", "--id-column", labels.id_column, ID_HEADERS, True),
         ("bone age", "--age-column", labels.age_column, AGE_HEADERS, not options.unlabelled),
-        ("sex", "--sex-column", labels.sex_column, sex_column.HEADERS, options.sex is None),
+        ("sex", "--sex-column", labels.sex_column, sex_column.HEADERS, needs_sex),
         (
             "chronological age",
             "--chronological-age-column",
@@ -167,14 +182,15 @@ def _parse_row(
     number: int,
     identifier: str,
     cells: Mapping[str, str],
+    given_sex: Sex | None,
 ) -> LabelRow | list[Problem]:
-    """The row, or all of its problems."""
+    """The row, or all of its problems. `given_sex` is that of a row whose cell is empty."""
     faults: list[tuple[str, str]] = []
     if not identifier:
         faults.append(("no_id", "the identifier is empty"))
     cell = cells.get(labels.sex_column or "", "")
-    sex = sexes.sex_of(cell) if cell or options.sex is None else sex_from_label(options.sex)
-    if sex is None and labels.sex_column in cells:
+    sex = sexes.sex_of(cell) if cell else given_sex
+    if sex is None:
         faults.append(("bad_sex" if cell else "missing_sex", sexes.fault(cell)))
     has_age = labels.age_column in cells
     age = _parse_age(cells[labels.age_column or ""], options) if has_age else math.nan
@@ -191,7 +207,10 @@ def _parse_row(
     if faults or sex is None or isinstance(age, str) or isinstance(chronological, str):
         return [Problem(labels.name, number, identifier, "", *fault) for fault in faults]
     group = cells.get(labels.group_column or "", "")
-    return LabelRow(identifier, sex, age, labels.name, number, group, split, chronological)
+    return LabelRow(
+        *(identifier, sex, age, labels.name, number, group, split, chronological),
+        is_sex_told=bool(cell),
+    )
 
 
 def _parse_age(cell: str, options: LabelOptions) -> float | str:

@@ -21,6 +21,7 @@ KINDS = {
     "bad_chronological_age": "unusable chronological age",
     "bad_sex": "unclear or unknown sex",
     "bad_split": "unusable name of a split",
+    "bad_study_date": "unusable study date",
     "duplicate_id": "repeated identifier",
     "group_in_two_splits": "patient in several splits",
     "missing_column": "missing column",
@@ -96,5 +97,6 @@ def _examples(problems: Sequence[Problem], counts: Counter[str]) -> Iterator[Pro
 def _line(problem: Problem) -> str:
     row = f"row {problem.row}" if problem.row else ""
     identifier = f"id {problem.id}" if problem.id else ""
-    where = ", ".join(part for part in (problem.table, row, identifier, problem.file) if part)
+    file = "" if problem.file == problem.id else problem.file  # DICOM
+    where = ", ".join(part for part in (problem.table, row, identifier, file) if part)
     return f"  {where}: {problem.message} [{problem.code}]"

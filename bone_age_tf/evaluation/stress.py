@@ -22,6 +22,7 @@ from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.file_labels import read_file_labels
 from bone_age_tf.data.labels import LabelRow
 from bone_age_tf.data.manifest import MANIFEST
+from bone_age_tf.dicom.admission import accept
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import write_json, written_whole
@@ -129,7 +130,7 @@ the radiograph's own (percentiles 1 to 99)."""
 class _Radiograph:
     """A radiograph, its label and the predictions for all its variants."""
 
-    file: SourceFile
+    id: str
     label: LabelRow
     answers: Mapping[str, float | str]
     """Months, or the reason why it was rejected."""
@@ -144,15 +145,19 @@ def stress(  # noqa: PLR0913 - one for each option
     label_options: LabelOptions = LabelOptions(),  # noqa: B008 - frozen
     limit: int | None = None,
     seed: int = 0,
+    accept_dicom: Sequence[str] = (),
     overwrite: bool = False,
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
     """Apply every perturbation to labelled radiographs; writes `stress.csv` and returns `stress.json`.
 
-    `limit` is the number of radiographs to sample with `seed`. `overwrite` replaces earlier results. Raises
+    `limit` is the number of radiographs to sample with `seed`. DICOM files have the sex of their header where the table
+    has none, and are called `dicom-0001` and so on. `accept_dicom`: reasons of `dicom.admission.ACCEPTABLE` for which no
+    header rejects a file. `overwrite` replaces earlier results. Raises
     `InputDataError` where no file has a label or the model rejects all radiographs without perturbation, `UsageError`
     where `output` holds results.
     """
+    accept(*accept_dicom)
     exported = ExportedModel.open(model)
     chosen = _labelled_files(paths, labels, label_options, limit, seed)
     notify = on_progress or (lambda stage, done, total: None)
@@ -164,9 +169,9 @@ def stress(  # noqa: PLR0913 - one for each option
         writer.writerow(
             ["id", "sex", "bone_age_months_true", "change", "bone_age_months", "reason"]
         )
-        for number, (file, label) in enumerate(chosen):
+        for number, (id, file, label) in enumerate(chosen):
             answers = _answers(exported, file, label, np.random.SeedSequence([seed, number]), pool)
-            evaluated.append(_Radiograph(file, label, answers))
+            evaluated.append(_Radiograph(id, label, answers))
             writer.writerows(_rows(evaluated[-1]))
             notify("stress", number + 1, len(chosen))
     result = {
@@ -187,14 +192,16 @@ def stress(  # noqa: PLR0913 - one for each option
 
 def _labelled_files(
     paths: Sequence[str], labels: str, options: LabelOptions, limit: int | None, seed: int
-) -> list[tuple[SourceFile, LabelRow]]:
+) -> list[tuple[str, SourceFile, LabelRow]]:
+    """What each radiograph is called, its file and its label."""
     files = find_radiographs(paths)
-    rows = read_file_labels(labels, options, files).rows
-    chosen = [(file, rows[file]) for file in files if file in rows]
+    known = read_file_labels(labels, options, files)
+    rows, names = known.rows, known.names
+    chosen = [(names.get(f, rows[f].id), f, rows[f]) for f in files if f in rows]
     if not chosen:
         raise InputDataError(
             f"None of the {len(files)} radiographs in {', '.join(paths)} has a valid row in {labels}. Expected "
-            "files whose name without extension is an identifier in it."
+            "files whose name without extension is an identifier in it, or DICOM files whose header has it."
         )
     if limit is None or limit >= len(chosen):
         return chosen
@@ -244,7 +251,7 @@ def _png(picture: np.ndarray) -> bytes:
 
 def _rows(radiograph: _Radiograph) -> Iterator[list[str]]:
     label = radiograph.label
-    start = [label.id, label.sex.label, f"{label.bone_age_months:g}"]
+    start = [radiograph.id, label.sex.label, f"{label.bone_age_months:g}"]
     for change in (UNCHANGED, *CHANGES):
         answer = radiograph.answers[change]
         is_rejected = isinstance(answer, str)

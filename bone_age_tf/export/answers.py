@@ -7,9 +7,11 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from bone_age_tf.export.inputs import Source, pair_with_sex
+from bone_age_tf.data.header_values import rejected_by, warnings_of
+from bone_age_tf.dicom.header import Header
+from bone_age_tf.export.inputs import RadiographWithSex, Source, pair_with_sex
 from bone_age_tf.metrics.predictions import OK
-from bone_age_tf.preprocessing.radiographs import prepare_files
+from bone_age_tf.preprocessing.radiographs import Radiograph, prepare_files
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, BOY_PROBABILITY
 
@@ -26,8 +28,13 @@ Outcome = Mapping[str, float] | Rejection
 class Model(Protocol):
     """The part of `ExportedModel` that predictions need."""
 
-    def prepare(self, encoded: bytes) -> np.ndarray | Rejection:
-        """A file's bytes -> prepared radiograph uint8 [height, width, 1]."""
+    @property
+    def is_registered(self) -> bool:
+        """Whether it receives registered frames."""
+        ...
+
+    def prepare_with_matrix(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray] | Rejection:
+        """A file's bytes -> prepared radiograph uint8 [height, width, 1], and the matrix [2, 3] to the file."""
         ...
 
     def answers_of_prepared(
@@ -53,7 +60,8 @@ class Answer:
     reason: str
     """Empty, or a reason code with its explanation."""
     warning: str
-    """Empty, or `sex_looks_wrong`: the bone age is still that for the given sex."""
+    """Empty, or of `sex_looks_wrong` (the bone age is still that for the given sex) and, of DICOM files, the codes of
+    `dicom.warnings`, with a blank between."""
 
 
 def answer_of(file: str, sex: str, outcome: Outcome) -> Answer:
@@ -87,21 +95,48 @@ def outcomes_of(
 
 
 def answer_table(
-    model: Model, radiographs: Source | Iterable[Source], sex: str | Iterable[str]
+    model: Model,
+    radiographs: Source | Iterable[Source],
+    sex: str | Iterable[str | None] | None = None,
 ) -> pd.DataFrame:
     """A row for each radiograph, with the columns of `Answer`; as described in `ExportedModel.predict`."""
     answers: list[Answer] = []
-    for batch in prepare_files(pair_with_sex(radiographs, sex), model.prepare):
-        sexes = [one.file.sex for one in batch]
-        outcomes = outcomes_of(model, [one.made for one in batch], sexes)
+    files = pair_with_sex(radiographs, sex)
+    for batch in prepare_files(files, model.prepare_with_matrix, rejected=_rejection):
+        made = [one.made if isinstance(one.made, Rejection) else one.made[0] for one in batch]
+        sexes = [one.file.sex or "" for one in batch]
+        outcomes = outcomes_of(model, made, sexes)
         answers += [
-            answer_of(one.file.name, one.file.sex, outcome)
-            for one, outcome in zip(batch, outcomes, strict=True)
+            _with_header(answer_of(one.file.name, sex, outcome), one, model)
+            for one, sex, outcome in zip(batch, sexes, outcomes, strict=True)
         ]
     columns = [field.name for field in dataclasses.fields(Answer)]
     table = pd.DataFrame([dataclasses.asdict(answer) for answer in answers], columns=columns)
     numbers = ["bone_age_months", "bone_age_low_months", "bone_age_high_months"]
     return table.astype(dict.fromkeys(numbers, float))
+
+
+def _rejection(radiograph: RadiographWithSex) -> Rejection | None:
+    """Why it is not read."""
+    fault = rejected_by(radiograph.header)
+    if fault is not None:
+        return Rejection(*fault)
+    if radiograph.sex is None:
+        return Rejection("no_sex", "the header does not tell F or M, and no sex was given")
+    return None
+
+
+def _with_header(
+    answer: Answer, one: Radiograph[RadiographWithSex, tuple[np.ndarray, np.ndarray]], model: Model
+) -> Answer:
+    """The answer with the warnings that the header of a DICOM file which was read gives."""
+    header = one.file.header
+    if not isinstance(header, Header) or not one.encoded:
+        return answer
+    has_thumb = model.is_registered and not isinstance(one.made, Rejection)
+    matrix = one.made[1] if has_thumb else None
+    codes = warnings_of(header, sex=answer.sex, prepared_to_original=matrix)  # type: ignore[arg-type]
+    return dataclasses.replace(answer, warning=" ".join(filter(None, [answer.warning, *codes])))
 
 
 def _end(months: float | None) -> float | None:

@@ -57,23 +57,27 @@ class ExportedModel:
         return cls(folder, manifest, loaded.signatures, loaded)
 
     def predict(
-        self, radiographs: Source | Iterable[Source], *, sex: str | Iterable[str]
+        self,
+        radiographs: Source | Iterable[Source],
+        *,
+        sex: str | Iterable[str | None] | None = None,
     ) -> pd.DataFrame:
         """The bone age of one or many radiographs, one row each; a rejected one has a reason and no number.
 
-        `radiographs` is a path (`str` or `Path`: a file, a folder or a zip), the bytes of a PNG, JPEG,
+        `radiographs` is a path (`str` or `Path`: a file, a folder or a zip), the bytes of a DICOM, PNG, JPEG,
         TIFF or BMP file, an array of grey values [height, width], uint8 (0 to 255) or uint16 (0 to 65535), at least 64 pixels on
         its shorter side, or several of these. An array is answered as a PNG file of the same pixels is.
-        `sex` is `F`, `M` or `unknown`: one for all, or one for each of what is given.
+        `sex` is `F`, `M` or `unknown`: one for all, or one for each of what is given. None, of DICOM files: that of
+        the header; where the header does not tell it, the radiograph is rejected (`no_sex`).
         The radiographs of folders and zips, and files, are read and predicted 16 at a time.
 
         Columns: `file` (name of the file; of bytes and arrays their number among what was given), `sex`,
         `bone_age_months` (0 to 240), `bone_age_low_months` and `bone_age_high_months` (the interval; NaN of
         a model without), `status` (`ok` or `rejected`), `reason`, `warning` (`sex_looks_wrong`, of a model with a
-        sex classifier). Months are NaN where `status` is `rejected`.
+        sex classifier, and codes of `dicom.warnings`). Months are NaN where `status` is `rejected`.
 
         Raises `ArgumentTypeError` (a `TypeError`) and `ArgumentValueError` (a `ValueError`) where something else
-        is given, `InputDataError` where a path leads to no image.
+        is given, or no sex for what is not DICOM, `InputDataError` where a path leads to no image.
         """
         return answer_table(self, radiographs, sex)
 
@@ -86,6 +90,11 @@ class ExportedModel:
     def fingerprint(self) -> str:
         """Fingerprint of the preprocessing inside."""
         return self.manifest["fingerprint"]
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether it receives registered frames, in which each bone has a known location."""
+        return self.manifest["preprocessing"]["method"] == "registered"
 
     @property
     def training_files(self) -> frozenset[str] | None:

@@ -7,22 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
+from bone_age_tf.data.dicom_headers import read_headers
+from bone_age_tf.dicom.fault import Fault
+from bone_age_tf.dicom.reader import Header, read_header
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
+from bone_age_tf.files.formats import DICOM, format_of
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing.conversion import as_png
 from bone_age_tf.preprocessing.radiographs import find_radiographs
 
 Source = str | Path | bytes | np.ndarray
-"""A path of a file, folder or zip; the bytes of a PNG, JPEG, TIFF or BMP file; grey values uint8 or uint16
+"""A path of a file, folder or zip; the bytes of a DICOM, PNG, JPEG, TIFF or BMP file; grey values uint8 or uint16
 [height, width], full scale 255 or 65535."""
 KINDS = (
-    "a path (str or Path), the bytes of a PNG, JPEG, TIFF or BMP file, a uint8 or uint16 array [height, width], "
+    "a path (str or Path), the bytes of a DICOM, PNG, JPEG, TIFF or BMP file, a uint8 or uint16 array [height, width], "
     "or several of these"
 )
 _DTYPES = (np.dtype(np.uint8), np.dtype(np.uint16))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class InMemory:
     """Bytes or pixels, read like a file."""
 
@@ -36,10 +40,18 @@ class InMemory:
 
 @dataclasses.dataclass(frozen=True)
 class RadiographWithSex:
-    """A radiograph and the sex that is given to the model."""
+    """A radiograph and the sex that was given for it."""
 
     file: SourceFile | InMemory
-    sex: str
+    given: str | None
+    """None: that of its header."""
+    header: Header | Fault | None = None
+    """Of a DICOM file, or why it cannot be read."""
+
+    @property
+    def sex(self) -> str | None:
+        """The sex for the model; None where nothing tells it."""
+        return self.given or (self.header.sex if isinstance(self.header, Header) else None)
 
     @property
     def name(self) -> str:
@@ -52,12 +64,12 @@ class RadiographWithSex:
 
 
 def pair_with_sex(
-    radiographs: Source | Iterable[Source], sex: str | Iterable[str]
+    radiographs: Source | Iterable[Source], sex: str | Iterable[str | None] | None
 ) -> list[RadiographWithSex]:
-    """Every radiograph that was given; folders and zips give several, all of one sex.
+    """Every radiograph that was given; folders and zips give several, all of one sex, or each of that in its header.
 
-    Raises `ArgumentTypeError` and `ArgumentValueError` where something else was given, `InputDataError`
-    where a path leads to no radiograph.
+    Raises `ArgumentTypeError` and `ArgumentValueError` where something else was given, or no sex for what is not DICOM,
+    `InputDataError` where a path leads to no radiograph.
     """
     is_one = isinstance(radiographs, str | Path | bytes | bytearray | memoryview | np.ndarray)
     if not is_one and not isinstance(radiographs, Iterable):
@@ -66,11 +78,32 @@ def pair_with_sex(
     if not given:
         raise ArgumentValueError(f"radiographs: expected {KINDS}. Received none.")
     sexes = _sexes(sex, len(given))
-    return [
-        RadiographWithSex(file, of)
+    files = [
+        (file, of)
         for number, (one, of) in enumerate(zip(given, sexes, strict=True))
         for file in _files(one, number)
     ]
+    headers = _headers([file for file, _ in files])
+    without = [file.name for file, of in files if of is None and file not in headers]
+    if without:
+        raise ArgumentTypeError(
+            f"sex: expected {EXPECTED} for radiographs that are not DICOM files, whose header tells it. Received None for "
+            f"{len(without)} of them, as {without[0]}."
+        )
+    return [RadiographWithSex(file, of, headers.get(file)) for file, of in files]
+
+
+def _headers(files: Iterable[SourceFile | InMemory]) -> dict[object, Header | Fault]:
+    """Of those that are DICOM."""
+    files = list(files)
+    in_memory = {
+        file: read_header(file.content)
+        for file in files
+        if isinstance(file, InMemory)
+        and isinstance(file.content, bytes)
+        and format_of(file.content) == DICOM
+    }
+    return {**read_headers(f for f in files if isinstance(f, SourceFile)), **in_memory}
 
 
 def _files(one: object, number: int) -> list[SourceFile] | list[InMemory]:
@@ -98,14 +131,15 @@ def _require_grey(pixels: np.ndarray, number: int) -> None:
         )
 
 
-def _sexes(sex: object, count: int) -> list[str]:
+def _sexes(sex: object, count: int) -> list[str | None]:
     expected = f"sex: expected {EXPECTED}, or one for each of the {count} radiographs given."
-    if not isinstance(sex, str) and not isinstance(sex, Iterable):
+    is_one = sex is None or isinstance(sex, str)
+    if not is_one and not isinstance(sex, Iterable):
         raise ArgumentTypeError(f"{expected} Received {_kind(sex)}.")
-    sexes = [sex] * count if isinstance(sex, str) else list(sex)
+    sexes: list[object] = [sex] * count if is_one else list(sex)  # type: ignore[arg-type]
     if len(sexes) != count:
         raise ArgumentValueError(f"{expected} Received {len(sexes)} of them.")
-    return [_label(one, expected) for one in sexes]
+    return [None if one is None else _label(one, expected) for one in sexes]
 
 
 def _label(sex: object, expected: str) -> str:

@@ -20,12 +20,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def written_whole(path: Path, mode: str = "w") -> Iterator[Any]:
-    """A stream to a file that replaces `path`, synced to disk, if the block ends without an error."""
+def written_whole(path: Path, mode: str = "w", *, private: bool = False) -> Iterator[Any]:
+    """A stream to a file that replaces `path`, synced to disk, if the block ends without an error.
+
+    A `private` file can be read by its owner alone.
+    """
     aside = path.with_name(
         f".{path.name}.writing"
     )  # a leftover of a kill is overwritten by the next write
     is_binary = "b" in mode
+    if private:
+        aside.unlink(missing_ok=True)  # that leftover may be readable by others
+        os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         with aside.open(
             mode, encoding=None if is_binary else "utf-8", newline=None if is_binary else ""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-HEAD_BYTES = 160
+HEAD_BYTES = 256
 """As many bytes of a file tell what it is."""
 
 PNG, JPEG, TIFF, BMP, DICOM = "PNG", "JPEG", "TIFF", "BMP", "DICOM"
@@ -26,6 +26,7 @@ _SIGNATURES: Mapping[str, bytes] = {
     "OpenEXR": rb"v/1\x01",
     "JPEG XR": rb"II\xbc\x01",
 }
+_DICOMDIR = re.compile(rb".{128}DICM.{12,64}1\.2\.840\.10008\.1\.3\.10\x02", re.DOTALL)
 _FORMATS = {name: re.compile(pattern, re.DOTALL) for name, pattern in _SIGNATURES.items()}
 
 _MISTAKES: Mapping[bytes, str] = {
@@ -44,6 +45,11 @@ def format_of(encoded: bytes) -> str | None:
     """The name of an image's format, from the whole file or its first `HEAD_BYTES`; None: no image."""
     head = encoded[:HEAD_BYTES]
     return next((name for name, pattern in _FORMATS.items() if pattern.match(head)), None)
+
+
+def is_dicomdir(encoded: bytes) -> bool:
+    """Whether it is the table of contents of a DICOM medium, by its class in the meta header."""
+    return _DICOMDIR.match(encoded[:HEAD_BYTES]) is not None
 
 
 def advice(encoded: bytes) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.files.formats import HEAD_BYTES, format_of
+from bone_age_tf.files.formats import HEAD_BYTES, format_of, is_dicomdir
 
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".tif", ".tiff", ".bmp", ".dib"),
@@ -50,12 +50,13 @@ class SourceFile:
         """Whether the ending or the content is that of an image, of a format that is read or not.
 
         A file whose content cannot be read is one unless its ending says otherwise, and so is a zip
-        inside a zip: it is not looked into, and must not be lost.
+        inside a zip: it is not looked into, and must not be lost. A DICOMDIR lists images and is none.
         """
         if self.suffix in IMAGE_SUFFIXES or (self.member and self.suffix == ".zip"):
             return True
         try:
-            return format_of(self.head()) is not None
+            head = self.head()
+            return format_of(head) is not None and not is_dicomdir(head)
         except InputDataError:
             return not self.suffix.strip(".0123456789")
 
@@ -90,13 +91,22 @@ class SourceFile:
             NotImplementedError,
             EOFError,
         ) as error:
-            raise InputDataError(f"{self.name}: cannot be read ({error}).") from error
+            raise InputDataError(f"{self.name}: cannot be read ({_reason(error)}).") from error
 
     def _check_size(self, size: int) -> None:
         if size > MAX_FILE_BYTES:
             raise InputDataError(
                 f"{self.name}: {size} bytes; at most {MAX_FILE_BYTES} are read from one file."
             )
+
+
+def _reason(error: Exception) -> str:
+    """Without the path or the member, which `SourceFile.name` may stand for."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, NotImplementedError):
+        return "the zip's compression is not supported"
+    return "it is encrypted" if isinstance(error, RuntimeError) else "the zip is damaged"
 
 
 def list_files(path: str | Path) -> list[SourceFile]:

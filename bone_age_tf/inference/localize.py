@@ -8,7 +8,8 @@
 | `pictures/NAME.jpg`   | the radiograph with outline, key points and frame                          |
 
 NAME is the file's without its ending, with a number where another file has it already; each line of
-`localization.jsonl` names its own.
+`localization.jsonl` names its own. DICOM files are called `dicom-0001` and so on everywhere, in their order: their own
+names are often those of patients.
 """
 
 import csv
@@ -23,8 +24,10 @@ import cv2
 import numpy as np
 
 from bone_age_tf.config import PreprocessingConfig
+from bone_age_tf.data.dicom_headers import names_of, read_headers
+from bone_age_tf.data.header_values import rejected_by
+from bone_age_tf.dicom.admission import accept
 from bone_age_tf.files.atomic import written_whole
-from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.outputs import claim_output
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.preprocessing import overlay
@@ -56,15 +59,20 @@ def localize(
     *,
     output: str,
     config: PreprocessingConfig = PreprocessingConfig(),  # noqa: B008
+    accept_dicom: Sequence[str] = (),
     overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> LocalizeReport:
     """Localize the hand in files, folders and zips; every file is a line of `localization.jsonl`.
 
-    `overwrite` replaces earlier results. Raises `UsageError` where `output` holds results, or a `key_points.csv` of
+    `accept_dicom`: reasons of `dicom.admission.ACCEPTABLE` for which no header rejects a file. `overwrite` replaces
+    earlier results. Raises `UsageError` where `output` holds results, or a `key_points.csv` of
     someone else.
     """
+    accept(*accept_dicom)
     files = find_radiographs(paths)
+    headers = read_headers(files)
+    names = names_of(files, headers)
     preprocessor = Preprocessor(config)
     examine = Examiner(preprocessor)
     folder = claim_output(output, COMMAND, RESULTS, overwrite=overwrite)
@@ -79,16 +87,18 @@ def localize(
         writer = csv.writer(table, lineterminator="\n")
         writer.writerow(["file", "point", "x", "y"])
         for number, file in enumerate(files, start=1):
-            finding = prepare_file(file, examine).made
-            line = _line(file, finding, config)
+            fault = rejected_by(headers.get(file))
+            finding = Rejection(*fault) if fault else prepare_file(file, examine).made
+            shown = names.get(file, file.name)
+            line = _line(shown, finding, config)
             if isinstance(finding, Finding):
-                name = _unused(PurePosixPath(file.name), used)
+                name = _unused(PurePosixPath(shown), used)
                 line |= _write_pictures(folder, name, finding)
             lines.write(json.dumps(line, allow_nan=False) + "\n")
             if isinstance(finding, Finding) and finding.status == OK:
                 found += 1
                 for point, (x, y) in zip(POINTS, finding.points, strict=True):
-                    writer.writerow([file.name, point, f"{x:.2f}", f"{y:.2f}"])
+                    writer.writerow([shown, point, f"{x:.2f}", f"{y:.2f}"])
             else:
                 reason = finding.status if isinstance(finding, Finding) else finding.reason
                 rejected[reason] = rejected.get(reason, 0) + 1
@@ -105,11 +115,9 @@ def localize(
     return report
 
 
-def _line(
-    file: SourceFile, finding: Finding | Rejection, config: PreprocessingConfig
-) -> dict[str, Any]:
+def _line(file: str, finding: Finding | Rejection, config: PreprocessingConfig) -> dict[str, Any]:
     """One line of `localization.jsonl`; lengths in pixels of the file."""
-    line: dict[str, Any] = {"schema": LINE_SCHEMA, "file": file.name}
+    line: dict[str, Any] = {"schema": LINE_SCHEMA, "file": file}
     if isinstance(finding, Rejection):
         return line | {"status": finding.reason, "reason": finding.explanation}
     to_original = np.vstack([finding.prepared_to_original, [0, 0, 1]]).astype(float)

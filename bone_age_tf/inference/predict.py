@@ -2,20 +2,18 @@
 
 import dataclasses
 import json
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.config.sex_words import require_sex_word
-from bone_age_tf.data.file_labels import FileLabels, read_file_labels
 from bone_age_tf.data.leakage import TRAINED_ON, TRAINING_MEAN, is_trained_on
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.data.problems import PROBLEMS, Problem, write_problems
+from bone_age_tf.dicom.admission import accept
 from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
@@ -25,9 +23,10 @@ from bone_age_tf.files.outputs import claim_output, require_free
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.inference.accuracy import accuracy_of
+from bone_age_tf.inference.known import Known
 from bone_age_tf.metrics.predictions import OK, PREDICTIONS, csv_text, table_of
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
-from bone_age_tf.preprocessing.radiographs import find_radiographs, prepare_files
+from bone_age_tf.preprocessing.radiographs import Radiograph, find_radiographs, prepare_files
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import sex_from_label
 
@@ -36,6 +35,7 @@ LINES = "predictions.jsonl"
 RESULTS = (PREDICTIONS, LINES, "reports", PROBLEMS)
 """What `predict` leaves in its folder, with `--report`."""
 INFANT = "infant"
+UID = "sop_instance_uid"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +66,10 @@ class Prediction:
     """Empty, or a reason code with its explanation."""
     warning: str = ""
     """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same), `infant` (too
-    young for a verdict to mean much) and `trained_on` (the model was trained on this very file, so that its error
-    says nothing about others), with a blank between."""
+    young for a verdict to mean much), `trained_on` (the model was trained on this very file, so that its error
+    says nothing about others) and, of DICOM files, the codes of `dicom.warnings`, with a blank between."""
+    sop_instance_uid: str = ""
+    """Of a DICOM file as it was received; a column only where it was asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,7 @@ class PredictReport:
     predicted: int
     rejected: int
     first: tuple[Prediction, ...]
-    """The first rows, for display."""
+    """The first rows, for display: DICOM files are called by their identifier, since their names may be those of patients."""
     table: pd.DataFrame
     """All rows, in the columns of `Prediction`: text, or float64 with NaN where there is no number."""
     warnings: int = 0
@@ -100,41 +102,53 @@ def predict(  # noqa: PLR0913 - one for each option
     labels: str | None = None,
     label_options: LabelOptions = LabelOptions(unlabelled=True),  # noqa: B008
     chronological_age_months: float | None = None,
+    accept_dicom: Sequence[str] = (),
+    keep_uids: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> PredictReport:
     """Predict files, folders and zips; every file is a row of `predictions.csv`.
 
-    Sex and chronological age come from the label table, and from `sex` and `chronological_age_months`
-    where the table has no row or does not tell them. Rows without a file are in `problems.csv`. `overwrite` replaces
-    earlier predictions.
-    Memory grows with the number of files by their rows alone. Raises `UsageError` where `output` holds results.
+    Sex and chronological age come from the label table, then from the header of a DICOM file, and from `sex` and
+    `chronological_age_months` where neither tells them. Rows without a file are in `problems.csv`. `overwrite` replaces
+    earlier predictions. `accept_dicom`: reasons of `dicom.admission.ACCEPTABLE` for which no header rejects a file.
+    `keep_uids` adds the column `sop_instance_uid`.
+    Memory grows with the number of files by their rows alone. Raises `UsageError` where `output` holds results, or
+    nothing tells a sex.
     """
     start = time.monotonic()
     require_free(Path(output), COMMAND, RESULTS, overwrite=overwrite)
-    exported = ExportedModel.open(model)
+    accept(*accept_dicom)
     files = find_radiographs(paths)
-    sex = None if sex is None else require_sex_word(sex)
-    known = read_labels(labels, label_options, files, sex)
+    known = Known.read(
+        COMMAND,
+        files,
+        sex=sex,
+        labels=labels,
+        label_options=label_options,
+        chronological_age_months=chronological_age_months,
+    )
+    exported = ExportedModel.open(model)
     folder = claim_output(output, COMMAND, RESULTS, overwrite=overwrite)
-    write_problems(folder / PROBLEMS, known.without_file)
+    without_file = known.labels.without_file
+    write_problems(folder / PROBLEMS, without_file)
     notify = on_progress or (lambda stage, done, total: None)
     notify("predict", 0, len(files))
-    given = _Given(sex, chronological_age_months)
     rows: list[Prediction] = []
     with (  # opened first: a folder that cannot be written to is an error before the work
         written_whole(folder / PREDICTIONS) as csv_file,
         written_whole(folder / LINES) as lines,
     ):
-        for row in _predict_rows(exported, files, known, given):
+        for row in _predict_rows(exported, files, known):
             rows.append(row)
             notify("predict", len(rows), len(files))
         values = [dataclasses.asdict(row) for row in rows]
+        values = values if keep_uids else _without_uids(values)
         table = table_of(values)
         csv_file.write(csv_text(table))
         lines.writelines(json.dumps(row, allow_nan=False) + "\n" for row in values)
     counts = {status: sum(row.status == status for row in rows) for status in (OK, REJECTED)}
-    warnings = sum(bool(row.warning) for row in rows)
+    warnings = sum(row.status == OK and bool(row.warning) for row in rows)
     write_provenance(
         folder,
         COMMAND,
@@ -146,68 +160,55 @@ def predict(  # noqa: PLR0913 - one for each option
             "has_training_files": exported.training_files is not None,
             TRAINING_MEAN: exported.training_data.mean_months,
         },
-        sex=sex,
+        sex=known.sex,
         files=len(files),
         counts=counts,
-        rows_without_file=len(known.without_file),
+        rows_without_file=len(without_file),
         warnings=warnings,
         seconds=round(time.monotonic() - start, 3),
     )
     return PredictReport(
         predicted=counts[OK],
         rejected=counts[REJECTED],
-        first=tuple(rows[:20]),
+        first=tuple(_shown(file, row, known) for file, row in zip(files[:20], rows, strict=False)),
         table=table,
         warnings=warnings,
         version=exported.folder.name,
-        without_file=known.without_file,
+        without_file=without_file,
         accuracy=accuracy_of(table, exported.training_data.mean_months),
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Given:
-    """Values for the radiographs for which the label table has none."""
-
-    sex: str | None
-    chronological_age_months: float | None
-
-
-def read_labels(
-    path: str | None, options: LabelOptions, files: Sequence[SourceFile], sex: str | None
-) -> FileLabels:
-    """The rows of a label table for these files; `sex` is that of the rows which do not tell it."""
-    options = dataclasses.replace(options, unlabelled=True, sex=sex)  # type: ignore[arg-type]
-    return read_file_labels(path, options, files)
-
-
 def _predict_rows(
-    model: ExportedModel, files: Sequence[SourceFile], labels: FileLabels, given: _Given
+    model: ExportedModel, files: Sequence[SourceFile], known: Known
 ) -> Iterator[Prediction]:
-    def rejected(file: SourceFile) -> Rejection | None:
-        sex = sex_of(file, labels, given.sex)
-        return sex if isinstance(sex, Rejection) else None
-
     trained_on = model.training_files
-    for batch in prepare_files(files, model.prepare, rejected=rejected):
-        sexes = [_label_or_empty(sex_of(one.file, labels, given.sex)) for one in batch]
-        outcomes = outcomes_of(model, [one.made for one in batch], sexes)
+    for batch in prepare_files(files, model.prepare_with_matrix, rejected=known.rejection):
+        sexes = [known.sex_of(one.file) or "" for one in batch]
+        made = [one.made if isinstance(one.made, Rejection) else one.made[0] for one in batch]
+        outcomes = outcomes_of(model, made, sexes)
         for one, sex, outcome in zip(batch, sexes, outcomes, strict=True):
-            row = prediction_of(one.file.name, labels.ids[one.file], sex, outcome)
-            row = dataclasses.replace(row, bone_age_months_true=_true_months(one.file, labels))
-            row = compared(row, _age_of(one.file, labels, given), model.coverage)
-            known = row.status == OK and is_trained_on(one.encoded, trained_on)
-            yield _warned(row, TRAINED_ON) if known else row
+            row = prediction_of(one.file.name, known.labels.ids[one.file], sex, outcome)
+            row = dataclasses.replace(row, bone_age_months_true=known.true_months_of(one.file))
+            row = compared(row, known.age_of(one.file), model.coverage)
+            is_trained = row.status == OK and is_trained_on(one.encoded, trained_on)
+            row = _warned(row, TRAINED_ON) if is_trained else row
+            row = _warned(row, *_warnings_by_header(model, one, known))
+            header = known.labels.header(one.file)
+            yield (
+                dataclasses.replace(row, sop_instance_uid=header.sop_instance_uid)
+                if header
+                else row
+            )
 
 
-def _label_or_empty(sex: str | Rejection) -> str:
-    return "" if isinstance(sex, Rejection) else sex
-
-
-def _true_months(file: SourceFile, labels: FileLabels) -> float | None:
-    """The bone age of the table."""
-    label = labels.rows.get(file)
-    return None if label is None or math.isnan(label.bone_age_months) else label.bone_age_months
+def _warnings_by_header(
+    model: ExportedModel, one: Radiograph[SourceFile, Any], known: Known
+) -> Iterator[str]:
+    """None of a file that was not read."""
+    if one.encoded:
+        has_thumb = model.is_registered and not isinstance(one.made, Rejection)
+        yield from known.warnings_of(one.file, one.made[1] if has_thumb else None)
 
 
 def prediction_of(file: str, id: str, sex: str, outcome: Outcome) -> Prediction:
@@ -247,26 +248,14 @@ def compared(row: Prediction, age: float | None, coverage: float | None) -> Pred
     )
 
 
-def _warned(row: Prediction, code: str) -> Prediction:
-    """The row with another code among its warnings."""
-    return dataclasses.replace(row, warning=f"{row.warning} {code}".strip())
+def _warned(row: Prediction, *codes: str) -> Prediction:
+    """The row with more codes among its warnings."""
+    return dataclasses.replace(row, warning=" ".join(filter(None, [row.warning, *codes])))
 
 
-def _age_of(file: SourceFile, labels: FileLabels, given: _Given) -> float | None:
-    """The chronological age in the label table, or else the one given for all radiographs."""
-    label = labels.rows.get(file)
-    age = label.chronological_age_months if label else math.nan
-    return given.chronological_age_months if math.isnan(age) else age
+def _shown(file: SourceFile, row: Prediction, known: Known) -> Prediction:
+    return dataclasses.replace(row, file=row.id) if file in known.labels.headers else row
 
 
-def sex_of(file: SourceFile, labels: FileLabels, sex: str | None) -> str | Rejection:
-    """The sex of the table's row, or `sex` where there is none; or why the file is rejected."""
-    if file in labels.problems:
-        return Rejection("bad_label", labels.problems[file].message)
-    if file in labels.rows:
-        return labels.rows[file].sex.label
-    if sex is None:
-        return Rejection(
-            "no_sex", "the label table has no row for this file, and --sex was not given"
-        )
-    return sex
+def _without_uids(values: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: v for name, v in row.items() if name != UID} for row in values]

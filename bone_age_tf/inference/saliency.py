@@ -82,14 +82,9 @@ def explain_prepared(
         bone_age_months=float(model.months_of_prepared(image[np.newaxis], [sex])[0]),
         heat=heat,
         occlusion=occlusion(answers, image, unchanged),
-        zones=without_zones(answers, image, unchanged) if is_registered(model) else {},
+        zones=without_zones(answers, image, unchanged) if model.is_registered else {},
         features=features,
     )
-
-
-def is_registered(model: ExportedModel) -> bool:
-    """Whether the model receives registered frames, in which each bone has a known location."""
-    return model.manifest["preprocessing"]["method"] == "registered"
 
 
 def _grad_cam(

@@ -15,6 +15,7 @@ apply. Cells without a value are empty.
 | `chronological_age_months`       | this and the next four by `predict`, where the age is given              |
 | `difference_months`, `sd_score`, `verdict`, `verdict_probability` | as in `growth/reference_standards.py`   |
 | `status`, `reason`, `warning`    | by `predict`: `ok`, or why there is no bone age; warnings                |
+| `sop_instance_uid`               | of a DICOM file, by `predict --keep-uids`                                |
 | any other                        | of an ensemble: months of a family, by its name                          |
 """
 
@@ -63,9 +64,10 @@ COLUMNS = (
     STATUS,
     "reason",
     "warning",
+    "sop_instance_uid",
 )
 """Of `predictions.csv`, in this order."""
-_TEXT = frozenset((ID, "file", SEX, "verdict", STATUS, "reason", "warning"))
+_TEXT = frozenset((ID, "file", SEX, "verdict", STATUS, "reason", "warning", "sop_instance_uid"))
 _FORMATS = {TRUE_MONTHS: "g", BOY_PROBABILITY: ".6f"}
 """Of numbers; all others have two digits after the point."""
 

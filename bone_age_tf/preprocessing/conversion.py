@@ -12,12 +12,9 @@
 White-is-zero becomes black-is-zero. The size is checked in the header, before pixels are decoded.
 """
 
-import contextlib
 import io
 import struct
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
@@ -28,7 +25,8 @@ from PIL.TiffImagePlugin import TiffImageFile
 from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.reader import read_pixels
 from bone_age_tf.files.formats import BMP, DICOM, JPEG, PNG, TIFF, advice, format_of
-from bone_age_tf.preprocessing.decoding import MAX_PIXELS, MAX_SIDE, TOO_LARGE
+from bone_age_tf.files.limits import TOO_LARGE, is_too_large
+from bone_age_tf.files.quiet import without_messages_of
 from bone_age_tf.preprocessing.rejections import Rejection
 
 READ_FORMATS = "DICOM, PNG, JPEG, TIFF or BMP"
@@ -39,7 +37,8 @@ _NOT_FRAMES = (0xC4, 0xC8, 0xCC)  # Huffman tables, reserved, arithmetic coding 
 _UNCOMPRESSED = (0, 3, 6)  # BI_RGB, BI_BITFIELDS, BI_ALPHABITFIELDS
 _DECODED_FRAMES = (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)  # sequential or progressive, not lossless
 
-_pillow = threading.Lock()
+# The graph unpacks it at once. Without a filter, for OpenCV tries them out although nothing is packed.
+_UNPACKED = (cv2.IMWRITE_PNG_COMPRESSION, 0, cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE)
 
 
 def to_png(encoded: bytes) -> bytes | Rejection:
@@ -64,7 +63,7 @@ def as_png(pixels: np.ndarray) -> bytes:
     """uint8 or uint16, grey [height, width] or RGB [height, width, 3], as a PNG that keeps every value."""
     native = np.ascontiguousarray(pixels[..., ::-1] if pixels.ndim == 3 else pixels)
     native = native.astype(native.dtype.newbyteorder("="), copy=False)
-    return cv2.imencode(".png", native, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    return cv2.imencode(".png", native, _UNPACKED)[1].tobytes()
 
 
 def _as_png(pixels: np.ndarray | Rejection) -> bytes | Rejection:
@@ -106,7 +105,7 @@ def _read_bmp(encoded: bytes) -> np.ndarray | Rejection:
         height, width, bits, compression, start = _bmp_header(encoded)
     except struct.error:
         return _DAMAGED
-    if _is_too_large(height, width):
+    if is_too_large(height, width):
         return _too_large(height, width)
     if compression not in _UNCOMPRESSED:
         return Rejection("unsupported_pixels", "a compressed BMP is not read: save it as PNG")
@@ -149,7 +148,7 @@ def _read(plugin: type[ImageFile], encoded: bytes) -> np.ndarray | Rejection:
     """Pixels by a plugin of Pillow, called itself: `Image.open` guesses which, and only warns of sizes."""
     text = f"this kind of {plugin.format} is not read: save it as PNG, 8- or 16-bit grey"
     unsupported = Rejection("unsupported_pixels", text)
-    with _without_warnings():
+    with without_messages_of("PIL"):  # of metadata that do not matter here
         try:
             image = plugin(io.BytesIO(encoded))
             rejection = _rejection(image)
@@ -167,7 +166,7 @@ def _rejection(image: ImageFile) -> Rejection | None:
         if image.is_animated:
             text = "the TIFF has more than one page: save the page of the hand as PNG"
             return Rejection("multi_page", text)
-    return next((_too_large(*size) for size in sizes if _is_too_large(*size)), None)
+    return next((_too_large(*size) for size in sizes if is_too_large(*size)), None)
 
 
 def _pixels(image: ImageFile) -> np.ndarray | None:
@@ -196,18 +195,6 @@ def _grey_16(image: ImageFile, bits: int) -> np.ndarray:
     if bits == 12:
         grey = (grey << 4) | (grey >> 8)
     return 65535 - grey if is_white_zero else grey
-
-
-@contextlib.contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Pillow's, of metadata that do not matter here. One file at a time, since filters are global."""
-    with _pillow, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        yield
-
-
-def _is_too_large(height: int, width: int) -> bool:
-    return max(height, width) > MAX_SIDE or height * width > MAX_PIXELS
 
 
 def _too_large(height: int, width: int) -> Rejection:

@@ -11,14 +11,8 @@ import zlib
 
 import tensorflow as tf
 
+from bone_age_tf.files.limits import MAX_PIXELS, MAX_SIDE, MIN_SIDE, TOO_LARGE
 from bone_age_tf.preprocessing.rejections import Rejection, assertion_text, rejection_from
-
-MIN_SIDE = 64
-MAX_SIDE = 12_000
-MAX_PIXELS = 40_000_000
-TOO_LARGE = (
-    f"more than {MAX_PIXELS // 10**6} million pixels or a side over {MAX_SIDE}; height and width"
-)
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"

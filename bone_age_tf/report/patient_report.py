@@ -12,7 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bone_age_tf.data.dicom_headers import is_dicom, names_of
 from bone_age_tf.data.leakage import TRAINED_ON
+from bone_age_tf.dicom.warnings import WARNINGS as HEADER_WARNINGS
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.answers import SEX_LOOKS_WRONG
 from bone_age_tf.export.exported_model import ExportedModel
@@ -24,6 +26,7 @@ from bone_age_tf.growth.reference_standards import CONVENTION, LIMIT_SD, sd_at
 from bone_age_tf.inference.predict import INFANT
 from bone_age_tf.inference.saliency import Explanation, explain_prepared, on_original, over
 from bone_age_tf.metrics.predictions import OK
+from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.grey import grey_levels
 from bone_age_tf.preprocessing.radiographs import find_radiographs
 from bone_age_tf.preprocessing.rejections import Rejection
@@ -34,6 +37,7 @@ REPORTS = "reports"
 INDEX = "index.html"
 SEXES = {"F": "girl", "M": "boy", "unknown": "sex unknown", "": "sex unknown"}
 WARNINGS = {
+    **{code: f"{text[0].upper()}{text[1:]}." for code, text in HEADER_WARNINGS.items()},
     SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex given; check that it is correct.",
     TRAINED_ON: "The model was trained on this radiograph, so its estimate is closer to the label than for others.",
     INFANT: "Below two years of age, 2 SD is about as large as the error of a reading, so the classification is of little value.",
@@ -53,7 +57,8 @@ def write_patient_reports(
     paths: Sequence[str], *, model: str, predictions: str, on_progress: Notify | None = None
 ) -> Path:
     """A page in `predictions/reports` for each row of `predictions.jsonl`, and `index.html`, which lists
-    them; returns that folder.
+    them; returns that folder. DICOM files are called by their
+    number: their own names are often those of patients.
 
     `paths` and `model` are the arguments of `predict`. Raises `InputDataError` where the rows belong to
     other files.
@@ -71,13 +76,17 @@ def write_patient_reports(
     notify("report", 0, len(files))
     (folder / REPORTS).mkdir(exist_ok=True)
     listed: list[dict[str, Any]] = []
+    names = names_of(files, filter(is_dicom, files))
     for number, (file, line) in enumerate(zip(files, lines, strict=True), start=1):
         row = json.loads(line)
+        if file in names:
+            row |= {"id": names[file], "file": names[file]}
         page = patient_page(exported, row, file.read() if row["status"] == OK else b"", made_with)
         name = f"{number:04d}-{safe_name(row['id'])}.html"
         with written_whole(folder / REPORTS / name) as to:
             to.write(page)
-        listed.append({**row, "page": name, "reason": plain_reason(row["reason"])})
+        reason = plain_reason(row["reason"])
+        listed.append({**row, "page": name, "reason": reason, "is_dicom": file in names})
         notify("report", number, len(files))
     write_page(folder / REPORTS / INDEX, "index.html", rows=listed, sexes=SEXES, model=made_with)
     return folder / REPORTS
@@ -96,7 +105,7 @@ def patient_page(
         row=SimpleNamespace(**row),
         sex=SEXES[row["sex"]],
         reason=plain_reason(row["reason"]),
-        warnings=[WARNINGS[name] for name in row["warning"].split()],
+        warnings=warning_sentences(row["warning"]),
         coverage=model.coverage,
         convention=CONVENTION,
         band=age_band(row),
@@ -121,12 +130,19 @@ def plain_reason(reason: str) -> str:
     return reason.partition(": ")[2] or reason
 
 
+def warning_sentences(codes: str) -> list[str]:
+    """The column `warning` in words."""
+    return [WARNINGS[code] for code in codes.split()]
+
+
 def _values(model: ExportedModel, encoded: bytes, row: dict[str, Any]) -> dict[str, Any]:
     """Pictures and zones of a radiograph that was not rejected."""
-    made = model.prepare_with_matrix(encoded)
+    png = to_png(encoded)  # once: a DICOM file takes a while to decode
+    assert not isinstance(png, Rejection)
+    made = model.prepare_with_matrix(png)
     assert not isinstance(made, Rejection)
     try:
-        original = grey_levels(encoded)
+        original = grey_levels(png)
     except InputDataError:  # TensorFlow can read it, OpenCV cannot: the report has no pictures
         return {"pictures": []}
     explanation = explain_prepared(model, *made, row["sex"])

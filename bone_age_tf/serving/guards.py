@@ -29,7 +29,9 @@ HEADERS = {
 }
 
 HEALTH = ("/healthz", "/readyz")
-_VERBS = frozenset({"predict", "v1", "healthz", "readyz", "metrics", "read", "report", ""})
+_VERBS = frozenset(
+    {"predict", "v1", "healthz", "readyz", "metrics", "header", "read", "report", ""}
+)
 
 Observe = Callable[[str, int, float], None]
 """Called with the kind of a request, its status and its seconds."""

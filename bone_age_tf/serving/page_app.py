@@ -2,8 +2,9 @@
 
 | route | |
 |---|---|
-| `GET /`, `/page.css`, `/page.js` | the page |
+| `GET /`, `/page.css`, `/page.js` and its modules | the page |
 | `GET /sample.png` | a synthetic radiograph to try |
+| `POST /header` | bytes of a file -> what its DICOM header says, its picture, or why it is not read, JSON |
 | `POST /read?sex=F&chronological_age_months=126` | bytes of an image file -> what the page shows, JSON |
 | `POST /report?...` | the same -> the HTML report of `predict --report` |
 
@@ -26,6 +27,7 @@ from starlette.routing import Route
 
 from bone_age_tf import __version__
 from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
+from bone_age_tf.data.header_values import warnings_of
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.export import GOLDEN_HAND
@@ -35,22 +37,29 @@ from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.growth.reference_standards import CONVENTION
 from bone_age_tf.inference.predict import Prediction, compared, prediction_of
 from bone_age_tf.metrics.predictions import OK
+from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
 from bone_age_tf.report.page import years
-from bone_age_tf.report.patient_report import WARNINGS, age_band, patient_page, plain_reason
+from bone_age_tf.report.patient_report import (
+    age_band,
+    patient_page,
+    plain_reason,
+    warning_sentences,
+)
 from bone_age_tf.serving.admission import Admission
 from bone_age_tf.serving.bodies import Bodies
 from bone_age_tf.serving.contract import Code, ServingError, invalid
 from bone_age_tf.serving.metrics import Metrics
 from bone_age_tf.serving.model_folder import ModelFolder
+from bone_age_tf.serving.opening import Opened, described, open_file
+from bone_age_tf.serving.pictures import preview
 from bone_age_tf.serving.responses import answering_errors, error_response
 from bone_age_tf.serving.served_model import Row, ServedModel
 
 PAGE = Path(__file__).parent / "page"
 STATIC = {
     "/": PAGE / "index.html",
-    "/page.css": PAGE / "page.css",
-    "/page.js": PAGE / "page.js",
+    **{f"/{file.name}": file for file in sorted(PAGE.glob("*.css")) + sorted(PAGE.glob("*.js"))},
     "/sample.png": GOLDEN_HAND,
 }
 POLICY = (
@@ -82,23 +91,30 @@ class PageApp:
         """The ASGI application."""
         routes = [
             *(Route(path, _static(file), methods=["GET"]) for path, file in STATIC.items()),
+            Route("/header", answering_errors(self._header), methods=["POST"]),
             Route("/read", answering_errors(self._read), methods=["POST"]),
             Route("/report", answering_errors(self._report), methods=["POST"]),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: _unknown})
 
+    async def _header(self, request: Request) -> Response:
+        with self._admission.slots():
+            async with self._bodies.held(request) as encoded:
+                opened = await open_file(encoded)
+                return JSONResponse(await self._drawn(_header, opened))
+
     async def _read(self, request: Request) -> Response:
         with self._admission.slots():
             async with self._bodies.held(request) as encoded:
-                model, row = await self._row(request, encoded)
-                shown = await self._drawn(_view, model, encoded, row)
-        return JSONResponse(_answer(model, row) | {"view": shown})
+                model, opened, row = await self._row(request, encoded)
+                shown = await self._drawn(_view, model, opened, row)
+        return JSONResponse(_answer(model, opened, row) | {"view": shown})
 
     async def _report(self, request: Request) -> Response:
         with self._admission.slots():
             async with self._bodies.held(request) as encoded:
-                model, row = await self._row(request, encoded)
-                page = await self._drawn(_page, model, encoded, row)
+                model, opened, row = await self._row(request, encoded)
+                page = await self._drawn(_page, model, opened, row)
         return HTMLResponse(page, headers={"Content-Security-Policy": "sandbox"})
 
     async def _drawn(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -106,14 +122,46 @@ class PageApp:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._drawing, function, *arguments)
 
-    async def _row(self, request: Request, encoded: bytes) -> tuple[ServedModel, Prediction]:
-        """The model and its prediction."""
+    async def _row(
+        self, request: Request, encoded: bytes
+    ) -> tuple[ServedModel, Opened, Prediction]:
+        """The model, the file and its prediction."""
         model = self._models.get()
         sex, age = _asked(request)
-        answered = await model.answer_file(encoded, sex)
+        opened = await open_file(encoded)
+        answered = await model.answer_file(opened.file, sex)
         self._metrics.count([answered.outputs[STATUS]])
         row = prediction_of(FILE, FILE, sex, _outcome(answered))
-        return model, compared(row, age, model.exported.coverage)
+        row = compared(row, age, model.exported.coverage)
+        return model, opened, _warned(row, opened, answered, age, model)
+
+
+def _warned(
+    row: Prediction, opened: Opened, answered: Row, age: float | None, model: ServedModel
+) -> Prediction:
+    """The row with the warnings of its DICOM header; `age` is the chronological age that was entered."""
+    if opened.header is None:
+        return row
+    codes = warnings_of(
+        opened.header,
+        sex=row.sex,
+        chronological_age_months=age,
+        prepared_to_original=answered.to_original if model.exported.is_registered else None,
+    )
+    return dataclasses.replace(row, warning=" ".join([*row.warning.split(), *codes]))
+
+
+def _header(opened: Opened) -> dict[str, Any]:
+    """What the page shows of a file that the browser cannot show."""
+    png = opened.file if isinstance(opened.file, Rejection) else to_png(opened.file)
+    if isinstance(png, Rejection):
+        return {"header": None, "reason": png.explanation, "radiograph": None}
+    is_converted = png is not opened.file or opened.header is not None
+    return {
+        "header": described(opened.header) if opened.header else None,
+        "reason": "",
+        "radiograph": preview(png) if is_converted else None,
+    }
 
 
 def _outcome(row: Row) -> Mapping[str, float] | Rejection:
@@ -125,15 +173,17 @@ def _outcome(row: Row) -> Mapping[str, float] | Rejection:
     return {name: float(value) for name, value in outputs.items()}
 
 
-def _view(model: ServedModel, encoded: bytes, row: Prediction) -> Mapping[str, Any] | None:
+def _view(model: ServedModel, opened: Opened, row: Prediction) -> Mapping[str, Any] | None:
     try:
-        return model.viewer.view(encoded, row.sex)
+        file = opened.file
+        return None if isinstance(file, Rejection) else model.viewer.view(file, row.sex)
     except InputDataError:
         return None  # the model could read it, OpenCV cannot
 
 
-def _page(model: ServedModel, encoded: bytes, row: Prediction) -> str:
-    return patient_page(model.exported, dataclasses.asdict(row), encoded, _made_with(model))
+def _page(model: ServedModel, opened: Opened, row: Prediction) -> str:
+    file = b"" if isinstance(opened.file, Rejection) else opened.file
+    return patient_page(model.exported, dataclasses.asdict(row), file, _made_with(model))
 
 
 def _made_with(model: ServedModel) -> dict[str, str]:
@@ -145,7 +195,7 @@ def _made_with(model: ServedModel) -> dict[str, str]:
     }
 
 
-def _answer(model: ServedModel, row: Prediction) -> dict[str, Any]:
+def _answer(model: ServedModel, opened: Opened, row: Prediction) -> dict[str, Any]:
     values = dataclasses.asdict(row)
     ends = (row.bone_age_months, row.bone_age_low_months, row.bone_age_high_months)
     return {
@@ -154,9 +204,10 @@ def _answer(model: ServedModel, row: Prediction) -> dict[str, Any]:
         "age_in_words": None
         if row.chronological_age_months is None
         else years(row.chronological_age_months),
+        "header": described(opened.header) if opened.header else None,
         "coverage": model.exported.coverage,
         "reason": plain_reason(row.reason),
-        "warnings": [WARNINGS[name] for name in row.warning.split()],
+        "warnings": warning_sentences(row.warning),
         "band": age_band(values),
         "convention": CONVENTION,
         "model": _made_with(model),

@@ -88,6 +88,11 @@ class Viewer:
         return _address(pixels, ".png")
 
 
+def preview(encoded: bytes) -> str:
+    """The radiograph of a file as the page shows it. Raises `InputDataError` where OpenCV cannot read it."""
+    return _address(_small(encoded)[0], ".jpg")
+
+
 def _examiner(model: ExportedModel) -> Examiner | None:
     """Finds what the model's own localizer finds; None where that is not the shipped one."""
     config = configuration.from_dict(PreprocessingConfig, dict(model.manifest["preprocessing"]))

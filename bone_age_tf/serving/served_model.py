@@ -30,6 +30,7 @@ from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, SEX
 from bone_age_tf.serving.batches import MicroBatcher
 from bone_age_tf.serving.contract import Tensor, invalid
 from bone_age_tf.serving.engines import network_of
+from bone_age_tf.serving.opening import open_file
 from bone_age_tf.serving.pictures import Viewer
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class Row:
     """Of `serving_default`, a number or bytes each."""
     rejection: Rejection | None = None
     """Of a file for which TensorFlow Serving would fail the request."""
+    to_original: np.ndarray | None = None
+    """Matrix [2, 3] from the prepared radiograph to the file; None where it is rejected."""
 
 
 class ServedModel:
@@ -71,17 +74,24 @@ class ServedModel:
         self._require_golden()
         self._warm_up()
 
-    async def answer_file(self, encoded: bytes, sex: str) -> Row:
-        """A file's bytes and F, M or unknown -> its row."""
-        prepared = await self._in_pool(self.exported.prepare, encoded)
-        if isinstance(prepared, Rejection):
-            return self._rejected(prepared)
+    async def answer_file(self, encoded: bytes | Rejection, sex: str) -> Row:
+        """A file's bytes, or why it is not read, and F, M or unknown -> its row."""
+        file = encoded if isinstance(encoded, Rejection) else (await open_file(encoded)).file
+        if isinstance(file, Rejection):
+            return self._rejected(file)
+        made = await self._in_pool(self.exported.prepare_with_matrix, file)
+        if isinstance(made, Rejection):
+            return self._rejected(made)
+        prepared, to_original = made
         outputs = await self._network(prepared, sex)
-        return Row({**outputs, STATUS: OK.encode()})
+        return Row({**outputs, STATUS: OK.encode()}, to_original=to_original)
 
     async def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of another signature than `serving_default`. Raises `ServingError`."""
-        return await self._in_pool(self._call, signature, inputs)
+        given: dict[str, Any] = dict(inputs)
+        if IMAGE_BYTES in given:
+            given[IMAGE_BYTES] = [(await open_file(file)).file for file in given[IMAGE_BYTES]]
+        return await self._in_pool(self._call, signature, given)
 
     def metadata(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving's REST page describes them."""
@@ -105,7 +115,7 @@ class ServedModel:
             return row
         return dataclasses.replace(row, rejection=rejection)
 
-    def _call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _call(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if IMAGE_BYTES in inputs:
             inputs = {**inputs, IMAGE_BYTES: _pngs(inputs[IMAGE_BYTES])}
         tensors = {
@@ -141,11 +151,11 @@ class ServedModel:
         self.viewer.view(base64.b64decode(golden["image_png_base64"]), golden["sex"][0])
 
 
-def _pngs(files: np.ndarray) -> np.ndarray:
-    """The bytes of files as the graph takes them. Raises `ServingError` where one is rejected."""
+def _pngs(files: Sequence[bytes | Rejection]) -> np.ndarray:
+    """Files as the graph takes them. Raises `ServingError` where one is rejected."""
     pngs = np.empty(len(files), object)
-    for number, encoded in enumerate(files):
-        png = to_png(encoded)
+    for number, file in enumerate(files):
+        png = file if isinstance(file, Rejection) else to_png(file)
         if isinstance(png, Rejection):
             raise invalid(f"rejected ({png.reason}): {png.explanation}")
         pngs[number] = png

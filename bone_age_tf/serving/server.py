@@ -22,6 +22,7 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from bone_age_tf.config import LOOPBACK, ServeConfig
+from bone_age_tf.dicom import admission
 from bone_age_tf.errors import EnvironmentFaultError, ModelRefusedError
 from bone_age_tf.serving.admission import Admission
 from bone_age_tf.serving.bodies import Bodies
@@ -65,6 +66,7 @@ def serve(
     called by the main thread.
     """
     require_engine(config.engine)
+    admission.accept(*config.accept_dicom)
     with contextlib.ExitStack() as stack:
         ports = (config.rest_port, config.web_port)
         sockets = [stack.enter_context(_listen(config.host, port)) for port in ports]

@@ -3,7 +3,7 @@
 | file                                | what                                                             |
 |-------------------------------------|------------------------------------------------------------------|
 | `boneage-training-dataset.csv`      | id, boneage (months), male                                       |
-| `boneage-training-dataset/ID.png`   | the radiographs                                                  |
+| `boneage-training-dataset/ID.png`   | the radiographs; `ID.dcm` as DICOM (`dicom.encode`)              |
 | `truth/masks/ID.png`                | 255 hand and forearm, also where collimation hides it            |
 | `truth/bones/ID.png`                | label of the bone under each pixel; names in `truth/bones.csv`   |
 | `truth/key_points.csv`              | id, point, x, y in pixels (x = column), tips, joints and wrist   |
@@ -34,7 +34,7 @@ import numpy as np
 
 from bone_age_tf import __version__
 from bone_age_tf.config import PhantomConfig
-from bone_age_tf.data_prep.phantom import maturation
+from bone_age_tf.data_prep.phantom import dicom, maturation
 from bone_age_tf.data_prep.phantom.draw import Truth, draw
 from bone_age_tf.data_prep.phantom.skeleton import ALL_BONES
 from bone_age_tf.errors import EnvironmentFaultError, InterruptedBySignalError, UsageError
@@ -69,9 +69,11 @@ def write_phantoms(
     """Write the radiographs that `config` describes.
 
     `on_progress("draw", done, total)` is called as they are finished. Raises `UsageError` where the
-    folder holds anything else, `EnvironmentFaultError` where another process writes into it or a
-    process of ours is killed, `InterruptedBySignalError` on SIGINT and SIGTERM.
+    folder holds anything else, `EnvironmentFaultError` where another process writes into it, a
+    process of ours is killed or pydicom is missing, `InterruptedBySignalError` on SIGINT and SIGTERM.
     """
+    if config.format == "dicom":
+        dicom.require_pydicom()
     notify = on_progress or (lambda stage, done, total: None)
     output = Path(config.output)
     _require_empty_or_same(output, config)
@@ -162,7 +164,10 @@ def _write_group(config: PhantomConfig, numbers: Iterable[int]) -> list[dict[str
 def _write_one(config: PhantomConfig, number: int) -> dict[str, Any]:
     radiograph, truth = draw_number(config, number)
     output, name = Path(config.output), f"{number}.png"
-    _write_png(output / IMAGES / name, radiograph)
+    if config.format == "dicom":
+        _write(output / IMAGES / f"{number}.dcm", dicom.encode(config, number, radiograph, truth))
+    else:
+        _write_png(output / IMAGES / name, radiograph)
     _write_png(output / "truth" / "masks" / name, truth.mask)
     _write_png(output / "truth" / "bones" / name, truth.bones)
     return {
@@ -195,8 +200,12 @@ def _readable(truth: Truth) -> dict[str, Any]:
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
     _, encoded = cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_COMPRESSION, 3))
+    _write(path, encoded.tobytes())
+
+
+def _write(path: Path, content: bytes) -> None:
     with written_whole(path, "wb") as stream:
-        stream.write(encoded.tobytes())
+        stream.write(content)
 
 
 def _write_tables(output: Path, rows: list[dict[str, Any]]) -> None:
@@ -246,8 +255,12 @@ def _require_empty_or_same(output: Path, config: PhantomConfig) -> None:
 def _is_complete(output: Path, config: PhantomConfig) -> bool:
     if not _read_description(output).get("finished"):
         return False
-    names = [f"{number}.png" for number in range(1, config.count + 1)]
-    files = [f"{folder}/{name}" for folder in FOLDERS for name in names]
+    endings = {IMAGES: "dcm"} if config.format == "dicom" else {}
+    files = [
+        f"{folder}/{number}.{endings.get(folder, 'png')}"
+        for folder in FOLDERS
+        for number in range(1, config.count + 1)
+    ]
     return all((output / name).is_file() for name in (*TABLES, *files))
 
 

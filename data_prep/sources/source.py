@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bone_age_tf.config import LabelOptions, PrepareConfig
 from bone_age_tf.data.label_table import LabelTable, read_table
+from bone_age_tf.data_prep.pseudonyms import Pseudonyms
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile, list_files
 from bone_age_tf.files.tables import TABLE_SUFFIXES
@@ -29,6 +30,8 @@ class Source:
     parts: tuple[LabelledImages, ...]
     is_registered: bool = False
     """Whether the radiographs lie in the 2080 x 1600 frame already."""
+    pseudonyms: Pseudonyms = dataclasses.field(default_factory=Pseudonyms)
+    """Of its DICOM files."""
 
 
 def read_tables(files: Sequence[SourceFile], options: LabelOptions) -> list[LabelTable]:
@@ -37,7 +40,8 @@ def read_tables(files: Sequence[SourceFile], options: LabelOptions) -> list[Labe
     for file in _near_tables(files):
         with contextlib.suppress(InputDataError):  # unrelated files
             tables.append(read_table(file, options))
-    return [table for table in tables if table.id_column and (table.age_column or table.sex_column)]
+    known = [t for t in tables if t.id_column and (t.age_column or t.sex_column)]
+    return [table for table in known if not table.is_identified_by_header] or known
 
 
 def why_no_table(files: Sequence[SourceFile], options: LabelOptions) -> list[str]:

@@ -42,8 +42,8 @@ def _only(tables: Sequence[LabelTable], config: PrepareConfig) -> LabelTable | N
 def _no_table(config: PrepareConfig, not_taken: Sequence[str]) -> str:
     return (
         f"{config.source}: radiographs but no label table found. Expected a CSV or Excel table with an "
-        "identifier (the file's name without its ending), sex and bone age in months. Name it with "
-        "--labels, and its columns with --id-column, --age-column and --sex-column; or pass "
-        "--unlabelled if the data are only for prediction."
-        + "".join(f"\nNot used: {reason}" for reason in not_taken)
+        "identifier (the file's name without its ending; of DICOM files also SOP Instance UID, Accession Number, or "
+        "Patient ID and Study Date), bone age in months and, but for DICOM files, sex. Name it with --labels, and its "
+        "columns with --id-column, --age-column and --sex-column; or pass --unlabelled if the data are only for "
+        "prediction." + "".join(f"\nNot used: {reason}" for reason in not_taken)
     )

@@ -70,7 +70,7 @@ from bone_age_tf.cli.main import main
 try:
     main()
 finally:
-    heavy = {"tensorflow", "keras", "numpy", "pandas", "pydantic", "scipy", "cv2", "rich"}
+    heavy = {"tensorflow", "keras", "numpy", "pandas", "pydantic", "scipy", "cv2", "rich", "pydicom"}
     heavy &= set(sys.modules)
     assert not heavy, heavy
 """

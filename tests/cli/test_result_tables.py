@@ -9,6 +9,7 @@ from bone_age_tf.cli import console, result_tables
 from bone_age_tf.config import TTA_VIEWS
 from bone_age_tf.evaluation.stress import CHANGES
 from bone_age_tf.metrics.bone_age import AGE_BANDS
+from bone_age_tf.report.patient_report import WARNINGS
 
 INTERVAL = "95 % bootstrap, 2000 resamples of radiographs"
 SHARES = {
@@ -217,7 +218,9 @@ def test_predictions_have_columns_for_what_there_is() -> None:
     assert lines[0].split() == ["file", "sex", "months", "years", "status"]
     assert lines[1].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]
     assert lines[2].split() == ["hand.png", "F", "blank"]
-    assert lines[3:] == ["... and 7 more", f"hand.png: {reason}"]
+    assert lines[3:5] == ["... and 7 more", f"hand.png: {reason}"]
+    assert " ".join(lines[5:]) == f"infant: {WARNINGS['infant']}"
+    assert max(map(len, lines)) <= 80
     known = SimpleNamespace(**{**vars(row), "bone_age_months_true": 120.0})
     lost = SimpleNamespace(**{**vars(rejected), "bone_age_months_true": 96.0})
     report = SimpleNamespace(first=[known, lost, row], predicted=2, rejected=1)

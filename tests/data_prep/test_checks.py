@@ -320,7 +320,7 @@ def test_image_of_another_format_is_read_or_a_problem(raw: Path) -> None:
     assert sorted(row.file.name for row in rows) == [
         f"{IMAGES}/{name}" for name in ("1000.tif", "1001.bmp", "1003", "1005.png")
     ]
-    assert _found(problems) == [(4, "1002", "not_png_or_jpeg"), (6, "1004", "not_png_or_jpeg")]
+    assert _found(problems) == [(4, "1002", "not_png_or_jpeg"), (6, "1004", "not_a_radiograph")]
     assert ["a WebP" in problems[0].message, "DICOM" in problems[1].message] == [True, True]
 
 

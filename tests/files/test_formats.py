@@ -2,7 +2,7 @@ import base64
 
 import pytest
 
-from bone_age_tf.files.formats import HEAD_BYTES, advice, format_of
+from bone_age_tf.files.formats import HEAD_BYTES, advice, format_of, is_dicomdir
 
 IMAGES = {
     "PNG": b"\x89PNG\r\n\x1a\n",
@@ -63,3 +63,14 @@ def test_other_content_is_no_image(name: str) -> None:
 def test_common_mistakes_are_recognised(encoded: bytes, meaning: str) -> None:
     assert meaning in advice(encoded)
     assert bool(meaning) == bool(advice(encoded))
+
+
+META = b"\x02\0\0\0UL\x04\0\xba\0\0\0\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01\x02\0\x02\0UI"
+
+
+def test_a_dicomdir_is_known_by_its_class() -> None:
+    directory = bytes(128) + b"DICM" + META + b"\x14\x001.2.840.10008.1.3.10\x02\0\x03\0UI"
+    image = bytes(128) + b"DICM" + META + b"\x1c\x001.2.840.10008.5.1.4.1.1.1.1\0\x02\0\x03\0UI"
+    assert is_dicomdir(directory)
+    assert not is_dicomdir(image)
+    assert format_of(directory) == format_of(image) == "DICOM"

@@ -173,6 +173,48 @@ def test_an_image_is_known_by_its_content_or_its_ending(tmp_path: Path) -> None:
     assert _images(packed) == [f"set.zip/{name}" for name in sorted(images)]
 
 
+def _dicom(sop_class: bytes) -> bytes:
+    return (
+        bytes(128)
+        + b"DICM\x02\0\x01\0OB\0\0\2\0\0\0\0\1\2\0\2\0UI\x1a\0"
+        + sop_class
+        + b"\2\0\3\0UI"
+    )
+
+
+def test_of_a_medium_its_dicom_images_are_listed(tmp_path: Path) -> None:
+    """As a CD from a hospital: without endings, with a viewer, beside pictures of other formats."""
+    image, implicit = _dicom(b"1.2.840.10008.5.1.4.1.1.1\0"), b"\x08\0\x05\0\x0a\0\0\0ISO_IR 100"
+    images = {
+        "DICOM/PAT00001/IM000001": image,
+        "DICOM/PAT00001/1.2.840.113619": image,
+        "DICOM/PAT00002/IM000001": implicit,
+        "DICOM/PAT00002/hand.DCM": image,
+        "extra/hand.png": PNG,
+    }
+    others = {
+        "DICOMDIR": _dicom(b"1.2.840.10008.1.3.10"),
+        "backup/DICOMDIR.OLD": _dicom(b"1.2.840.10008.1.3.10"),
+        "autorun.inf": b"[autorun]\r\nopen=viewer.exe\r\n",
+        "viewer.exe": b"MZ\x90\0\3\0\0\0",
+        "lib/viewer.jar": b"PK\3\4",
+        "lib/codec.dll": b"MZ\x90\0",
+        "README.TXT": b"Please open index.html\r\n",
+        "index.html": b"<!DOCTYPE html>",
+        "LOCKFILE": b"",
+    }
+    for name, content in {**images, **others}.items():
+        _write_file(tmp_path / "cd" / name, content)
+    assert _images(tmp_path / "cd") == sorted(images)
+    packed = _write_zip(tmp_path / "cd.zip", {**images, **others}, zipfile.ZIP_DEFLATED)
+    assert _images(packed) == [f"cd.zip/{name}" for name in sorted(images)]
+
+
+def test_a_dicomdir_that_is_given_itself_is_a_row(tmp_path: Path) -> None:
+    path = _write_file(tmp_path / "DICOMDIR", _dicom(b"1.2.840.10008.1.3.10"))
+    assert _images(path) == ["DICOMDIR"]
+
+
 def test_a_zip_inside_a_zip_is_not_lost(tmp_path: Path) -> None:
     inner = _write_zip(tmp_path / "inner.zip", {"1.png": PNG}).read_bytes()
     outer = _write_zip(tmp_path / "outer.zip", {"inner.zip": inner, "2.png": PNG})

@@ -12,8 +12,8 @@ import tensorflow as tf
 from conftest import draw_phantom
 from PIL import Image
 
+from bone_age_tf.files.limits import MAX_SIDE, MIN_SIDE
 from bone_age_tf.preprocessing import decoding as radiograph
-from bone_age_tf.preprocessing.decoding import MAX_SIDE, MIN_SIDE
 from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
 
 HAND = draw_phantom(100, 1, height=120, width=90)

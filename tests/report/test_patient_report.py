@@ -1,3 +1,4 @@
+import base64
 import json
 import re
 from pathlib import Path
@@ -6,16 +7,23 @@ import cv2
 import numpy as np
 import pytest
 from conftest import draw_phantom
+from dicom_files import dicom_of
 from page_reader import Page
 
 from bone_age_tf.config import CalibrationConfig
+from bone_age_tf.dicom.warnings import WARNINGS as HEADER_WARNINGS
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.calibrate import calibrate
 from bone_age_tf.inference import saliency
 from bone_age_tf.inference.predict import predict
 from bone_age_tf.inference.saliency import ZONES
 from bone_age_tf.report.page import signed, years
-from bone_age_tf.report.patient_report import BRIGHTNESS, _ticks, write_patient_reports
+from bone_age_tf.report.patient_report import (
+    BRIGHTNESS,
+    _ticks,
+    warning_sentences,
+    write_patient_reports,
+)
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +156,36 @@ def test_warnings_are_in_words(hands: str, exported: Path, tmp_path: Path) -> No
     settings = {"sex": "F", "chronological_age_months": 12}
     page = pages(hands, str(exported), tmp_path / "out", **settings)["0001-a_b_c.html"]
     assert "Below two years" in page.text
+
+
+def test_a_dicom_file_s_name_and_header_stay_out_of_its_report(
+    hands: str, exported: Path, tmp_path: Path
+) -> None:
+    inverse = (4095 - (draw_phantom(120, 1).astype(np.uint16) << 4)).astype(np.uint16)
+    attributes = {"BitsStored": 12, "HighBit": 11, "PhotometricInterpretation": "MONOCHROME1"}
+    for name, part in (("z CANARY^NAME", "HAND"), ("z CANARY CHEST.dcm", "CHEST")):
+        encoded = dicom_of(inverse, BodyPartExamined=part, PatientName="CANARY", **attributes)
+        (Path(hands) / name).write_bytes(encoded)
+    made = pages(hands, str(exported), tmp_path / "out", sex="F")
+    assert sorted(made)[-3:] == ["0003-dicom-0001.html", "0004-dicom-0002.html", "index.html"]
+    texts = [path.read_text() for path in (tmp_path / "out/reports").iterdir()]
+    assert not any("CANARY" in text for text in texts)
+    assert "dicom-0001" in made["index.html"].text
+    assert "numbered in the order of predictions.csv" in made["index.html"].text
+    (hand,) = (page for page in made.values() if "Bone age: dicom-0002" in page.text)
+    (first, *_) = (image["src"] for image in hand.named("img"))
+    encoded = np.frombuffer(base64.b64decode(str(first).partition(",")[2]), np.uint8)
+    picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+    assert picture is not None
+    bright = draw_phantom(120, 1) > 100
+    assert picture[bright].mean() > 2 * picture[~bright].mean()
+
+
+def test_warnings_of_a_header_are_sentences() -> None:
+    (right, lossy) = warning_sentences("right_hand lossy")
+    assert right.startswith("The header says right hand")
+    assert lossy == "The picture was compressed with loss."
+    assert len(warning_sentences(" ".join(HEADER_WARNINGS))) == len(HEADER_WARNINGS)
 
 
 def test_a_page_needs_nothing_else(hands: str, exported: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ PATH = re.compile(
 
 
 class StandIn(ThreadingHTTPServer):
-    """`state` is what the status says, `shift` months are added to every answer, `requests` are the predictions' paths."""
+    """`state` is what the status says, `shift` months are added to every answer, `requests` and `bodies` are those of predictions."""
 
     daemon_threads = True
 
@@ -25,6 +25,7 @@ class StandIn(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.name, self.version, self.serve = name, version, serve
         self.state, self.shift, self.requests = "AVAILABLE", 0.0, list[str]()
+        self.bodies = list[bytes]()
 
     @property
     def url(self) -> str:
@@ -40,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append(self.path)
+        self.server.bodies.append(body)
         self._answer(self._wrong_path(":predict") or self._predict(json.loads(body)))
 
     def log_message(self, *arguments: object) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import draw_phantom, encode
+from dicom_files import dicom_of
 from running_server import Running
 
 from bone_age_tf import __version__
@@ -287,7 +288,7 @@ def test_report_and_json_are_saved_with_the_file_s_name(
     page.on("request", lambda one: sent.append(f"{one.url} {one.headers}"))
     read(page, chosen, "M")
     page.wait_for_selector(".months", timeout=SECONDS)
-    day = page.evaluate("day(new Date())")
+    day = page.evaluate("new Date().toLocaleDateString('sv')")
     for name, ending in (("Save as JSON", "json"), ("Save the report", "html")):
         with page.expect_download(timeout=SECONDS) as saved:
             page.click(f"text={name}")
@@ -305,13 +306,122 @@ def test_report_and_json_are_saved_with_the_file_s_name(
 
 
 @pytest.mark.parametrize("width", [360, 820, 1400])
-def test_nothing_sticks_out(width: int, page: Any, hand: Path) -> None:
+@pytest.mark.parametrize("name", ["hand", "dicom"])
+def test_nothing_sticks_out(
+    width: int, name: str, page: Any, request: pytest.FixtureRequest
+) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     page.fill("#years", "8")
-    read(page, hand, "F")
+    read(page, request.getfixturevalue(name), "F")
     page.wait_for_selector(".months", timeout=SECONDS)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     box = page.locator("#radiograph").bounding_box()
     drawn = page.locator("#overlay").bounding_box()
     for side in ("x", "y", "width", "height"):
         assert drawn[side] == pytest.approx(box[side], abs=1)
+
+
+# === DICOM ===
+
+
+def dicom_file(folder: Path, **attributes: Any) -> Path:
+    """A girl of ten years, 12 bits, white stored as 0; without an ending, and with a child's name."""
+    pixels = 4095 - (draw_phantom(120, 1).astype(np.uint16) << 4)
+    kind = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    path = folder / "DOE^JANE"
+    path.write_bytes(dicom_of(pixels.astype(np.uint16), **kind | attributes))
+    return path
+
+
+@pytest.fixture
+def dicom(tmp_path: Path) -> Path:
+    return dicom_file(tmp_path)
+
+
+def open_dicom(page: Any, path: Path) -> None:
+    page.set_input_files("#file", path)
+    page.wait_for_selector("#header:not([hidden])", timeout=SECONDS)
+
+
+def test_a_dicom_file_is_shown_and_fills_the_form(page: Any, dicom: Path, tmp_path: Path) -> None:
+    open_dicom(page, dicom)
+    said = page.inner_text("#header dl").split("\n")
+    assert said == ["Sex", "girl", "Age at study", "10 y 0 m", "Hand", "left", "View", "PA"]
+    assert page.is_checked("input[value=F]")
+    assert (page.input_value("#years"), page.input_value("#months")) == ("10", "0")
+    page.wait_for_function("document.getElementById('radiograph').naturalWidth > 0")
+    assert page.is_visible("#radiograph")
+    page.click("#read")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    assert "for a girl" in page.inner_text("#answer")
+    assert page.locator("#answer .banner").count() == 0
+    assert page.locator("#overlay circle").count() == 6
+    for name, ending in (("Save as JSON", "json"), ("Save the report", "html")):
+        with page.expect_download(timeout=SECONDS) as saved:
+            page.click(f"text={name}")
+        assert saved.value.suggested_filename.startswith("radiograph-bone-age-")
+        saved.value.save_as(tmp_path / f"saved.{ending}")
+        text = (tmp_path / f"saved.{ending}").read_text()
+        assert "DOE^JANE" not in text
+        assert "Canary^Name" not in text
+
+
+def test_a_person_corrects_the_header(page: Any, dicom: Path) -> None:
+    open_dicom(page, dicom)
+    page.check("input[value=M]", force=True)
+    page.fill("#years", "8")
+    assert page.inner_text("#header-sex") == "girl (not used)"
+    assert page.inner_text("#header-age") == "10 y 0 m (not used)"
+    page.click("#read")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    answer = page.inner_text("#answer")
+    assert "for a boy" in answer
+    assert "chronological age of 8 y 0 m" in answer
+    assert "The sex that was given is not that of the header." in answer
+    page.check("input[value=F]", force=True)
+    page.fill("#years", "10")
+    assert "(not used)" not in page.inner_text("#header")
+
+
+def test_a_header_does_not_overwrite_what_was_entered(page: Any, dicom: Path) -> None:
+    page.check("input[value=M]", force=True)
+    page.fill("#months", "100")
+    open_dicom(page, dicom)
+    assert page.is_checked("input[value=M]")
+    assert (page.input_value("#years"), page.input_value("#months")) == ("", "100")
+    assert page.inner_text("#header-sex") == "girl (not used)"
+
+
+def test_warnings_of_a_header_are_said_once(page: Any, tmp_path: Path) -> None:
+    odd = {"ImageLaterality": "R", "BurnedInAnnotation": "YES", "PatientSex": "O"}
+    open_dicom(page, dicom_file(tmp_path, **odd))
+    said = page.locator("#header-warnings li").all_inner_texts()
+    assert len(said) == 3
+    assert page.locator("input[name=sex]:checked").count() == 0
+    page.check("input[value=unknown]", force=True)
+    page.click("#read")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    assert not set(said) & set(page.locator("#answer .banner").all_inner_texts())
+
+
+def test_a_dicom_file_that_is_no_hand_is_refused_as_it_is_opened(page: Any, tmp_path: Path) -> None:
+    page.set_input_files("#file", dicom_file(tmp_path, BodyPartExamined="CHEST"))
+    page.wait_for_selector(".banner", timeout=SECONDS)
+    assert "another body part (chest)" in page.inner_text("#answer")
+    assert page.inner_text("#no-picture") == "No picture."
+    assert not page.is_visible("#header")
+    assert not page.is_visible("#view")
+
+
+def test_nothing_of_a_header_stays_for_another_file(page: Any, dicom: Path, hand: Path) -> None:
+    open_dicom(page, dicom)
+    page.set_input_files("#file", hand)
+    assert not page.is_visible("#header")
+    assert page.locator("input[name=sex]:checked").count() == 0
+    page.check("input[value=M]", force=True)
+    page.click("#read")
+    page.wait_for_selector(".months", timeout=SECONDS)
+    open_dicom(page, dicom)
+    page.click("#another")
+    assert not page.is_visible("#header")
+    assert page.is_visible("#drop")

@@ -1,11 +1,13 @@
 """Probes, clients and smoke test of the serving kit, run against a fake of TensorFlow Serving."""
 
+import base64
 import importlib.util
 import json
 import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +18,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from dicom_files import dicom_of
 from rest_stand_in import StandIn, stand_in
 
+from bone_age_tf.dicom import reader
 from bone_age_tf.export.export import GOLDEN_HAND
 from bone_age_tf.export.exported_model import ExportedModel
 
@@ -167,6 +171,97 @@ def test_client_py_wants_a_sex(kit: Path, files: dict[str, Path]) -> None:
     done = execute(sys.executable, kit / "client.py", files["hand"], "--sex", "male")
     assert done.returncode == 2
     assert "unknown" in done.stderr
+
+
+def test_client_py_wants_a_sex_of_what_is_not_dicom(
+    kit: Path, server: StandIn, files: dict[str, Path], dicom: Path
+) -> None:
+    done = execute(sys.executable, kit / "client.py", dicom, files["hand"], "--url", server.url)
+    assert done.returncode == 2
+    assert "--sex is required for files that are not DICOM" in done.stderr
+    assert server.requests == []
+
+
+# === client.py with DICOM ===
+
+
+@pytest.fixture
+def dicom(tmp_path: Path) -> Path:
+    """A girl's radiograph."""
+    pixels = cv2.imread(str(GOLDEN_HAND), cv2.IMREAD_UNCHANGED)
+    assert pixels is not None
+    path = tmp_path / "CANARY^NAME"
+    path.write_bytes(dicom_of(pixels, StudyDescription="CANARY", PatientName="CANARY^NAME"))
+    return path
+
+
+def sent(body: bytes) -> tuple[bytes, str]:
+    """The picture and the sex of a request, which holds nothing else."""
+    content = json.loads(body)
+    ((row,),) = content.values()
+    assert set(row) == {"image_bytes", "sex"}
+    return base64.b64decode(row["image_bytes"]["b64"]), row["sex"]
+
+
+def chunks(png: bytes) -> set[str]:
+    """The kinds of a PNG's chunks."""
+    kinds, at = set(), 8
+    while at < len(png):
+        (length,) = struct.unpack_from(">I", png, at)
+        kinds.add(png[at + 4 : at + 8].decode())
+        at += length + 12
+    return kinds
+
+
+def test_client_py_sends_a_dicom_file_s_pixels_and_sex_alone(
+    kit: Path, server: StandIn, dicom: Path
+) -> None:
+    for words, sex in (((), "F"), (("--sex", "M"), "M")):
+        done = execute(sys.executable, kit / "client.py", dicom, "--url", server.url, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        months = expected(kit)["bone_age_months"]["FM".index(sex)]
+        note = "" if words else "\tsex by the header: F"
+        assert done.stdout == f"{dicom}\t{months:.1f} months{note}\n"
+    assert [sent(body)[1] for body in server.bodies] == ["F", "M"]
+    png, _ = sent(server.bodies[0])
+    assert chunks(png) == {"IHDR", "IDAT", "IEND"}
+    assert b"CANARY" not in png
+    decoded = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(decoded, reader.read_pixels(dicom.read_bytes()))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({"BodyPartExamined": "CHEST"}, "rejected (body_part): "),
+        ({"PatientSex": "O"}, "the header does not tell the sex: give it with --sex"),
+    ],
+)
+def test_client_py_does_not_send_what_its_header_makes_useless(
+    attributes: dict[str, str], why: str, kit: Path, server: StandIn, tmp_path: Path
+) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(dicom_of(np.zeros((100, 100), np.uint16), **attributes))
+    done = execute(sys.executable, kit / "client.py", file, "--url", server.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"{file}: {why}")
+    assert server.requests == []
+
+
+def test_client_py_says_what_dicom_needs(kit: Path, server: StandIn, dicom: Path) -> None:
+    bare = (sys.executable, "-I", "-S")
+    done = execute(*bare, kit / "client.py", dicom, "--url", server.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "pip install 'bone-age-tf[dicom]'" in done.stderr
+    done = execute(*bare, kit / "client.py", GOLDEN_HAND, "--sex", "F", "--url", server.url)
+    assert done.returncode == 0, "PNG needs nothing"
+
+
+def test_client_sh_names_the_client_that_reads_dicom(kit: Path, dicom: Path) -> None:
+    for shell in SHELLS:
+        done = execute(shell, kit / "client.sh", dicom, "F")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "use client.py" in done.stderr
 
 
 # === client.sh ===

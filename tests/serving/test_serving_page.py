@@ -18,6 +18,7 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.report import patient_report
 from bone_age_tf.serving import pictures
+from bone_age_tf.serving.page_app import PageApp
 from bone_age_tf.serving.served_model import ServedModel
 
 HAND = encode(draw_phantom(120, 1))
@@ -40,7 +41,8 @@ def test_the_page_asks_for_nothing_from_elsewhere(client: httpx.Client, server: 
     page = client.get(server.page)
     assert page.status_code == 200
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for name in ("/", "/page.css", "/page.js", "/sample.png"):
+    assert {"/", "/page.css", "/page.js", "/dicom.js", "/sample.png"} < set(PageApp.static_paths)
+    for name in PageApp.static_paths:
         answer = client.get(f"{server.page}{name}")
         assert answer.status_code == 200
         assert answer.headers["cache-control"] == "no-store"

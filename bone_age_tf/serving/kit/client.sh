@@ -1,5 +1,5 @@
 #!/bin/sh
-# Bone age of one radiograph: ./client.sh hand.png F [http://localhost:8501]
+# Bone age of one radiograph, PNG or JPEG: ./client.sh hand.png F [http://localhost:8501]
 # Prints the server's response as JSON. Requires curl and base64. Exit code 1 if there is no bone age (`status` is not "ok"),
 # 2 for a usage error. {{ research_only }}
 set -eu
@@ -17,6 +17,10 @@ case $2 in
 esac
 if [ ! -r "$1" ] || [ ! -f "$1" ]; then
     echo "$0: $1 is no file that can be read" >&2
+    exit 2
+fi
+if [ "$(dd if="$1" bs=1 skip=128 count=4 2>/dev/null | tr -d '\0')" = DICM ]; then
+    echo "$0: $1 is DICOM, which TensorFlow Serving does not read: use client.py" >&2
     exit 2
 fi
 

@@ -1,8 +1,10 @@
-"use strict";
+import { compareHeader, showHeader } from "./dicom.js";
+import { downloads } from "./downloads.js";
+import { $, element, sentence, shape } from "./elements.js";
+import { chosenSex, enteredAge } from "./form.js";
+import { send } from "./requests.js";
+import { scale } from "./scale.js";
 
-const $ = (id) => document.getElementById(id);
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-const SVG = "http://www.w3.org/2000/svg";
 const LARGEST = 32 * 2 ** 20; // bytes that the server takes
 const SEXES = { F: "Estimated for a girl", M: "Estimated for a boy", unknown: "Estimated with sex unknown" };
 const SYNTHETIC = "This is a synthetic radiograph: a model trained on real ones may be wrong by years.";
@@ -20,17 +22,50 @@ function choose(chosen, isSample = false) {
   file = chosen;
   isSynthetic = isSample;
   forget();
-  const address = URL.createObjectURL(chosen);
-  $("radiograph").onload = () => URL.revokeObjectURL(address);
-  $("radiograph").onerror = () => { URL.revokeObjectURL(address); $("view").hidden = $("tools").hidden = true; };
-  $("radiograph").src = address;
-  $("view").hidden = $("tools").hidden = false;
+  showHeader(null);
+  preview(chosen);
   $("brightness").value = 100;
   layers();
   $("drop").hidden = $("file").hidden = $("sample").hidden = true;
   $("another").hidden = false;
   $("synthetic").textContent = isSynthetic ? SYNTHETIC : "";
   say("");
+}
+
+/** Show the file: by the browser, or else by the server, which also reads the header of a DICOM file. */
+function preview(chosen) {
+  const address = URL.createObjectURL(chosen), picture = $("radiograph");
+  picture.onload = () => URL.revokeObjectURL(address);
+  picture.onerror = () => { picture.onerror = null; URL.revokeObjectURL(address); askServer(chosen); };
+  display(address);
+}
+
+async function askServer(chosen) {
+  if (chosen.size > LARGEST) { conceal("No picture."); return; }
+  conceal("Opening the file …");
+  try {
+    const opened = await (await send("header", chosen)).json();
+    if (chosen !== file) return;
+    showHeader(opened.header);
+    if (result) return; // it was faster
+    if (opened.radiograph) display(opened.radiograph); else conceal("No picture.");
+    if (opened.reason) refuse(opened.reason);
+  } catch (error) {
+    if (chosen === file && !result) { conceal("No picture."); say(error.message); }
+  }
+}
+
+function display(address) {
+  $("radiograph").src = address;
+  $("no-picture").hidden = true;
+  $("view").hidden = $("tools").hidden = false;
+}
+
+/** Say why there is no picture. */
+function conceal(text) {
+  $("no-picture").textContent = text;
+  $("no-picture").hidden = false;
+  $("view").hidden = $("tools").hidden = true;
 }
 
 /** No answer for another file, sex or age stays on the page. */
@@ -54,7 +89,8 @@ function startAgain() {
   $("form").reset();
   $("radiograph").removeAttribute("src");
   $("synthetic").textContent = "";
-  $("view").hidden = $("tools").hidden = $("another").hidden = true;
+  showHeader(null);
+  $("view").hidden = $("tools").hidden = $("another").hidden = $("no-picture").hidden = true;
   $("drop").hidden = $("file").hidden = $("sample").hidden = false;
   $("file").focus();
 }
@@ -78,7 +114,7 @@ for (const kind of ["dragleave", "drop"]) {
 }
 addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
 addEventListener("paste", (event) => choose(event.clipboardData.files[0]));
-$("form").addEventListener("input", () => { forget(); say(""); });
+$("form").addEventListener("input", () => { forget(); compareHeader(); say(""); });
 
 // === Requests ===
 
@@ -90,7 +126,7 @@ $("form").addEventListener("submit", async (event) => {
   const mine = asked;
   busy(true);
   try {
-    const answer = await send("read", question);
+    const answer = await send("read", file, question);
     const read = await answer.json();
     if (mine === asked) { result = { ...read, at: new Date() }; show(); }
   } catch (error) {
@@ -102,14 +138,12 @@ $("form").addEventListener("submit", async (event) => {
 
 /** The query, or null where something is missing, with a message. */
 function asking() {
-  const sex = new FormData($("form")).get("sex");
-  const years = $("years").value.trim(), months = $("months").value.trim();
+  const sex = chosenSex(), age = enteredAge();
   if (!file) { say("Choose a radiograph first."); $("file").focus(); return null; }
   if (file.size > LARGEST) { say("The file is larger than 32 MB."); return null; }
   if (!sex) { say("Select the sex: girl, boy or unknown."); document.querySelector("[name=sex]").focus(); return null; }
   const query = new URLSearchParams({ sex });
-  if (years || months) {
-    const age = monthsOf(years, months);
+  if (age !== null) {
     if (!(age <= 240)) {
       say("Chronological age: enter whole years (0 to 20) and whole months (0 to 11), or years alone, such as 10.5.");
       $("years").focus();
@@ -120,26 +154,6 @@ function asking() {
   return query;
 }
 
-/** The entry -> months; NaN where it is not an age. Only years without months may have a fraction. */
-function monthsOf(years, months) {
-  if (!months) return /^\d+([.,]\d+)?$/.test(years) ? 12 * Number(years.replace(",", ".")) : NaN;
-  return /^\d*$/.test(years) && /^(0?\d|1[01])$/.test(months) ? 12 * Number(years) + Number(months) : NaN;
-}
-
-async function send(where, query) {
-  let answer;
-  try {
-    answer = await fetch(`${where}?${query}`, { method: "POST", headers: headers(), body: file });
-  } catch {
-    throw new Error("The server on this machine does not answer. Is it still running?");
-  }
-  if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  if (answer.status === 401) throw new Error("This server requires a token: open the page's address that it printed when it started.");
-  throw new Error(said.error || `The server returned status ${answer.status}.`);
-}
-
-const headers = () => (token ? { Authorization: `Bearer ${token}` } : {});
 const say = (text) => { $("missing").textContent = text; };
 
 function busy(is) {
@@ -153,7 +167,7 @@ function busy(is) {
 function show() {
   const row = result.prediction;
   if (row.status !== "ok") {
-    reject("Radiograph rejected.", sentence(result.reason), "Expected: a radiograph of one whole left hand including the wrist, in any orientation.");
+    refuse(result.reason);
     if (result.view) draw(result.view);
     return;
   }
@@ -166,11 +180,12 @@ function show() {
     const share = Math.round(100 * result.coverage);
     box.append(element("p", "interval", `${share} % prediction interval: ${low} to ${high}`));
   }
-  box.append(scale(row));
+  box.append(scale(row, result.band));
   if (isSynthetic) box.append(element("p", "banner", SYNTHETIC));
-  for (const text of result.warnings) box.append(element("p", "banner", text));
+  const known = result.header ? result.header.warnings : []; // beside the form
+  for (const text of result.warnings.filter((one) => !known.includes(one))) box.append(element("p", "banner", text));
   if (row.difference_months !== null) box.append(...comparison(row));
-  box.append(downloads());
+  box.append(downloads(result, file, question, say));
   box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}. ${result.performance}`));
   if (result.view) draw(result.view);
   box.focus({ preventScroll: innerWidth > 820 });
@@ -192,37 +207,8 @@ function comparison(row) {
   return [...parts, element("p", "note", note)];
 }
 
-/** Estimate, prediction interval and chronological age on a scale of 20 years. */
-function scale(row) {
-  const x = (months) => 24 + Math.min(Math.max(months, 0), 240) * (952 / 240);
-  const svg = shape("svg", { viewBox: "-10 -18 1020 146", role: "img", "aria-label": "Bone age on a scale of 0 to 20 years" });
-  const bar = (from, to, values) => shape("rect", { x: x(from), width: x(to) - x(from), ...values });
-  if (result.band) svg.append(bar(...result.band, { y: 28, height: 54, fill: "#e3eaef" }));
-  svg.append(shape("line", { x1: 24, x2: 976, y1: 82, y2: 82, stroke: "#66737f" }));
-  for (let year = 0; year <= 20; year += 2) {
-    svg.append(shape("line", { x1: x(12 * year), x2: x(12 * year), y1: 82, y2: 89, stroke: "#66737f" }));
-    if (year % 4 === 0) svg.append(shape("text", { x: x(12 * year), y: 118, "text-anchor": "middle", fill: "#5b6873" }, String(year)));
-  }
-  const age = row.chronological_age_months;
-  if (age !== null) {
-    svg.append(shape("line", { x1: x(age), x2: x(age), y1: 22, y2: 82, stroke: "#1f2933", "stroke-width": 2, "stroke-dasharray": "6 5" }));
-    svg.append(shape("text", { x: x(age), y: 16, "text-anchor": "middle", fill: "#1f2933" }, "age"));
-  }
-  if (row.bone_age_low_months !== null) {
-    svg.append(bar(row.bone_age_low_months, row.bone_age_high_months, { y: 47, height: 14, rx: 7, fill: "#1d5a72", opacity: 0.35 }));
-  }
-  svg.append(shape("circle", { cx: x(row.bone_age_months), cy: 54, r: 11, fill: "#1d5a72" }));
-  const box = element("div", "scale", "");
-  box.append(svg);
-  const names = ["Age in years. Dot: estimate"];
-  if (row.bone_age_low_months !== null) names.push("bar: prediction interval");
-  if (result.band) names.push("grey: ±2 SD around the chronological age");
-  box.append(element("p", "note", `${names.join("; ")}.`));
-  return box;
-}
-
 function draw(view) {
-  $("radiograph").src = view.radiograph;
+  display(view.radiograph);
   const svg = $("overlay");
   svg.setAttribute("viewBox", `0 0 ${view.width} ${view.height}`);
   for (const line of view.outline) {
@@ -231,7 +217,7 @@ function draw(view) {
   for (const [x, y] of view.points) svg.append(shape("circle", { cx: x, cy: y, r: view.height / 130 }));
   $("heat-tool").hidden = !view.heat;
   if (view.heat) $("heat").src = view.heat;
-  $("view").hidden = $("tools").hidden = $("outline-tool").hidden = $("legend").hidden = false;
+  $("outline-tool").hidden = $("legend").hidden = false;
   const hand = result.prediction.status === "ok" ? "the detected hand" : "what was detected as the hand";
   $("legend").textContent = `Green: ${hand}${view.points.length ? "; yellow: key points" : ""}.`;
   layers();
@@ -247,6 +233,10 @@ function layers() {
 for (const id of ["brightness", "opacity"]) $(id).addEventListener("input", layers);
 for (const id of ["outline", "heat-shown"]) $(id).addEventListener("change", layers);
 
+function refuse(reason) {
+  reject("Radiograph rejected.", sentence(reason), "Expected: a radiograph of one whole left hand including the wrist, in any orientation.");
+}
+
 function reject(title, ...texts) {
   const box = $("answer");
   const banner = element("p", "banner", "");
@@ -254,68 +244,4 @@ function reject(title, ...texts) {
   box.classList.add("rejected");
   box.replaceChildren(banner, ...texts.slice(1).map((text) => element("p", "", text)));
   box.focus({ preventScroll: innerWidth > 820 });
-}
-
-// === Downloads ===
-
-function downloads() {
-  const box = element("div", "downloads", "");
-  const report = element("button", "quiet", "Save the report");
-  const json = element("button", "quiet", "Save as JSON");
-  report.type = json.type = "button";
-  const mine = question, name = stem(file.name), made = `${name}-bone-age-${day(result.at)}`;
-  report.addEventListener("click", async () => {
-    report.disabled = true;
-    report.textContent = "Preparing the report …";
-    try {
-      const html = named(await (await send("report", mine)).text(), name);
-      save(new Blob([html], { type: "text/html" }), `${made}.html`);
-    } catch (error) {
-      say(error.message);
-    }
-    report.disabled = false;
-    report.textContent = "Save the report";
-  });
-  json.addEventListener("click", () => {
-    const { prediction, model, bone_age_tf, at } = result;
-    const whole = { ...prediction, file: file.name, id: name, read_at: at.toISOString(), model, bone_age_tf };
-    save(new Blob([JSON.stringify(whole, null, 2)], { type: "application/json" }), `${made}.json`);
-  });
-  box.append(report, json);
-  return box;
-}
-
-/** A file's name without its ending, of characters that a file's name and HTML may hold. */
-const stem = (name) => name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}_.-]/gu, "_").replace(/^\.+/, "").slice(0, 80) || "radiograph";
-
-/** 2026-01-31, by this machine's clock. */
-const day = (date) => date.toLocaleDateString("sv");
-
-/** The report with the name of the file, which is not sent to the server. */
-const named = (html, name) => html.replace(/(<title>Bone age: |<span class="name">)radiograph(?=<)/g, (_, before) => before + name);
-
-function save(blob, name) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-
-// === Helpers ===
-
-const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
-
-function element(name, kind, text) {
-  const made = document.createElement(name);
-  if (kind) made.className = kind;
-  made.textContent = text;
-  return made;
-}
-
-function shape(name, values, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(values)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
 }

@@ -1,0 +1,93 @@
+"""Sex and chronological age of DICOM radiographs: of the table, or else of the header; and where the header says otherwise."""
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from bone_age_tf.config import LabelOptions
+from bone_age_tf.config.sex_words import EXPECTED
+from bone_age_tf.data.label_table import LabelTable
+from bone_age_tf.data.labels import LabelRow, parse_table
+from bone_age_tf.data.problems import Problem
+from bone_age_tf.dicom.admission import fault_in
+from bone_age_tf.dicom.fault import Fault
+from bone_age_tf.dicom.header import Header
+from bone_age_tf.dicom.warnings import (
+    CHRONOLOGICAL_AGE_DIFFERS,
+    LATERALITY_DIFFERS,
+    SEX_DIFFERS,
+)
+from bone_age_tf.record import sex_from_label
+
+MOST_MONTHS = 12.0
+"""By which a chronological age may differ from the header's without a warning."""
+_SEEN_FROM_THE_BACK = ("", "PA")
+"""Views, by their code, of the back of the hand."""
+
+
+def parse_with_headers(
+    table: LabelTable, options: LabelOptions, header_of: Mapping[int, Header]
+) -> tuple[list[LabelRow], list[Problem]]:
+    """As `parse_table`; where the table is silent, sex and chronological age are those of the header of the row's
+    radiograph, by the number of the row. The sex of the options is for rows of which neither tells it.
+    """
+    if not header_of:
+        return parse_table(table, options)
+    lenient = dataclasses.replace(options, sex=options.sex or "unknown")
+    parsed, problems = parse_table(table, lenient)
+    rows = [_filled(row, header_of.get(row.row), options) for row in parsed]
+    missing = [row for row in rows if isinstance(row, Problem)]
+    return [row for row in rows if isinstance(row, LabelRow)], sorted([*problems, *missing])
+
+
+def _filled(row: LabelRow, header: Header | None, options: LabelOptions) -> LabelRow | Problem:
+    sex = None if header is None else header.sex
+    if not row.is_sex_told and sex is None and options.sex is None:
+        text = f"neither the table nor a DICOM header tells the sex; expected {EXPECTED}, or --sex"
+        return Problem(row.table, row.row, row.id, "", "missing_sex", text)
+    if not row.is_sex_told and sex is not None:
+        row = dataclasses.replace(row, sex=sex_from_label(sex))
+    if header is not None and math.isnan(row.chronological_age_months):
+        months = header.chronological_age_months
+        row = dataclasses.replace(row, chronological_age_months=months)
+    return row
+
+
+def rejected_by(header: Header | Fault | None) -> Fault | None:
+    """Why a file is not decoded: its header cannot be read, or tells that it is not a radiograph of a hand."""
+    return header if header is None or isinstance(header, Fault) else fault_in(header)
+
+
+def warnings_of(
+    header: Header,
+    *,
+    sex: str | None,
+    chronological_age_months: float | None = None,
+    prepared_to_original: np.ndarray | None = None,
+) -> Iterator[str]:
+    """Codes of `dicom.warnings.WARNINGS`: those of the header, and where it is not what was given or seen.
+
+    `sex` and age are those that were used; the matrix [2, 3] is that of a registered radiograph, None of any other.
+    """
+    yield from header.warnings
+    if header.sex is not None and sex in ("F", "M") and sex != header.sex:
+        yield SEX_DIFFERS
+    age = math.nan if chronological_age_months is None else chronological_age_months
+    if abs(age - header.chronological_age_months) > MOST_MONTHS:
+        yield CHRONOLOGICAL_AGE_DIFFERS
+    if prepared_to_original is not None and _is_other_hand(header, prepared_to_original):
+        yield LATERALITY_DIFFERS
+
+
+def _is_other_hand(header: Header, prepared_to_original: np.ndarray) -> bool:
+    """Whether the thumb is on the side of the other hand, which of a left one seen from its back is the right.
+
+    The prepared radiograph has it there, so that the matrix mirrors where the picture has it on the left. Of other
+    views than PA it is not known on which side it should be.
+    """
+    if not header.laterality or header.view not in _SEEN_FROM_THE_BACK:
+        return False
+    is_mirrored = bool(np.linalg.det(np.asarray(prepared_to_original)[:, :2]) < 0)
+    return is_mirrored != (header.laterality == "R")
