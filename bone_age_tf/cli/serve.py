@@ -100,9 +100,7 @@ def serve(*, progress: object, **settings: Any) -> int:
 
 
 def _show_addresses(config: Any, where: Any) -> None:
-    from bone_age_tf.serving.model_folder import model_name
-
-    name = model_name(Path(config.model))
+    name = Path(config.model).resolve().name
     host = f"[{where.host}]" if ":" in where.host else where.host
     click.echo(f"REST  http://{host}:{where.rest_port}/v1/models/{name}:predict")
     click.echo(f"gRPC  {host}:{where.grpc_port}")

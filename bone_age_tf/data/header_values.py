@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from bone_age_tf.config import LabelOptions
+from bone_age_tf.config.sex_words import EXPECTED
 from bone_age_tf.data.label_table import LabelTable
 from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.problems import Problem
@@ -17,12 +18,9 @@ from bone_age_tf.dicom.warnings import (
     CHRONOLOGICAL_AGE_DIFFERS,
     LATERALITY_DIFFERS,
     SEX_DIFFERS,
-    SEX_OTHER,
-    SEX_UNKNOWN,
 )
-from bone_age_tf.record import Sex, sex_from_label
+from bone_age_tf.record import sex_from_label
 
-UNKNOWN = Sex.UNKNOWN.label
 MOST_MONTHS = 12.0
 """By which a chronological age may differ from the header's without a warning."""
 _SEEN_FROM_THE_BACK = ("", "PA")
@@ -33,21 +31,28 @@ def parse_with_headers(
     table: LabelTable, options: LabelOptions, header_of: Mapping[int, Header]
 ) -> tuple[list[LabelRow], list[Problem]]:
     """As `parse_table`; where the table is silent, sex and chronological age are those of the header of the row's
-    radiograph, by the number of the row. The sex of the options is for rows of which neither tells it; without that it
-    is unknown where there is a header.
+    radiograph, by the number of the row. The sex of the options is for rows of which neither tells it.
     """
-    sexes = {
-        row: sex_from_label(header.sex or options.sex or UNKNOWN)
-        for row, header in header_of.items()
-    }
-    rows, problems = parse_table(table, options, sexes)
-    return [_with_age(row, header_of.get(row.row)) for row in rows], problems
+    if not header_of:
+        return parse_table(table, options)
+    lenient = dataclasses.replace(options, sex=options.sex or "unknown")
+    parsed, problems = parse_table(table, lenient)
+    rows = [_filled(row, header_of.get(row.row), options) for row in parsed]
+    missing = [row for row in rows if isinstance(row, Problem)]
+    return [row for row in rows if isinstance(row, LabelRow)], sorted([*problems, *missing])
 
 
-def _with_age(row: LabelRow, header: Header | None) -> LabelRow:
-    if header is None or not math.isnan(row.chronological_age_months):
-        return row
-    return dataclasses.replace(row, chronological_age_months=header.chronological_age_months)
+def _filled(row: LabelRow, header: Header | None, options: LabelOptions) -> LabelRow | Problem:
+    sex = None if header is None else header.sex
+    if not row.is_sex_told and sex is None and options.sex is None:
+        text = f"neither the table nor a DICOM header tells the sex; expected {EXPECTED}, or --sex"
+        return Problem(row.table, row.row, row.id, "", "missing_sex", text)
+    if not row.is_sex_told and sex is not None:
+        row = dataclasses.replace(row, sex=sex_from_label(sex))
+    if header is not None and math.isnan(row.chronological_age_months):
+        months = header.chronological_age_months
+        row = dataclasses.replace(row, chronological_age_months=months)
+    return row
 
 
 def rejected_by(header: Header | Fault | None) -> Fault | None:
@@ -67,8 +72,6 @@ def warnings_of(
     `sex` and age are those that were used; the matrix [2, 3] is that of a registered radiograph, None of any other.
     """
     yield from header.warnings
-    if header.sex is None and sex == UNKNOWN and SEX_OTHER not in header.warnings:
-        yield SEX_UNKNOWN
     if header.sex is not None and sex in ("F", "M") and sex != header.sex:
         yield SEX_DIFFERS
     age = math.nan if chronological_age_months is None else chronological_age_months

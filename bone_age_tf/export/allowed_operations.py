@@ -79,7 +79,6 @@ ALLOWED_OPERATIONS = frozenset(
         "Pack",
         "Pad",
         "PadV2",
-        "PartitionedCall",
         "Placeholder",
         "Pow",
         "Prod",

@@ -119,7 +119,11 @@ def answer_table(
 def _rejection(radiograph: RadiographWithSex) -> Rejection | None:
     """Why it is not read."""
     fault = rejected_by(radiograph.header)
-    return None if fault is None else Rejection(*fault)
+    if fault is not None:
+        return Rejection(*fault)
+    if radiograph.sex is None:
+        return Rejection("no_sex", "the header does not tell F or M, and no sex was given")
+    return None
 
 
 def _with_header(

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, draw_phantom, encode
-from dicom_files import dataset_of, dicom_of
+from dicom_files import dicom_of
 
 from bone_age_tf.cli import main as cli
 from bone_age_tf.dicom.admission import accept
@@ -71,12 +71,11 @@ def study(tmp_path: Path) -> Path:
         "ct": dicom_of(GREY, SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality="CT"),
         "cut.dcm": dicom_of(GREY)[:90_000],
         "other.dcm": dicom_of(GREY, PatientSex="O"),
+        "DICOMDIR": dicom_of(GREY, SOPClassUID="1.2.840.10008.1.3.10"),
         "notes.txt": b"no radiograph",
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    directory = dataset_of(GREY, SOPClassUID="1.2.840.10008.1.3.10")
-    directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed/IM0001").write_bytes(files["IM0001"])
     shutil.make_archive(str(folder / "sent"), "zip", tmp_path / "packed")
@@ -124,13 +123,12 @@ def test_a_mixed_folder_is_predicted_by_what_is_told_of_each_file(
 SCHEMA = json.loads((ROOT / "bone_age_tf/schemas/prediction-4.json").read_text())
 
 
-def test_without_a_sex_a_header_that_does_not_tell_it_means_unknown(
+def test_without_a_sex_those_that_nothing_tells_are_rejected(
     study: Path, predicted: Predicted, tmp_path: Path
 ) -> None:
     _, rows = predicted(study)
     no_sex = {name for name, row in rows.items() if row["reason"].startswith("no_sex: ")}
-    assert no_sex == {"a.png", "b.jpg"}
-    assert (rows["other.dcm"]["sex"], warned(rows, "other.dcm")) == ("unknown", ["sex_other"])
+    assert no_sex == {"a.png", "b.jpg", "other.dcm"}
     assert rows["IM0001"]["status"] == "ok"
     assert rows["chest.dcm"]["reason"].startswith("body_part: ")
     with pytest.raises(UsageError, match="predict needs the sex"):
@@ -214,9 +212,9 @@ def test_the_table_goes_before_the_header_and_the_header_before_the_command(
         "IM0": ("A0", "M", "ok"),
         "IM1": ("A1", "F", "ok"),
         "IM2": ("dicom-0003", "F", "ok"),
-        "IM3": ("A3", "unknown", "ok"),
+        "IM3": ("A3", "", "rejected"),
     }
-    assert warned(rows, "IM3") == ["sex_other"]
+    assert rows["IM3"]["reason"].startswith("bad_label: neither the table nor a DICOM header")
     assert warned(rows, "IM0") == ["sex_differs", "chronological_age_differs"]
     assert [rows[f"IM{n}"]["chronological_age_months"] for n in (0, 1)] == ["150.00", "119.98"]
     assert [problem.id for problem in report.without_file] == ["A9"]
@@ -263,9 +261,9 @@ def test_python_takes_paths_bytes_and_folders(opened: ExportedModel, study: Path
         [dicom_of(GREY), study / "IM0001", dicom_of(GREY, PatientSex=None), HAND],
         sex=[None, None, None, "F"],
     )
-    assert of_bytes["status"].tolist() == ["ok"] * 4
-    assert of_bytes["sex"].tolist() == ["F", "F", "unknown", "F"]
-    assert of_bytes["warning"][2] == "sex_unknown"
+    assert of_bytes["status"].tolist() == ["ok", "ok", "rejected", "ok"]
+    assert of_bytes["sex"].tolist() == ["F", "F", "", "F"]
+    assert of_bytes["reason"][2].startswith("no_sex: ")
     months = of_bytes["bone_age_months"]
     assert months[0] == months[1] == pytest.approx(months[3])
     pd.testing.assert_frame_equal(

@@ -238,7 +238,7 @@ def of_many_kinds(folder: Path, hand: np.ndarray) -> tuple[set[str], dict[str, s
         "hand.webp": (encode(hand, ".webp"), "not_png_or_jpeg: the file is a WebP: save it as PNG"),
         "export": (b"GIF89a" + bytes(50), "not_png_or_jpeg: the file is a GIF"),
         "IM000002": (bytes(128) + b"DICM" + bytes(99), "not_a_radiograph: "),
-        "a.DCM": (b"short", "not_a_radiograph: "),
+        "a.DCM": (b"short", "not_png_or_jpeg: "),
         "photo.heic": (b"", "empty: "),
         "cut.JFIF": (encode(hand, ".jpg")[:3000], "damaged: "),
         "old.jpe": (b"<html></html>", "not_png_or_jpeg: "),
@@ -489,7 +489,7 @@ def test_json_lines_say_the_same_as_the_csv(
     columns = tuple(field.name for field in dataclasses.fields(Prediction))
     assert columns == (*(name for name in COLUMNS if name in report.table), "sop_instance_uid")
     for line, row in zip(map(json.loads, lines), rows.values(), strict=True):
-        assert tuple(line) == tuple(row) == tuple(report.table) == columns[:-1]
+        assert tuple(line) == tuple(row) == tuple(report.table) == columns
         assert line["file"] == row["file"]
         assert line["reason"] == row["reason"]
         months = line["bone_age_months"]
