@@ -11,7 +11,7 @@ from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.dicom.salt import Salt
-from bone_age_tf.dicom.warnings import SEX_DIFFERS
+from bone_age_tf.dicom.warnings import SEX_DIFFERS, SEX_OTHER
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.record import Sex, sex_from_label
@@ -141,6 +141,8 @@ class Pseudonyms:
 
 
 def _warnings(header: Header, sexes: set[str | None]) -> tuple[str, ...]:
-    """Those of the header, and that one of these is not its sex."""
-    differs = header.sex is not None and bool(sexes & ({"F", "M"} - {header.sex}))
-    return (*header.warnings, *([SEX_DIFFERS] if differs else []))
+    """Those of the header, but for a sex that was given; and that one of these is not its sex."""
+    known = sexes & {"F", "M"}
+    own = [code for code in header.warnings if not (known and code == SEX_OTHER)]
+    differs = header.sex is not None and bool(known - {header.sex})
+    return (*own, *([SEX_DIFFERS] if differs else []))

@@ -11,13 +11,14 @@ from typing import Any
 
 from conftest import draw_phantom
 from dicom_files import dataset_of
+from pydicom.config import disable_value_validation
 from pydicom.datadict import (
     DicomDictionary,
     dictionary_is_retired,
     dictionary_keyword,
     dictionary_VR,
 )
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 
 ROOT_UID = "1.2.840.4987654321"
 STUDY_DATE, BIRTH_DATE, TIME = "19871113", "19771113", "113355"
@@ -55,7 +56,12 @@ def canary_dicom(number: int, **attributes: Any) -> bytes:
         "PatientSex": "FM"[number % 2],
         "BurnedInAnnotation": "YES",
     }
-    dataset = dataset_of(draw_phantom(60 + 5 * number, number), **told | attributes)
+    with disable_value_validation():  # what is odd is written as it is
+        return _written(dataset_of(draw_phantom(60 + 5 * number, number), **told | attributes))
+
+
+def _written(dataset: FileDataset) -> bytes:
+    """The bytes of a file, with a sequence, private attributes and a meta header of canaries."""
     request = Dataset()
     request.RequestingPhysician = "CANARYSQ^Doctor"
     dataset.RequestAttributesSequence = [request]

@@ -12,6 +12,7 @@ from bone_age_tf.files.formats import DICOM, format_of
 from bone_age_tf.files.images import MAX_FILE_BYTES, SourceFile
 
 SUFFIXES = (".dcm", ".dicom", ".ima")
+EMPTY = Fault("empty", "the file has no content")
 UNREADABLE = Fault(
     "unreadable", f"the file cannot be opened, or has more than {MAX_FILE_BYTES // 2**20} MiB"
 )
@@ -44,16 +45,19 @@ def names_of(files: Iterable[SourceFile], dicom: Iterable[SourceFile]) -> dict[S
 
 
 def is_dicom(file: SourceFile) -> bool:
-    """By its first bytes; by its ending where it cannot be opened."""
+    """By its first bytes; by its ending where these tell nothing, or it cannot be opened."""
     try:
-        return format_of(file.head()) == DICOM
+        found = format_of(file.head())
     except InputDataError:
-        return file.suffix in SUFFIXES
+        found = None
+    return found == DICOM or (found is None and file.suffix in SUFFIXES)
 
 
 def _header_of(file: SourceFile) -> Header | Fault | None:
     """None where it is no DICOM file."""
+    if not is_dicom(file):
+        return None
     try:
-        return read_header(file.read()) if is_dicom(file) else None
+        return read_header(file.read()) if file.head() else EMPTY
     except InputDataError:  # its text has the file's name
         return UNREADABLE

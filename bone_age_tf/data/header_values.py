@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.config.sex_words import EXPECTED
 from bone_age_tf.data.label_table import LabelTable
 from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.problems import Problem
@@ -33,26 +32,15 @@ def parse_with_headers(
     """As `parse_table`; where the table is silent, sex and chronological age are those of the header of the row's
     radiograph, by the number of the row. The sex of the options is for rows of which neither tells it.
     """
-    if not header_of:
-        return parse_table(table, options)
-    lenient = dataclasses.replace(options, sex=options.sex or "unknown")
-    parsed, problems = parse_table(table, lenient)
-    rows = [_filled(row, header_of.get(row.row), options) for row in parsed]
-    missing = [row for row in rows if isinstance(row, Problem)]
-    return [row for row in rows if isinstance(row, LabelRow)], sorted([*problems, *missing])
+    sexes = {row: sex_from_label(h.sex) for row, h in header_of.items() if h.sex is not None}
+    rows, problems = parse_table(table, options, sexes)
+    return [_with_age(row, header_of.get(row.row)) for row in rows], problems
 
 
-def _filled(row: LabelRow, header: Header | None, options: LabelOptions) -> LabelRow | Problem:
-    sex = None if header is None else header.sex
-    if not row.is_sex_told and sex is None and options.sex is None:
-        text = f"neither the table nor a DICOM header tells the sex; expected {EXPECTED}, or --sex"
-        return Problem(row.table, row.row, row.id, "", "missing_sex", text)
-    if not row.is_sex_told and sex is not None:
-        row = dataclasses.replace(row, sex=sex_from_label(sex))
-    if header is not None and math.isnan(row.chronological_age_months):
-        months = header.chronological_age_months
-        row = dataclasses.replace(row, chronological_age_months=months)
-    return row
+def _with_age(row: LabelRow, header: Header | None) -> LabelRow:
+    if header is None or not math.isnan(row.chronological_age_months):
+        return row
+    return dataclasses.replace(row, chronological_age_months=header.chronological_age_months)
 
 
 def rejected_by(header: Header | Fault | None) -> Fault | None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from bone_age_tf.data.dicom_headers import SUFFIXES, read_headers
+from bone_age_tf.data.dicom_headers import SUFFIXES, is_dicom, read_headers
 from bone_age_tf.data.label_table import LabelTable
 from bone_age_tf.data_prep.pseudonyms import DicomFile, Pseudonyms
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source
@@ -22,7 +22,7 @@ _AT_ONCE = 64
 
 def has_dicom(source: Source) -> bool:
     """Whether one of its radiographs is a DICOM file."""
-    return any(_is_dicom(image) for part in source.parts for image in part.images)
+    return any(is_dicom(image) for part in source.parts for image in part.images)
 
 
 def with_ids(source: Source, salt: Salt, on_progress: Callable[[int, int], None]) -> Source:
@@ -59,10 +59,6 @@ def _without_folders(labels: LabelTable) -> LabelTable:
     """Their names may be those of patients."""
     name = labels.name.rsplit("/", 1)[-1]
     return dataclasses.replace(labels, table=dataclasses.replace(labels.table, name=name))
-
-
-def _is_dicom(file: SourceFile) -> bool:
-    return file.suffix in SUFFIXES or _format_of(file) == DICOM
 
 
 def _is_other_image(file: SourceFile) -> bool:

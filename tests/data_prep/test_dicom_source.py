@@ -163,13 +163,16 @@ def test_a_zip_and_files_without_an_ending_are_read(tmp_path: Path) -> None:
 
 
 def test_sex_is_that_of_the_header_where_the_table_is_silent(tmp_path: Path) -> None:
-    sexes = ["F", "M", "O", None]
+    sexes = ["F", "M", "O", None, "O"]
     files = {f"{n}.dcm": _dicom(n, PatientSex=sex) for n, sex in enumerate(sexes)}
-    folder = _write(tmp_path / "raw", files, "id,boneage\n0,90\n1,90\n2,90\n3,90")
+    lines = [f"{n},90,{'F' if n == 4 else ''}" for n in range(5)]
+    folder = _write(tmp_path / "raw", files, "\n".join(["id,boneage,sex", *lines]))
     _, rows, problems = _check(folder)
     assert problems == []
-    found = {row.label.row: row.label.sex for row in rows}
-    assert found == {2: Sex.F, 3: Sex.M, 4: Sex.UNKNOWN, 5: Sex.UNKNOWN}
+    assert {row.label.row: row.label.sex for row in rows} == {
+        **{2: Sex.F, 3: Sex.M, 4: Sex.UNKNOWN, 5: Sex.UNKNOWN, 6: Sex.F}
+    }
+    assert {row.label.row for row in rows if row.warnings == ("sex_other",)} == {4}
 
 
 def test_sex_of_the_option_is_taken_where_table_and_header_are_silent(tmp_path: Path) -> None:

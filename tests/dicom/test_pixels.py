@@ -93,6 +93,20 @@ def test_what_is_no_window_by_the_standard_is_none(window: dict[str, Any]) -> No
     assert shown([0, 100, 4095], **window) == shown([0, 100, 4095])
 
 
+@pytest.mark.filterwarnings("ignore")  # pydicom's, of these values
+@pytest.mark.parametrize("value", [b"wide", b"1,5", b"1E999", b" "])
+@pytest.mark.parametrize("keyword", ["WindowWidth", "RescaleSlope"])
+def test_what_is_no_number_is_absent(keyword: str, value: bytes) -> None:
+    dataset = data_set(np.array([[0, 100, 4095]]), 12, WindowCenter=2)
+    dataset.add_new(keyword, "DS", "98765"[: len(value)])
+    encoded = as_file(dataset)
+    element = b"DS" + bytes([(len(value) + 1) // 2 * 2, 0])
+    at = encoded.rindex(element) + len(element)
+    found = grey(opened(encoded[:at] + value + encoded[at + len(value) :]))
+    assert isinstance(found, np.ndarray)
+    assert found[0].tolist() == shown([0, 100, 4095])
+
+
 @pytest.mark.parametrize("padding", [{}, {"PixelPaddingValue": 0}])
 def test_a_window_or_lut_that_leaves_nothing_to_see_is_none(padding: dict[str, int]) -> None:
     """As that of a maker whose DX files have 32768 added to the pixels, and not to the window."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, draw_phantom, encode
-from dicom_files import dicom_of
+from dicom_files import dataset_of, dicom_of
 
 from bone_age_tf.cli import main as cli
 from bone_age_tf.dicom.admission import accept
@@ -71,11 +71,12 @@ def study(tmp_path: Path) -> Path:
         "ct": dicom_of(GREY, SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality="CT"),
         "cut.dcm": dicom_of(GREY)[:90_000],
         "other.dcm": dicom_of(GREY, PatientSex="O"),
-        "DICOMDIR": dicom_of(GREY, SOPClassUID="1.2.840.10008.1.3.10"),
         "notes.txt": b"no radiograph",
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
+    directory = dataset_of(GREY, SOPClassUID="1.2.840.10008.1.3.10")
+    directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
     (tmp_path / "packed").mkdir()
     (tmp_path / "packed/IM0001").write_bytes(files["IM0001"])
     shutil.make_archive(str(folder / "sent"), "zip", tmp_path / "packed")
@@ -214,7 +215,7 @@ def test_the_table_goes_before_the_header_and_the_header_before_the_command(
         "IM2": ("dicom-0003", "F", "ok"),
         "IM3": ("A3", "", "rejected"),
     }
-    assert rows["IM3"]["reason"].startswith("bad_label: neither the table nor a DICOM header")
+    assert rows["IM3"]["reason"].startswith("bad_label: the sex is empty")
     assert warned(rows, "IM0") == ["sex_differs", "chronological_age_differs"]
     assert [rows[f"IM{n}"]["chronological_age_months"] for n in (0, 1)] == ["150.00", "119.98"]
     assert [problem.id for problem in report.without_file] == ["A9"]
