@@ -42,6 +42,8 @@ demo: setup  ## the whole workflow on synthetic radiographs, into demo/, in 3 mi
 	$(VENV)/bin/bone-age-tf demo --output demo
 
 PYTEST = $(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile
+# Compiled modules are kept, also where the environment says otherwise: many processes import the same.
+test test-large release-check: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV)  ## run all tests except the large ones, in three processes
 	@echo "Testing in three processes: about 12 minutes on two cores"

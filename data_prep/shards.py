@@ -24,7 +24,7 @@ from bone_age_tf.dicom import admission
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.hashing import FileEntry, describe_file, find_faults
-from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
+from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, rejection_from
 
 DATA_SET_NAME = "bone_age"
@@ -134,15 +134,15 @@ def _encoder(config: PreprocessingConfig, encoding: str) -> Callable[[bytes], An
 
     The prepared one is a string, its PNG, or with `raw` the pixels, uint8 [height, width, 1].
     """
-    preprocessor = Preprocessor(config)
+    prepare = Preprocessor(config).graph
 
-    def encode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        prepared = preprocessor(encoded)
+    def encode(encoded: bytes) -> tuple[tf.Tensor, tf.Tensor]:
+        prepared = prepare(encoded)
         if encoding == "raw":
             return prepared.image, prepared.status
         return tf.io.encode_png(prepared.image, compression=PNG_COMPRESSION), prepared.status
 
-    return graph_of(encode)
+    return encode
 
 
 def _reject(row: CheckedRow, code: str, message: str) -> Problem:

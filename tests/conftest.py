@@ -133,9 +133,10 @@ def _log_is_heard() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _graphs_are_traced_once() -> None:
-    """Preprocessors of one configuration, and their exports, share their graphs; tracing one takes seconds.
+    """Preprocessors of one fingerprint, and their exports, share their graphs; tracing one takes seconds.
 
-    Not where a localizer is the run's own: its files may change.
+    The fingerprint covers the localizer's files. Exports with another localizer than the shipped one share
+    nothing.
     """
     from bone_age_tf.config import WEIGHTS_DTYPES
     from bone_age_tf.export import export
@@ -152,14 +153,12 @@ def _graphs_are_traced_once() -> None:
     write, stored, prepare = export.write_saved_model, exported._Stored, exported._prepare
 
     def graph(preprocessor: Preprocessor) -> Any:
-        config = preprocessor.config
-        own = config.has_own_localizer
-        return trace(preprocessor) if own else once(config, lambda: trace(preprocessor))
+        return once(preprocessor.fingerprint, lambda: trace(preprocessor))
 
     def set_up_once(examiner: Examiner, preprocessor: Preprocessor) -> None:
         set_up(examiner, preprocessor)
-        if not preprocessor.config.has_own_localizer:
-            examiner._graph = once(("examiner", preprocessor.config), lambda: examiner._graph)
+        key = ("examiner", preprocessor.fingerprint)
+        examiner._graph = once(key, lambda: examiner._graph)
 
     def write_shared(
         model: Any, classifier: Any, preprocessor: Preprocessor, *more: Any, **named: Any

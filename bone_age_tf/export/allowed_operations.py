@@ -79,6 +79,7 @@ ALLOWED_OPERATIONS = frozenset(
         "Pack",
         "Pad",
         "PadV2",
+        "PartitionedCall",
         "Placeholder",
         "Pow",
         "Prod",

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -67,9 +68,10 @@ class Examination(NamedTuple):
 def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     """A pyramid of the radiograph -> hand, key points, quality."""
     size = tf.shape(levels[0])[1:3]
-    whole = _view(levels, geometry.centred_matrix(size, VIEW), network)
+    view = _viewer(levels, network)
+    whole = view(geometry.centred_matrix(size, VIEW))
     upright = registration.hand_matrix(whole.points, tf.constant(UPRIGHT_ORIGIN), UPRIGHT_UNIT)
-    hand = _view(levels, upright, network)
+    hand = view(upright)
     scored = quality.scores(
         whole.found.image_class, hand.found, network.limits, hand.to_original, size
     )
@@ -83,9 +85,16 @@ def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     return Examination(whole, hand, scored, status, is_registered)
 
 
-def _view(levels: list[tf.Tensor], to_original: tf.Tensor, network: Localizer) -> View:
-    view = to_levels(geometry.warp(levels, to_original, VIEW))
-    return View(localization.locate(view, network), to_original)
+def _viewer(levels: list[tf.Tensor], network: Localizer) -> Callable[[tf.Tensor], View]:
+    """Matrix -> view. Within a graph, a function of its own: half the graph, traced once."""
+
+    def view(to_original: tf.Tensor) -> View:
+        pixels = to_levels(geometry.warp(levels, to_original, VIEW))
+        return View(localization.locate(pixels, network), to_original)
+
+    if tf.executing_eagerly():
+        return view
+    return tf.function(view, [tf.TensorSpec((2, 3))], autograph=False)
 
 
 def register(

@@ -106,12 +106,13 @@ def test_records_hold_the_labels_and_the_prepared_pixels(raw: Path, tmp_path: Pa
     records = _records(tmp_path / "out")
     rows = [line.split(",") for line in (raw / TABLE).read_text().splitlines()[1:]]
     assert set(records) == {identifier for identifier, _, _ in rows}
+    preprocessor = Preprocessor(SMALL)
     for identifier, age, male in rows:
         item = records[identifier]
         assert item["bone_age_months"].numpy() == float(age)
         assert item["sex"].numpy() == (Sex.M if male == "True" else Sex.F)
         encoded = (raw / IMAGES / f"{identifier}.png").read_bytes()
-        expected = Preprocessor(SMALL)(tf.constant(encoded))
+        expected = preprocessor(tf.constant(encoded))
         assert expected.status == "ok"
         np.testing.assert_array_equal(_pixels(item), expected.image)
 

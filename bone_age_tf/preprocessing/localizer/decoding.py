@@ -6,6 +6,7 @@ Coordinates are (x, y), x = column, pixel centres at whole numbers.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.preprocessing import intensity
@@ -124,8 +125,20 @@ def _sides(plane: tf.Tensor) -> tuple[int, int]:
     return height, width
 
 
+def _runs(inside: tf.Tensor) -> tf.Tensor:
+    """int32 [h * w]: the number of the run of its row that a pixel of `inside` belongs to."""
+    height, width = _sides(inside)
+    # a run ends at each pixel outside and at each row's end
+    outside = tf.cumsum(tf.cast(tf.reshape(tf.logical_not(inside), [-1]), tf.int32))
+    by_row = tf.reshape(outside, (height, width)) + np.arange(height, dtype=np.int32)[:, np.newaxis]
+    return tf.reshape(by_row, [-1])
+
+
 def _finer(plane: tf.Tensor) -> tf.Tensor:
-    return tf.repeat(tf.repeat(plane, CLEANING_STRIDE, axis=0), CLEANING_STRIDE, axis=1)
+    height, width = _sides(plane)
+    block = (height, CLEANING_STRIDE, width, CLEANING_STRIDE)
+    blocks = tf.broadcast_to(plane[:, tf.newaxis, :, tf.newaxis], block)
+    return tf.reshape(blocks, (height * CLEANING_STRIDE, width * CLEANING_STRIDE))
 
 
 def _connected(inside: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
@@ -134,12 +147,8 @@ def _connected(inside: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
     Whole runs of a row, then of a column, are reached at once, until nothing is added.
     """
     height, width = _sides(inside)
-    runs = tf.cumsum(tf.cast(tf.reshape(tf.logical_not(inside), [-1]), tf.int32))
-    # a run ends at each pixel outside and at each row's end
-    runs += tf.repeat(tf.range(height), width)
     turned = tf.transpose(inside)
-    columns = tf.cumsum(tf.cast(tf.reshape(tf.logical_not(turned), [-1]), tf.int32))
-    columns += tf.repeat(tf.range(width), height)
+    runs, columns = _runs(inside), _runs(turned)
 
     def spread(reached: tf.Tensor, ids: tf.Tensor, within: tf.Tensor) -> tf.Tensor:
         flat = tf.cast(tf.reshape(reached, [-1]), tf.int32)
