@@ -198,7 +198,7 @@ def _is_working_directory(path: str) -> bool:
     return False
 
 
-_CHILDREN = Children([sys.executable, "-P", "-W", "ignore", "-m", "bone_age_tf.dicom.child"])
+_CHILDREN = Children([sys.executable or "", "-P", "-W", "ignore", "-m", "bone_age_tf.dicom.child"])
 atexit.register(_CHILDREN.close)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_CHILDREN.forget)
