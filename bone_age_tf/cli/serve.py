@@ -100,7 +100,9 @@ def serve(*, progress: object, **settings: Any) -> int:
 
 
 def _show_addresses(config: Any, where: Any) -> None:
-    name = Path(config.model).resolve().name
+    from bone_age_tf.serving.model_folder import model_name
+
+    name = model_name(Path(config.model))
     host = f"[{where.host}]" if ":" in where.host else where.host
     click.echo(f"REST  http://{host}:{where.rest_port}/v1/models/{name}:predict")
     click.echo(f"gRPC  {host}:{where.grpc_port}")

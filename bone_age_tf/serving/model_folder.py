@@ -38,9 +38,9 @@ class ModelFolder:
     def __init__(
         self, base: Path, loader: Loader, *, labels: Mapping[str, int] | None = None
     ) -> None:
-        """`labels` name versions, as in `{"stable": 3}`."""
+        """`base` may be the folder of one version: that one is served. `labels`, as in `{"stable": 3}`."""
         self.base = base
-        self.name = Path(os.path.abspath(base)).name  # noqa: PTH100 - resolve() would follow a link
+        self.name = model_name(base)
         self._load = loader
         self._labels = dict(labels or {})
         self._served: dict[int, ServedModel] = {}
@@ -142,15 +142,28 @@ class ModelFolder:
             self._states[version] = state
 
 
+def model_name(base: Path) -> str:
+    """What clients call the model: the name of the folder that holds the versions."""
+    folder = Path(os.path.abspath(base))  # noqa: PTH100 - resolve() would follow a link
+    return folder.parent.name if _is_version(folder) else folder.name
+
+
 def _versions(base: Path) -> dict[int, Path]:
-    """Number -> folder. A number is what TensorFlow Serving takes for one."""
+    """Number -> folder."""
+    if _is_version(base):
+        return {int(base.name): base}
     if not base.is_dir():
         return {}
-    return {
-        int(path.name): path
-        for path in base.iterdir()
-        if path.name.isdecimal() and path.name.isascii() and path.is_dir()
-    }
+    return {int(path.name): path for path in base.iterdir() if _has_number(path) and path.is_dir()}
+
+
+def _is_version(folder: Path) -> bool:
+    return _has_number(folder) and (folder / "saved_model.pb").is_file()
+
+
+def _has_number(path: Path) -> bool:
+    """A number is what TensorFlow Serving takes for one."""
+    return path.name.isdecimal() and path.name.isascii()
 
 
 def _stamp(folder: Path) -> frozenset[tuple[str, int, int]]:

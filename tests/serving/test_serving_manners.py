@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import httpx
@@ -141,6 +141,15 @@ def test_going_back_by_removing_a_version(tmp_path: Path) -> None:
     assert loaded == [2, 1]
     found = models.status()["model_version_status"]
     assert {one["version"]: one["state"] for one in found} == {"1": "AVAILABLE", "2": "END"}
+
+
+def test_the_folder_of_one_version_is_served_under_the_name_of_its_parent(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        (tmp_path / "hands" / version).mkdir(parents=True)
+        (tmp_path / "hands" / version / "saved_model.pb").touch()
+    models = ModelFolder(tmp_path / "hands" / "1", lambda folder, version: cast(Any, StandIn(version)))
+    models.refresh()
+    assert (models.name, models.get().version) == ("hands", 1)
 
 
 def test_without_a_usable_version_nothing_starts(
