@@ -111,7 +111,7 @@ def test_of_predictions_the_table_alone_has_the_path(
     printed = capfd.readouterr()
     assert canaries_in(_written(output / "p")) != []
     written = [
-        *_written(output, "predictions.csv"),
+        *_written(output, "predictions.csv", "predictions.jsonl"),  # the same table
         *(("printed", text.encode()) for text in (printed.out, printed.err, caplog.text)),
     ]
     assert canaries_in(written) == []

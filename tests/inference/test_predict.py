@@ -238,7 +238,7 @@ def of_many_kinds(folder: Path, hand: np.ndarray) -> tuple[set[str], dict[str, s
         "hand.webp": (encode(hand, ".webp"), "not_png_or_jpeg: the file is a WebP: save it as PNG"),
         "export": (b"GIF89a" + bytes(50), "not_png_or_jpeg: the file is a GIF"),
         "IM000002": (bytes(128) + b"DICM" + bytes(99), "not_a_radiograph: "),
-        "a.DCM": (b"short", "not_png_or_jpeg: "),
+        "a.DCM": (b"short", "not_a_radiograph: "),
         "photo.heic": (b"", "empty: "),
         "cut.JFIF": (encode(hand, ".jpg")[:3000], "damaged: "),
         "old.jpe": (b"<html></html>", "not_png_or_jpeg: "),
