@@ -147,7 +147,9 @@ def test_the_folder_of_one_version_is_served_under_the_name_of_its_parent(tmp_pa
     for version in ("1", "2"):
         (tmp_path / "hands" / version).mkdir(parents=True)
         (tmp_path / "hands" / version / "saved_model.pb").touch()
-    models = ModelFolder(tmp_path / "hands" / "1", lambda folder, version: cast(Any, StandIn(version)))
+    models = ModelFolder(
+        tmp_path / "hands" / "1", lambda folder, version: cast(Any, StandIn(version))
+    )
     models.refresh()
     assert (models.name, models.get().version) == ("hands", 1)
 
