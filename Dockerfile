@@ -10,13 +10,13 @@ COPY deploy/flink/constraints.txt deploy/flink/
 COPY bone_age_tf bone_age_tf
 COPY data_prep data_prep
 
-# EXTRAS are extras of setup.py: serve,notebooks
+# EXTRAS are extras of setup.py: dicom,serve,notebooks
 FROM source AS install-cpu
-ARG EXTRAS=serve
+ARG EXTRAS=dicom,serve
 RUN pip install --no-cache-dir --constraint constraints.txt ".[$EXTRAS]"
 
 FROM source AS install-gpu
-ARG EXTRAS=serve
+ARG EXTRAS=dicom,serve
 RUN pip install --no-cache-dir --constraint constraints.txt ".[gpu,$EXTRAS]"
 
 FROM source AS install-beam

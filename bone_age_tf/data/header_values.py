@@ -17,9 +17,12 @@ from bone_age_tf.dicom.warnings import (
     CHRONOLOGICAL_AGE_DIFFERS,
     LATERALITY_DIFFERS,
     SEX_DIFFERS,
+    SEX_OTHER,
+    SEX_UNKNOWN,
 )
-from bone_age_tf.record import sex_from_label
+from bone_age_tf.record import Sex, sex_from_label
 
+UNKNOWN = Sex.UNKNOWN.label
 MOST_MONTHS = 12.0
 """By which a chronological age may differ from the header's without a warning."""
 _SEEN_FROM_THE_BACK = ("", "PA")
@@ -30,9 +33,13 @@ def parse_with_headers(
     table: LabelTable, options: LabelOptions, header_of: Mapping[int, Header]
 ) -> tuple[list[LabelRow], list[Problem]]:
     """As `parse_table`; where the table is silent, sex and chronological age are those of the header of the row's
-    radiograph, by the number of the row. The sex of the options is for rows of which neither tells it.
+    radiograph, by the number of the row. The sex of the options is for rows of which neither tells it; without that it
+    is unknown where there is a header.
     """
-    sexes = {row: sex_from_label(h.sex) for row, h in header_of.items() if h.sex is not None}
+    sexes = {
+        row: sex_from_label(header.sex or options.sex or UNKNOWN)
+        for row, header in header_of.items()
+    }
     rows, problems = parse_table(table, options, sexes)
     return [_with_age(row, header_of.get(row.row)) for row in rows], problems
 
@@ -60,6 +67,8 @@ def warnings_of(
     `sex` and age are those that were used; the matrix [2, 3] is that of a registered radiograph, None of any other.
     """
     yield from header.warnings
+    if header.sex is None and sex == UNKNOWN and SEX_OTHER not in header.warnings:
+        yield SEX_UNKNOWN
     if header.sex is not None and sex in ("F", "M") and sex != header.sex:
         yield SEX_DIFFERS
     age = math.nan if chronological_age_months is None else chronological_age_months

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 SEX_OTHER = "sex_other"
+SEX_UNKNOWN = "sex_unknown"
 SEX_DIFFERS = "sex_differs"
 AGE_DIFFERS = "age_differs"
 AGE_IMPLAUSIBLE = "age_implausible"
@@ -17,6 +18,7 @@ LOSSY = "lossy"
 
 WARNINGS: Mapping[str, str] = {
     SEX_OTHER: "the header's sex is O (other): the sex is unknown unless it is given",
+    SEX_UNKNOWN: "the header does not tell the sex: the bone age is that for an unknown sex",
     SEX_DIFFERS: "the sex that was given is not that of the header",
     AGE_DIFFERS: "birth date and Patient's Age differ by more than a year: the birth date is used",
     AGE_IMPLAUSIBLE: "an age of the header is negative or over 30 years: it is not used",

@@ -119,11 +119,7 @@ def answer_table(
 def _rejection(radiograph: RadiographWithSex) -> Rejection | None:
     """Why it is not read."""
     fault = rejected_by(radiograph.header)
-    if fault is not None:
-        return Rejection(*fault)
-    if radiograph.sex is None:
-        return Rejection("no_sex", "the header does not tell F or M, and no sex was given")
-    return None
+    return None if fault is None else Rejection(*fault)
 
 
 def _with_header(

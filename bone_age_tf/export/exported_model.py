@@ -68,7 +68,7 @@ class ExportedModel:
         TIFF or BMP file, an array of grey values [height, width], uint8 (0 to 255) or uint16 (0 to 65535), at least 64 pixels on
         its shorter side, or several of these. An array is answered as a PNG file of the same pixels is.
         `sex` is `F`, `M` or `unknown`: one for all, or one for each of what is given. None, of DICOM files: that of
-        the header; where the header does not tell it, the radiograph is rejected (`no_sex`).
+        the header; where the header does not tell it, it is unknown.
         The radiographs of folders and zips, and files, are read and predicted 16 at a time.
 
         Columns: `file` (name of the file; of bytes and arrays their number among what was given), `sex`,

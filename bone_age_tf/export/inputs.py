@@ -8,6 +8,7 @@ import numpy as np
 
 from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.data.dicom_headers import read_headers
+from bone_age_tf.data.header_values import UNKNOWN
 from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.reader import Header, read_header
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
@@ -50,8 +51,9 @@ class RadiographWithSex:
 
     @property
     def sex(self) -> str | None:
-        """The sex for the model; None where nothing tells it."""
-        return self.given or (self.header.sex if isinstance(self.header, Header) else None)
+        """The sex for the model; None where there is no header that could tell it."""
+        of_header = (self.header.sex or UNKNOWN) if isinstance(self.header, Header) else None
+        return self.given or of_header
 
     @property
     def name(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.config.sex_words import require_sex_word
 from bone_age_tf.data.file_labels import FileLabels, read_file_labels
-from bone_age_tf.data.header_values import rejected_by, warnings_of
+from bone_age_tf.data.header_values import UNKNOWN, rejected_by, warnings_of
 from bone_age_tf.errors import UsageError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing.rejections import Rejection
@@ -62,7 +62,7 @@ class Known:
         if file in self.labels.rows:
             return self.labels.rows[file].sex.label
         header = self.labels.header(file)
-        return (header.sex if header else None) or self.sex
+        return (header.sex if header else None) or self.sex or (UNKNOWN if header else None)
 
     def shown(self, file: SourceFile) -> tuple[str, str]:
         """What the file and its radiograph are called in pictures and the like; of DICOM, nothing that names a patient."""
@@ -107,5 +107,5 @@ class Known:
 
 NO_SEX = Rejection(
     "no_sex",
-    "neither the label table nor the header of a DICOM file tells the sex, and --sex was not given",
+    "the label table has no row for this file, and --sex was not given",
 )

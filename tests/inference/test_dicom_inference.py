@@ -124,12 +124,13 @@ def test_a_mixed_folder_is_predicted_by_what_is_told_of_each_file(
 SCHEMA = json.loads((ROOT / "bone_age_tf/schemas/prediction-4.json").read_text())
 
 
-def test_without_a_sex_those_that_nothing_tells_are_rejected(
+def test_without_a_sex_a_header_that_does_not_tell_it_means_unknown(
     study: Path, predicted: Predicted, tmp_path: Path
 ) -> None:
     _, rows = predicted(study)
     no_sex = {name for name, row in rows.items() if row["reason"].startswith("no_sex: ")}
-    assert no_sex == {"a.png", "b.jpg", "other.dcm"}
+    assert no_sex == {"a.png", "b.jpg"}
+    assert (rows["other.dcm"]["sex"], warned(rows, "other.dcm")) == ("unknown", ["sex_other"])
     assert rows["IM0001"]["status"] == "ok"
     assert rows["chest.dcm"]["reason"].startswith("body_part: ")
     with pytest.raises(UsageError, match="predict needs the sex"):
@@ -213,9 +214,9 @@ def test_the_table_goes_before_the_header_and_the_header_before_the_command(
         "IM0": ("A0", "M", "ok"),
         "IM1": ("A1", "F", "ok"),
         "IM2": ("dicom-0003", "F", "ok"),
-        "IM3": ("A3", "", "rejected"),
+        "IM3": ("A3", "unknown", "ok"),
     }
-    assert rows["IM3"]["reason"].startswith("bad_label: the sex is empty")
+    assert warned(rows, "IM3") == ["sex_other"]
     assert warned(rows, "IM0") == ["sex_differs", "chronological_age_differs"]
     assert [rows[f"IM{n}"]["chronological_age_months"] for n in (0, 1)] == ["150.00", "119.98"]
     assert [problem.id for problem in report.without_file] == ["A9"]
@@ -262,9 +263,9 @@ def test_python_takes_paths_bytes_and_folders(opened: ExportedModel, study: Path
         [dicom_of(GREY), study / "IM0001", dicom_of(GREY, PatientSex=None), HAND],
         sex=[None, None, None, "F"],
     )
-    assert of_bytes["status"].tolist() == ["ok", "ok", "rejected", "ok"]
-    assert of_bytes["sex"].tolist() == ["F", "F", "", "F"]
-    assert of_bytes["reason"][2].startswith("no_sex: ")
+    assert of_bytes["status"].tolist() == ["ok"] * 4
+    assert of_bytes["sex"].tolist() == ["F", "F", "unknown", "F"]
+    assert of_bytes["warning"][2] == "sex_unknown"
     months = of_bytes["bone_age_months"]
     assert months[0] == months[1] == pytest.approx(months[3])
     pd.testing.assert_frame_equal(

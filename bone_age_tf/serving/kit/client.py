@@ -75,7 +75,7 @@ def is_dicom(content: bytes) -> bool:
 
 
 def read_dicom(content: bytes) -> tuple[bytes, str]:
-    """A DICOM file's pixels as a PNG without metadata, and the sex in its header, which may be empty.
+    """A DICOM file's pixels as a PNG without metadata, and the sex in its header: F, M or unknown.
 
     Raises `DicomError`.
     """
@@ -88,7 +88,7 @@ def read_dicom(content: bytes) -> tuple[bytes, str]:
     header, pixels = read_header(content), read_pixels(content)
     if isinstance(pixels, tuple):
         raise DicomError("rejected ({}): {}".format(*pixels))
-    return cv2.imencode(".png", pixels)[1].tobytes(), header.sex or ""
+    return cv2.imencode(".png", pixels)[1].tobytes(), header.sex or "unknown"
 
 
 def _post(url: str, body: Any) -> Any:
@@ -166,8 +166,6 @@ def _line(content: bytes, sex: str | None, url: str) -> tuple[str, bool]:
     said = ""
     if is_dicom(content):
         content, said = read_dicom(content)
-    if not sex and not said:
-        raise DicomError("the header does not tell the sex: give it with --sex")
     answer = ask(content, sex or said, url)
     note = "" if sex else f"\tsex by the header: {said}"
     return describe(answer) + note, answer.months is not None
