@@ -141,7 +141,7 @@ def _needed(arguments: list[str]) -> Iterator[str]:
     command = arguments[0]
     if "phantoms" in arguments and command == "train":
         yield "phantom --output phantoms --count 4 --size 256"
-    if arguments[1].split("/")[0] == "dicom":
+    if any(argument.split("/")[0] == "dicom" for argument in arguments[1:2]):
         yield "phantom --output dicom --count 4 --size 256 --format dicom"
     if "ensembles/1" in arguments and command != "ensemble":
         yield "ensemble runs/1 --data prepared --output ensembles/1 --correction none"

@@ -99,13 +99,13 @@ def test_what_a_target_needs_is_added_once(target: str, extra: str, venv: Path) 
 @pytest.mark.parametrize("target", ["setup", "demo", "training"])
 def test_a_new_clone_is_set_up_for_a_user(target: str, tmp_path: Path) -> None:
     text = make("-n", f"VENV={tmp_path}", target)
-    assert re.findall(r"--editable '(.*)'", text) == [".[serve]"]
+    assert re.findall(r"--editable '(.*)'", text) == [".[dicom,serve]"]
     assert target == "setup" or text.index("--editable") < text.index("bin/bone-age-tf")
 
 
 def test_a_new_clone_is_set_up_before_the_tests(tmp_path: Path) -> None:
     text = make("-n", f"VENV={tmp_path}", "test")
-    assert re.findall(r"--editable '(.*)'", text) == [".[serve]", ".[dev]"]
+    assert re.findall(r"--editable '(.*)'", text) == [".[dicom,serve]", ".[dev]"]
     assert text.index("'.[dev]'") < text.index("-m pytest")
 
 

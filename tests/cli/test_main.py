@@ -20,6 +20,7 @@ from bone_age_tf import __version__
 from bone_age_tf.cli import main as cli
 from bone_age_tf.cli.main import COMMANDS, load_command
 from bone_age_tf.config import CalibrationConfig
+from bone_age_tf.export.export import GOLDEN_HAND
 
 
 class Outcome(NamedTuple):
@@ -260,7 +261,7 @@ def test_no_arguments_show_the_help(shell: Shell) -> None:
             "steps",
         ),
         (["prepare", ".", "--output", "o", "--preprocess", "scale"], "letterbox"),
-        (["predict", ".", "--model", ".", "--output", "o"], "--labels"),
+        (["predict", str(GOLDEN_HAND), "--model", ".", "--output", "o"], "--labels"),
         (["predict", ".", "--model", ".", "--output", "o", "--sex", "X"], "'X'"),
     ],
 )

@@ -249,7 +249,7 @@ def test_other_settings_are_rejected_with_what_changed(
     [
         (
             lambda folder: (folder / "1.png").write_bytes(b""),
-            r"1\.png: expected a PNG, JPEG, TIFF or BMP",
+            r"1\.png: expected a DICOM, PNG, JPEG, TIFF or BMP",
         ),
         (lambda folder: (folder / "1.png").write_bytes(b"GIF89a"), r"1\.png: the file is a GIF"),
         (lambda folder: (folder / "key_points.csv").write_bytes(b"\xff\xfe"), "expected UTF-8"),
