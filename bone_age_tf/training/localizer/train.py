@@ -222,6 +222,7 @@ def _train_round(
         loss_weights=WEIGHTS,
         jit_compile=False,
     )
+    network.optimizer.build(network.trainable_variables)  # in fit, the step would be traced twice
     sampler = Sampler(groups, config.seed * 1000 + number, negative_share=config.negative_share)
     network.fit(
         batches(sampler, config.batch_size),
