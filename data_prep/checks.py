@@ -78,7 +78,7 @@ def _check_part(
     joined = join_table(part.table, files, headers)
     file_of = {row: part.images[m.place] for row, m in joined.items() if m.place is not None}
     told = pseudonyms.sexes({row: file_of.get(row) for row in joined}, options.sex)
-    labels, problems = parse_table(part.table, options, told)
+    labels, problems = parse_table(part.table, options, told if pseudonyms.files else None)
     problems += [
         problem
         for problem in without_file(part.table, joined, files, headers)

@@ -80,7 +80,7 @@ def read_file_labels(
     joined = join_table(table, files, headers) if table.has_ids else {}
     file_of = {row: files[match.place] for row, match in joined.items() if match.place is not None}
     header_of = {row: headers[file] for row, file in file_of.items() if file in headers}
-    rows, problems = parse_with_headers(table, options, header_of)
+    rows, problems = parse_with_headers(table, options, header_of if headers else None)
     of_the_table = [problem for problem in problems if problem.row == HEADER_ROW]
     if of_the_table:
         raise InputDataError(f"The label table cannot be used.\n{summary(of_the_table)}")
@@ -91,7 +91,7 @@ def read_file_labels(
         for problem in reversed(missing)
         if joined[problem.row].how is not How.ELSEWHERE
         for place in joined[problem.row].others
-        if files[place] not in ids
+        if files[place] not in ids and not _tells_sex(headers.get(files[place]))
     }
     of_rows = {file_of[p.row]: p for p in reversed(problems) if p.row in file_of}
     return dataclasses.replace(
@@ -101,6 +101,11 @@ def read_file_labels(
         problems={**unclear, **of_rows},
         without_file=tuple(missing),
     )
+
+
+def _tells_sex(header: Header | None) -> bool:
+    """Such a radiograph is predicted without the row that might be another's."""
+    return header is not None and header.sex is not None
 
 
 def join_table(

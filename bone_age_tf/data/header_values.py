@@ -30,12 +30,14 @@ _SEEN_FROM_THE_BACK = ("", "PA")
 
 
 def parse_with_headers(
-    table: LabelTable, options: LabelOptions, header_of: Mapping[int, Header]
+    table: LabelTable, options: LabelOptions, header_of: Mapping[int, Header] | None
 ) -> tuple[list[LabelRow], list[Problem]]:
     """As `parse_table`; where the table is silent, sex and chronological age are those of the header of the row's
     radiograph, by the number of the row. The sex of the options is for rows of which neither tells it; without that it
     is unknown where there is a header.
     """
+    if header_of is None:
+        return parse_table(table, options)
     sexes = {
         row: sex_from_label(header.sex or options.sex or UNKNOWN)
         for row, header in header_of.items()

@@ -52,10 +52,12 @@ def parse_table(
 ) -> tuple[list[LabelRow], list[Problem]]:
     """The valid rows and all problems of a table. A row with a problem is not among the rows.
 
-    `header_sexes` are those of rows whose file tells the sex itself: they go before `options.sex`.
+    `header_sexes` are those of rows whose file tells the sex itself: they go before `options.sex`. None: no file does,
+    so that a column for the sex is required.
     """
     told = header_sexes or {}
-    problems = list(_missing_columns(labels, options, is_sex_told=bool(told)))
+    is_told = header_sexes is not None
+    problems = list(_missing_columns(labels, options, is_sex_told=is_told))
     if not labels.has_ids:
         return [], problems
     problems += _age_unit_problems(labels, options)
@@ -63,7 +65,7 @@ def parse_table(
     rows: list[LabelRow] = []
     sexes = labels.sexes(options)
     default = sex_from_label(options.sex) if options.sex else None
-    if default is None and not told and labels.sex_column not in labels.table.columns:
+    if default is None and not is_told and labels.sex_column not in labels.table.columns:
         default = Sex.UNKNOWN  # one problem of the table, not one of each row
     cells_of = labels.table.rows.to_dict(orient="index")
     for number, identifier in labels.ids().items():

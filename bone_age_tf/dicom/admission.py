@@ -1,5 +1,6 @@
 """What a header tells of a file that is not one radiograph of a hand: refused before it is decoded."""
 
+import re
 from collections.abc import Callable, Mapping
 
 from bone_age_tf.config.choices import DICOM_REASONS
@@ -25,6 +26,22 @@ RADIOGRAPHS: Mapping[str, str] = {
     "1.2.840.10008.5.1.4.1.1.7.4": "Multi-frame True Color Secondary Capture",
 }
 """SOP Class UID -> name, of the classes that are read; those of several frames with one frame."""
+
+OTHER_MODALITIES: Mapping[str, str] = {
+    **{"CT": "computed tomography", "MR": "magnetic resonance", "US": "ultrasound"},
+    **{"MG": "mammography", "NM": "nuclear medicine", "PT": "positron emission tomography"},
+    **{"XA": "angiography", "RF": "fluoroscopy", "BMD": "densitometry"},
+    **{"IO": "intra-oral radiography", "PX": "panoramic radiography", "ES": "endoscopy"},
+    **{
+        "GM": "microscopy",
+        "SM": "slide microscopy",
+        "XC": "photography",
+        "ECG": "electrocardiography",
+    },
+    **{"OP": "ophthalmic photography", "OPT": "ophthalmic tomography", "DOC": "document"},
+    **{"SR": "report", "KO": "key objects", "PR": "presentation state"},
+}
+"""Modality -> name, of those that are no radiographs also where the class is that of a radiograph or a screenshot."""
 
 PHOTOMETRIC_INTERPRETATIONS = (
     *("MONOCHROME1", "MONOCHROME2", "RGB"),
@@ -53,13 +70,22 @@ def fault_in(header: Header) -> Fault | None:
 
 def _class_fault(header: Header) -> Fault | None:
     if header.sop_class in RADIOGRAPHS:
-        return None
+        return _modality_fault(header)
     if header.sop_class == _MEDIA_STORAGE_DIRECTORY:
         text = "the file is a DICOMDIR, the table of contents of a medium: give its folder instead"
         return Fault("not_a_radiograph", text)
     name = _name(header.sop_class).removesuffix(" Storage")
     what = f"the file is a DICOM object of the class {name}" if name else _UNKNOWN_CLASS
     return Fault("not_a_radiograph", f"{what}, not a radiograph (DX, CR or Secondary Capture)")
+
+
+def _modality_fault(header: Header) -> Fault | None:
+    """Of a screenshot that says what it shows, mostly."""
+    name = OTHER_MODALITIES.get(header.modality)
+    if name is None:
+        return None
+    text = f"the header's modality is {header.modality} ({name}), not that of a radiograph"
+    return Fault("not_a_radiograph", text)
 
 
 _UNKNOWN_CLASS = "the file is a DICOM object of no class of the standard"
@@ -74,9 +100,7 @@ def _processing_fault(header: Header) -> Fault | None:
 
 def _body_part_fault(header: Header) -> Fault | None:
     other = other_body_part(header.body_part)
-    text = (
-        f"the header names another body part ({other}): if it is a hand, --accept-dicom body_part"
-    )
+    text = f"the header names another body part ({other}): if it is a hand, --accept-dicom body_part (also an option of serve) reads it"
     return Fault("body_part", text) if other else None
 
 
@@ -108,6 +132,8 @@ def _size_fault(header: Header) -> Fault | None:
 
 def _pixel_fault(header: Header) -> Fault | None:
     allocated, stored = header.bits_allocated, header.bits_stored
+    if not (allocated and stored):
+        return Fault("damaged", "the header does not tell the bits of a pixel")
     if allocated not in (8, 16, 32) or not 2 <= stored <= min(16, allocated):
         text = f"{stored} bits stored in {allocated} are not read: export 8 to 16 bit grey"
         return Fault("unsupported_pixels", text)
@@ -128,12 +154,15 @@ def _syntax_fault(header: Header) -> Fault | None:
     uid = header.transfer_syntax
     if uid in SYNTAXES and not (uid == _JPEG_EXTENDED and header.bits_stored > 8):
         return None
-    name = SYNTAXES[uid].name if uid in SYNTAXES else _name(uid)
+    name = SYNTAXES[uid].name if uid in SYNTAXES else _name(uid) or _standard(uid)
     name += f" of {header.bits_stored} bit" if uid == _JPEG_EXTENDED else ""
-    what = f"the transfer syntax {name} is not read" if name else "the transfer syntax is not known"
-    way_out = "convert it to Explicit VR Little Endian, as by dcmdjpeg of DCMTK or gdcmconv --raw"
+    what = f"the transfer syntax {name or 'of a vendor'} is not read"
+    is_video = any(word in name for word in ("MPEG", "HEVC", "JPIP", "SMPTE"))
+    way_out = "export a single still image" if is_video else _CONVERSION
     return Fault("unsupported_transfer_syntax", f"{what}: {way_out}")
 
+
+_CONVERSION = "convert it to Explicit VR Little Endian, as by dcmdjpeg of DCMTK or gdcmconv --raw"
 
 _CHECKS: tuple[Callable[[Header], Fault | None], ...] = (
     _class_fault,
@@ -144,6 +173,11 @@ _CHECKS: tuple[Callable[[Header], Fault | None], ...] = (
     _pixel_fault,
     _syntax_fault,
 )
+
+
+def _standard(uid: str) -> str:
+    """A UID below that of the standard, which this pydicom does not know; empty for a vendor's."""
+    return uid if re.fullmatch(r"1\.2\.840\.10008\.[0-9.]{1,40}", uid) else ""
 
 
 def _name(uid: str) -> str:

@@ -19,7 +19,7 @@ from bone_age_tf.files.limits import MAX_PIXELS
 
 MEMORY = 2 * 2**30
 """Bytes of address space; 40 million pixels take up to 1 GiB in grey, 1.6 GiB in colour."""
-SECONDS = 120
+SECONDS = 60
 """After these the process ends itself, since a process that was killed cannot end it."""
 MAX_TEXT = 1000
 

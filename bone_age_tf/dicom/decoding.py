@@ -19,7 +19,11 @@ def decode(encoded: bytes) -> np.ndarray | Fault:
         file = inflated(encoded)
         if isinstance(file, Fault):
             return file
-        return grey(pydicom.dcmread(io.BytesIO(file), force=True))
+        dataset = pydicom.dcmread(io.BytesIO(file), force=True)
+        for keyword, usual in (("SamplesPerPixel", 1), ("PixelRepresentation", 0)):
+            if dataset.get(keyword) is None:
+                setattr(dataset, keyword, usual)
+        return grey(dataset)
     except MemoryError:
         raise
     except Exception:  # whatever a decoder stumbled over in a damaged file

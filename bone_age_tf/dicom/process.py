@@ -28,7 +28,7 @@ import numpy as np
 from bone_age_tf.dicom import child
 from bone_age_tf.dicom.fault import Fault
 
-SECONDS = 60.0
+SECONDS = 30.0
 """Enough for 40 million pixels on a busy machine."""
 MOST = 4
 

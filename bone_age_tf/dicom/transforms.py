@@ -5,6 +5,7 @@ The rules where the standard leaves a choice are in `pixels`.
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -14,6 +15,9 @@ from bone_age_tf.dicom.decoders import transfer_syntax
 
 FULL_SCALE = 65535
 HALF = Fraction(1, 2)
+MAX_TEXT = 64
+MAX_EXPONENT = 40
+"""Of a Decimal String, which has 16 characters, and of the number in it."""
 
 
 # === Modality ===
@@ -171,13 +175,15 @@ def as_word(value: Any, is_signed: bool) -> int:
 
 
 def _number(dataset: Any, keyword: str) -> Fraction | None:
-    """The first value of a Decimal String, exactly; None where there is none, or no number."""
+    """The first value of a Decimal String, exactly; None where there is none, or no number of a usual size."""
     try:
         value = dataset.get(keyword)
         if isinstance(value, Sequence) and not isinstance(value, str):
             value = value[0] if value else None
-        if value is None or not math.isfinite(float(value)):
-            return None
-        return Fraction(str(value).strip())
-    except ValueError:
+        text = "" if value is None else str(value).strip()
+        number = Decimal(text[:MAX_TEXT])
+    except (ValueError, ArithmeticError):
         return None
+    # A fraction of 1e-99999999 has as many digits.
+    is_usual = number.is_finite() and abs(number.adjusted()) <= MAX_EXPONENT
+    return Fraction(number) if is_usual or not number else None

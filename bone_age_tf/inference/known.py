@@ -107,5 +107,5 @@ class Known:
 
 NO_SEX = Rejection(
     "no_sex",
-    "the label table has no row for this file, and --sex was not given",
+    "nothing tells the sex of this file: give --sex, or a row in the table of --labels",
 )

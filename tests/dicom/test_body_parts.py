@@ -35,6 +35,21 @@ OTHERS = {
     "SHOULDER LT": "shoulder",
     "WHOLEBODY": "whole body",
     "MAIN PULMONARY CHEST": "chest",
+    "CHESTABDPELVIS": "chest",
+    "NECKCHEST": "neck",
+    "HEADNECK": "skull",
+    "TLSPINE": "spine",
+    "EYE": "skull",
+    "SIJOINT": "pelvis",
+    "PANCREAS": "abdomen",
+    "METATARSUS": "foot",
+    "Fußwurzel": "foot",
+    "PHALANX FOOT": "foot",
+    "FINGER TOE": "foot",
+    "DIG PEDIS": "foot",
+    "LOWEXM": "leg",
+    "胸部": "chest",
+    "стопа": "foot",
 }
 
 

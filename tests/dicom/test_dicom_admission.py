@@ -16,6 +16,7 @@ from bone_age_tf.dicom.header import Header, read_header
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 FOR_PROCESSING = f"{DX}.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
 def header(**changes: Any) -> Header:
@@ -52,6 +53,7 @@ def nothing_accepted() -> Iterator[None]:
         {"bits_allocated": 32, "bits_stored": 16},
         {"body_part": ""},
         {"body_part": "SKELETON"},
+        *({"modality": modality} for modality in ("CR", "DX", "RG", "OT", "SC", "HC", "")),
         *({"transfer_syntax": uid} for uid in SYNTAXES if not uid.endswith(".51")),
         {"transfer_syntax": "1.2.840.10008.1.2.4.51", "bits_allocated": 8, "bits_stored": 8},
     ],
@@ -104,8 +106,21 @@ def test_what_may_be_a_radiograph_of_a_hand_is_decoded(changes: dict[str, Any]) 
             "JPEG Extended of 12 bit is not read: convert it .* dcmdjpeg",
         ),
         ({"transfer_syntax": "1.2.840.10008.1.2.4.100"}, "unsupported_transfer_syntax", "MPEG2"),
-        ({"transfer_syntax": "1.2.276.0.99999.1"}, "unsupported_transfer_syntax", "is not known"),
-        ({"transfer_syntax": ""}, "unsupported_transfer_syntax", "is not known"),
+        (
+            {"transfer_syntax": "1.2.840.10008.1.2.4.100"},
+            "unsupported_transfer_syntax",
+            "still image",
+        ),
+        (
+            {"transfer_syntax": "1.2.840.10008.1.2.8.1"},
+            "unsupported_transfer_syntax",
+            "1.2.840.10008.1.2.8.1 is not read",
+        ),
+        ({"transfer_syntax": "1.2.276.0.99999.1"}, "unsupported_transfer_syntax", "of a vendor"),
+        ({"transfer_syntax": ""}, "unsupported_transfer_syntax", "of a vendor"),
+        ({"modality": "CT"}, "not_a_radiograph", "modality is CT .computed tomography"),
+        ({"sop_class": SECONDARY_CAPTURE, "modality": "US"}, "not_a_radiograph", "ultrasound"),
+        ({"bits_stored": 0}, "damaged", "bits of a pixel"),
     ],
 )
 def test_what_is_refused_has_a_reason(changes: dict[str, Any], reason: str, words: str) -> None:
@@ -170,7 +185,7 @@ EXPECTED = {
     "waveform_ecg.dcm": "12-lead ECG",
     "test-SR.dcm": "Comprehensive SR",
     "dicomdirtests/DICOMDIR": "give its folder",
-    "JPGExtended.dcm": "whole body",
+    "JPGExtended.dcm": "nuclear medicine",
     "SC_rgb_rle_2frame.dcm": "2 frames",
     "SC_rgb_rle_32bit.dcm": "32 bits stored",
     "no_meta.dcm": "no DICOM preamble",

@@ -94,11 +94,11 @@ def test_what_is_no_window_by_the_standard_is_none(window: dict[str, Any]) -> No
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom's, of these values
-@pytest.mark.parametrize("value", [b"wide", b"1,5", b"1E999", b" "])
+@pytest.mark.parametrize("value", [b"wide", b"1,5", b"1E999", b"1E-9999999", b" "])
 @pytest.mark.parametrize("keyword", ["WindowWidth", "RescaleSlope"])
 def test_what_is_no_number_is_absent(keyword: str, value: bytes) -> None:
     dataset = data_set(np.array([[0, 100, 4095]]), 12, WindowCenter=2)
-    dataset.add_new(keyword, "DS", "98765"[: len(value)])
+    dataset.add_new(keyword, "DS", "987654321098"[: len(value)])
     encoded = as_file(dataset)
     element = b"DS" + bytes([(len(value) + 1) // 2 * 2, 0])
     at = encoded.rindex(element) + len(element)

@@ -230,11 +230,25 @@ def test_the_table_goes_before_the_header_and_the_header_before_the_command(
     assert rows["IM2"]["chronological_age_months"] == "119.98"
 
 
-def test_several_radiographs_of_one_accession_are_rows_with_the_reason(
+def test_several_radiographs_of_one_accession_are_predicted_by_their_headers(
     tmp_path: Path, predicted: Predicted
 ) -> None:
     for name in ("IM1", "IM2"):
         (tmp_path / name).write_bytes(dicom_of(GREY, AccessionNumber="A1", InstanceNumber=name[2:]))
+    table = labels(tmp_path, "Accession Number,boneage", "A1,100")
+    report, rows = predicted(tmp_path / "IM1", tmp_path / "IM2", labels=table)
+    got = [(row["sex"], row["status"], row["bone_age_months_true"]) for row in rows.values()]
+    assert got == [("F", "ok", "")] * 2
+    (problem,) = report.without_file
+    assert problem.message.startswith("2 radiographs have this Accession Number")
+
+
+def test_without_a_sex_in_a_header_a_row_that_may_be_another_is_the_reason(
+    tmp_path: Path, predicted: Predicted
+) -> None:
+    for name in ("IM1", "IM2"):
+        content = dicom_of(GREY, AccessionNumber="A1", InstanceNumber=name[2:], PatientSex=None)
+        (tmp_path / name).write_bytes(content)
     table = labels(tmp_path, "Accession Number,sex", "A1,F")
     _, rows = predicted(tmp_path / "IM1", tmp_path / "IM2", labels=table)
     (reason,) = {row["reason"] for row in rows.values()}

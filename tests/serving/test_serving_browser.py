@@ -386,7 +386,10 @@ def test_a_person_corrects_the_header(page: Any, dicom: Path) -> None:
     answer = page.inner_text("#answer")
     assert "for a boy" in answer
     assert "chronological age of 8 y 0 m" in answer
-    assert "The sex that was given is not that of the header." in answer
+    assert (
+        "The sex that was given is not that of the header; the row has the one that was used."
+        in answer
+    )
     page.check("input[value=F]", force=True)
     page.fill("#years", "10")
     assert "(not used)" not in page.inner_text("#header")
