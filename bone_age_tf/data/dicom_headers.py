@@ -18,12 +18,6 @@ UNREADABLE = Fault(
 )
 
 
-def headers_of(files: Iterable[SourceFile]) -> dict[SourceFile, Header]:
-    """The header of each DICOM file whose header can be read."""
-    found = read_headers(files)
-    return {file: header for file, header in found.items() if isinstance(header, Header)}
-
-
 def read_headers(files: Iterable[SourceFile]) -> Mapping[SourceFile, Header | Fault]:
     """The header of each DICOM file, or why it cannot be read. Of other files, only the first bytes are read."""
     files = list(dict.fromkeys(files))

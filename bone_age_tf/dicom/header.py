@@ -1,7 +1,6 @@
 """What the header of a DICOM file says, read without its pixels. What is odd is as good as absent."""
 
 import dataclasses
-import re
 from collections.abc import Iterator
 from typing import Literal
 
@@ -24,7 +23,7 @@ _HEADER_BYTES = 2**22
 _KEYWORDS = (
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "AccessionNumber", "PatientID"),
     *("Modality", "BodyPartExamined", "AnatomicRegionSequence", "ViewPosition"),
-    *("ImageLaterality", "Laterality", "PatientOrientation"),
+    *("ImageLaterality", "Laterality"),
     *("PatientSex", "PatientAge", "PatientBirthDate"),
     *("AcquisitionDate", "AcquisitionDateTime", "StudyDate", "SeriesDate"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
@@ -32,7 +31,6 @@ _KEYWORDS = (
     "EncryptedAttributesSequence",
 )
 _SIDES = {"L": "L", "R": "R", "LEFT": "L", "RIGHT": "R"}
-_ORIENTATION = re.compile(r"[ALRPHF]{1,3}\\[ALRPHF]{1,3}")
 _LOSSY_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
 
 
@@ -59,8 +57,6 @@ class Header:
     laterality: str
     """`L`, `R` or empty, of the image or else of the series."""
     view: str
-    patient_orientation: str
-    """As `R\\F`: where rows and columns lead."""
     sex: str | None
     """`F` or `M`; None where the file does not tell one of them."""
     chronological_age_months: float
@@ -108,7 +104,6 @@ def _header(found: Found) -> Header | Fault:
         body_part=_body_part(elements),
         laterality=_laterality(elements),
         view=elements.code("ViewPosition"),
-        patient_orientation=_orientation(elements),
         sex={"F": "F", "M": "M"}.get(elements.code("PatientSex")),
         chronological_age_months=ages.months,
         warnings=tuple(_warnings(found, ages)),
@@ -127,11 +122,6 @@ def _laterality(elements: Elements) -> str:
     """Of the image, or else of the series; `U` and `B` tell none."""
     text = elements.code("ImageLaterality") or elements.code("Laterality")
     return _SIDES.get(text, "")
-
-
-def _orientation(elements: Elements) -> str:
-    text = elements.text("PatientOrientation").upper()
-    return text if _ORIENTATION.fullmatch(text) else ""
 
 
 def _warnings(found: Found, ages: Ages) -> Iterator[str]:

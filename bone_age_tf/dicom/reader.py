@@ -4,11 +4,10 @@ import numpy as np
 
 from bone_age_tf.dicom import process
 from bone_age_tf.dicom.admission import fault_in
-from bone_age_tf.dicom.decoding import decode
 from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.header import Header, read_header
 
-__all__ = ["Header", "decode", "read_header", "read_pixels"]
+__all__ = ["Header", "read_header", "read_pixels"]
 
 
 def read_pixels(encoded: bytes) -> np.ndarray | Fault:

@@ -1,6 +1,6 @@
 """What a row of results says of a header that contradicts itself, or of pixels that may mislead."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 SEX_OTHER = "sex_other"
 SEX_UNKNOWN = "sex_unknown"
@@ -32,8 +32,3 @@ WARNINGS: Mapping[str, str] = {
     LOSSY: "the picture was compressed with loss",
 }
 """Code -> one line for a person, without anything that identifies a patient."""
-
-
-def sentences(codes: Iterable[str]) -> list[str]:
-    """The lines of these codes."""
-    return [WARNINGS[code] for code in codes]

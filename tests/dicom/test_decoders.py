@@ -14,7 +14,7 @@ from PIL import Image
 from pydicom.data import get_testdata_file
 from pydicom.pixels import convert_color_space, get_decoder
 
-from bone_age_tf.dicom import reader
+from bone_age_tf.dicom import decoding, reader
 from bone_age_tf.dicom.decoders import SYNTAXES, stored_values
 from bone_age_tf.dicom.fault import DAMAGED, Fault
 from bone_age_tf.dicom.inflate import inflated
@@ -249,18 +249,18 @@ def test_other_pixels_are_refused_before_they_are_decoded(
 def test_grey_levels_are_never_made_of_what_is_none(kind: str) -> None:
     """`admission` refuses them by name."""
     dataset = data_set(drawn_levels(8), 8, allocated=8, PhotometricInterpretation=kind)
-    assert reader.decode(as_file(dataset)) == DAMAGED
+    assert decoding.decode(as_file(dataset)) == DAMAGED
 
 
 @pytest.mark.parametrize("name", ["implicit", "explicit", "big endian", "RLE, pydicom"])
 def test_truncated_pixels_are_damaged(name: str, tmp_path: Path) -> None:
     encoded = LOSSLESS[name][1](data_set(drawn_levels(12), 12), tmp_path)
-    assert reader.decode(encoded[: len(encoded) * 2 // 3]) == DAMAGED
+    assert decoding.decode(encoded[: len(encoded) * 2 // 3]) == DAMAGED
 
 
 def test_grey_that_claims_three_samples_is_damaged() -> None:
     dataset = data_set(colours(), 8, allocated=8, PhotometricInterpretation="MONOCHROME2")
-    assert reader.decode(as_file(dataset)) == DAMAGED
+    assert decoding.decode(as_file(dataset)) == DAMAGED
 
 
 def test_a_data_set_without_meta_header_is_read() -> None:
@@ -339,7 +339,7 @@ def test_files_that_pydicom_brings_along_are_read_or_have_a_reason() -> None:
     folder = Path(get_testdata_file("CT_small.dcm", download=False)).parent
     names = {path.stem for path in folder.glob("*.dcm")}
     assert len(names) > 70
-    outcomes = {name: reader.decode(_file_of_pydicom(name)) for name in sorted(names)}
+    outcomes = {name: decoding.decode(_file_of_pydicom(name)) for name in sorted(names)}
     read = {name for name, found in outcomes.items() if isinstance(found, np.ndarray)}
     assert read == {*GREY, *COLOURED}
     reasons = {found.reason for found in outcomes.values() if isinstance(found, Fault)}

@@ -8,7 +8,7 @@ from encoded_files import LOSSLESS, as_file, opened
 from grey_cases import CASES
 from standard_grey import standard_grey
 
-from bone_age_tf.dicom import reader
+from bone_age_tf.dicom import decoding
 from bone_age_tf.dicom.pixels import grey
 
 
@@ -33,4 +33,4 @@ def test_every_lossless_transfer_syntax_gives_the_same_grey(
     uid, encode = LOSSLESS[syntax]
     encoded = encode(dataset, tmp_path)
     assert opened(encoded).file_meta.TransferSyntaxUID == uid
-    np.testing.assert_array_equal(reader.decode(encoded), expected)
+    np.testing.assert_array_equal(decoding.decode(encoded), expected)

@@ -1,5 +1,5 @@
 from bone_age_tf.dicom import warnings
-from bone_age_tf.dicom.warnings import WARNINGS, sentences
+from bone_age_tf.dicom.warnings import WARNINGS
 
 
 def test_every_code_has_a_line() -> None:
@@ -8,8 +8,3 @@ def test_every_code_has_a_line() -> None:
     }
     assert codes == set(WARNINGS)
     assert all("\n" not in line and len(line) < 110 for line in WARNINGS.values())
-
-
-def test_codes_as_sentences() -> None:
-    assert sentences(["lossy"]) == ["the picture was compressed with loss"]
-    assert sentences(()) == []
