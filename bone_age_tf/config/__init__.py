@@ -16,6 +16,7 @@ from bone_age_tf.config.choices import (
     CORRECTIONS,
     DEFAULT_ENGINE,
     DEFAULT_SPLIT,
+    DICOM_OBJECTS,
     DICOM_REASONS,
     ENCODINGS,
     ENGINES,
@@ -29,12 +30,14 @@ from bone_age_tf.config.choices import (
     POOLINGS,
     PRECISIONS,
     PREPROCESSING_METHODS,
+    READING_METHODS,
     RESEARCH_ONLY,
     RUNNERS,
     SCHEDULES,
     SEX_CHOICES,
     SEX_LABELS,
     SHIPPED_LOCALIZER,
+    SR_CLASSES,
     TARGETS,
     TEST_SPLIT,
     TRAINING_SPLIT,
@@ -45,6 +48,7 @@ from bone_age_tf.config.choices import (
 )
 
 if TYPE_CHECKING:
+    from bone_age_tf.config.dicom_output import DicomOutputConfig
     from bone_age_tf.config.experiment import (
         AugmentationConfig,
         DataConfig,
@@ -74,6 +78,7 @@ __all__ = [
     "CORRECTIONS",
     "DEFAULT_ENGINE",
     "DEFAULT_SPLIT",
+    "DICOM_OBJECTS",
     "DICOM_REASONS",
     "ENCODINGS",
     "ENGINES",
@@ -89,12 +94,14 @@ __all__ = [
     "POOLINGS",
     "PRECISIONS",
     "PREPROCESSING_METHODS",
+    "READING_METHODS",
     "RESEARCH_ONLY",
     "RUNNERS",
     "SCHEDULES",
     "SEX_CHOICES",
     "SEX_LABELS",
     "SHIPPED_LOCALIZER",
+    "SR_CLASSES",
     "TARGETS",
     "TEST_SPLIT",
     "TRAINING_SPLIT",
@@ -105,6 +112,7 @@ __all__ = [
     "AugmentationConfig",
     "CalibrationConfig",
     "DataConfig",
+    "DicomOutputConfig",
     "ExperimentConfig",
     "LabelOptions",
     "LocalizerConfig",
@@ -128,7 +136,11 @@ def __dir__() -> list[str]:
 if not TYPE_CHECKING:  # otherwise every misspelt name would be `Any`
 
     def __getattr__(name: str) -> Any:
-        for module in ("experiment", "prepare", "serving", "parsing") if name in __all__ else ():
+        for module in (
+            ("dicom_output", "experiment", "prepare", "serving", "parsing")
+            if name in __all__
+            else ()
+        ):
             home = importlib.import_module(f"{__name__}.{module}")
             if hasattr(home, name):
                 return getattr(home, name)

@@ -36,6 +36,16 @@ DicomReason = Literal["body_part", "for_processing"]
 DICOM_REASONS = get_args(DicomReason)
 """Why the header of a DICOM file rejects it, of what can be accepted: `dicom.admission.ACCEPTABLE`."""
 
+DicomObject = Literal["report", "picture", "key_object", "presentation_state", "segmentation"]
+DICOM_OBJECTS = get_args(DicomObject)
+"""What a result can be written as: a structured report, a Secondary Capture, a Key Object Selection, a
+Grayscale Softcopy Presentation State, the mask of the hand."""
+SrClass = Literal["comprehensive_3d", "comprehensive"]
+SR_CLASSES = get_args(SrClass)
+ReadingMethod = Literal["greulich_pyle"]
+READING_METHODS = get_args(ReadingMethod)
+"""How the readers of a training set came to its bone ages."""
+
 PreprocessingMethod = Literal["registered", "letterbox"]
 PREPROCESSING_METHODS = get_args(PreprocessingMethod)
 SHIPPED_LOCALIZER = "shipped"

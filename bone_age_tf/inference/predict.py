@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
@@ -14,6 +15,7 @@ from bone_age_tf.data.leakage import TRAINED_ON, TRAINING_MEAN, is_trained_on
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.data.problems import PROBLEMS, Problem, write_problems
 from bone_age_tf.dicom.admission import accept
+from bone_age_tf.dicom.header import Header
 from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
@@ -24,6 +26,7 @@ from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.inference.accuracy import accuracy_of
 from bone_age_tf.inference.known import Known
+from bone_age_tf.inference.prediction import Prediction
 from bone_age_tf.metrics.predictions import OK, PREDICTIONS, csv_text, table_of
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
 from bone_age_tf.preprocessing.radiographs import Radiograph, find_radiographs, prepare_files
@@ -39,37 +42,19 @@ UID = "sop_instance_uid"
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The prediction for one radiograph: a row of `predictions.csv`, and of a DataFrame of many.
+class Predicted:
+    """A file, what was read of it, and its prediction."""
 
-    Unlike a row of `LabelledPredictions`, it may be a rejected radiograph, and needs no label.
-    """
-
-    id: str
-    file: str
-    sex: str
-    bone_age_months: float | None
-    bone_age_low_months: float | None
-    """Lower end of the interval; None for a rejected radiograph and of a model without intervals."""
-    bone_age_high_months: float | None
-    bone_age_months_true: float | None
-    chronological_age_months: float | None
-    difference_months: float | None
-    """Bone age minus chronological age; this and the next as `growth/reference_standards.py` defines them."""
-    sd_score: float | None
-    verdict: str
-    """Empty, or `delayed`, `average`, `advanced`."""
-    verdict_probability: float | None
-    status: str
-    """`ok` or `rejected`."""
-    reason: str
-    """Empty, or a reason code with its explanation."""
-    warning: str = ""
-    """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same), `infant` (too
-    young for a verdict to mean much), `trained_on` (the model was trained on this very file, so that its error
-    says nothing about others) and, of DICOM files, the codes of `dicom.warnings`, with a blank between."""
-    sop_instance_uid: str = ""
-    """Of a DICOM file as it was received; a column only where it was asked for."""
+    file: SourceFile
+    prediction: Prediction
+    header: Header | None
+    """None where it is not a DICOM file, or one whose header cannot be read."""
+    encoded: bytes
+    """The file as received; empty where it was rejected before it was read."""
+    prepared: np.ndarray | None
+    """uint8 [height, width, 1]; None of a rejected radiograph."""
+    prepared_to_original: np.ndarray | None
+    """[2, 3]; None of a rejected radiograph."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,13 +91,14 @@ def predict(  # noqa: PLR0913 - one for each option
     keep_uids: bool = False,
     overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
+    on_predicted: Callable[[Predicted], None] | None = None,
 ) -> PredictReport:
     """Predict files, folders and zips; every file is a row of `predictions.csv`.
 
     Sex and chronological age come from the label table, then from the header of a DICOM file, and from `sex` and
     `chronological_age_months` where neither tells them. Rows without a file are in `problems.csv`. `overwrite` replaces
     earlier predictions. `accept_dicom`: reasons of `dicom.admission.ACCEPTABLE` for which no header rejects a file.
-    `keep_uids` adds the column `sop_instance_uid`.
+    `keep_uids` adds the column `sop_instance_uid`. `on_predicted` is called for each file, in their order.
     Memory grows with the number of files by their rows alone. Raises `UsageError` where `output` holds results, or
     nothing tells a sex.
     """
@@ -139,8 +125,10 @@ def predict(  # noqa: PLR0913 - one for each option
         written_whole(folder / PREDICTIONS) as csv_file,
         written_whole(folder / LINES) as lines,
     ):
-        for row in _predict_rows(exported, files, known):
-            rows.append(row)
+        for one in predict_files(exported, files, known):
+            rows.append(one.prediction)
+            if on_predicted is not None:
+                on_predicted(one)
             notify("predict", len(rows), len(files))
         values = [dataclasses.asdict(row) for row in rows]
         values = values if keep_uids else _without_uids(values)
@@ -179,9 +167,10 @@ def predict(  # noqa: PLR0913 - one for each option
     )
 
 
-def _predict_rows(
-    model: ExportedModel, files: Sequence[SourceFile], known: Known
-) -> Iterator[Prediction]:
+def predict_files(
+    model: ExportedModel, files: Iterable[SourceFile], known: Known
+) -> Iterator[Predicted]:
+    """Each file with its prediction, in their order; a rejected one has a reason."""
     trained_on = model.training_files
     for batch in prepare_files(files, model.prepare_with_matrix, rejected=known.rejection):
         sexes = [known.sex_of(one.file) or "" for one in batch]
@@ -194,12 +183,18 @@ def _predict_rows(
             is_trained = row.status == OK and is_trained_on(one.encoded, trained_on)
             row = _warned(row, TRAINED_ON) if is_trained else row
             row = _warned(row, *_warnings_by_header(model, one, known))
-            header = known.labels.header(one.file)
-            yield (
-                dataclasses.replace(row, sop_instance_uid=header.sop_instance_uid)
-                if header
-                else row
-            )
+            yield _predicted(one, row, known.labels.header(one.file))
+
+
+def _predicted(
+    one: Radiograph[SourceFile, tuple[np.ndarray, np.ndarray]],
+    row: Prediction,
+    header: Header | None,
+) -> Predicted:
+    if header is not None:
+        row = dataclasses.replace(row, sop_instance_uid=header.sop_instance_uid)
+    made = (None, None) if isinstance(one.made, Rejection) else one.made
+    return Predicted(one.file, row, header, one.encoded, *made)
 
 
 def _warnings_by_header(

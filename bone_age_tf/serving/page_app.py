@@ -35,7 +35,8 @@ from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.export.signatures import STATUS
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.growth.reference_standards import CONVENTION
-from bone_age_tf.inference.predict import Prediction, compared, prediction_of
+from bone_age_tf.inference.predict import compared, prediction_of
+from bone_age_tf.inference.prediction import Prediction
 from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection

@@ -22,7 +22,8 @@ from bone_age_tf.evaluation.external import evaluate_tables
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.hashing import FileEntry
 from bone_age_tf.growth.reference_standards import compare_with_age
-from bone_age_tf.inference.predict import Prediction, PredictReport, predict
+from bone_age_tf.inference.predict import PredictReport, predict
+from bone_age_tf.inference.prediction import Prediction
 from bone_age_tf.metrics.predictions import COLUMNS
 from bone_age_tf.preprocessing import radiographs
 from bone_age_tf.record import Sex

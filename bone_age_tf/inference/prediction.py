@@ -1,0 +1,37 @@
+"""The prediction for one radiograph, without TensorFlow."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """The prediction for one radiograph: a row of `predictions.csv`, and of a DataFrame of many.
+
+    Unlike a row of `LabelledPredictions`, it may be a rejected radiograph, and needs no label.
+    """
+
+    id: str
+    file: str
+    sex: str
+    bone_age_months: float | None
+    bone_age_low_months: float | None
+    """Lower end of the interval; None for a rejected radiograph and of a model without intervals."""
+    bone_age_high_months: float | None
+    bone_age_months_true: float | None
+    chronological_age_months: float | None
+    difference_months: float | None
+    """Bone age minus chronological age; this and the next as `growth/reference_standards.py` defines them."""
+    sd_score: float | None
+    verdict: str
+    """Empty, or `delayed`, `average`, `advanced`."""
+    verdict_probability: float | None
+    status: str
+    """`ok` or `rejected`."""
+    reason: str
+    """Empty, or a reason code with its explanation."""
+    warning: str = ""
+    """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same), `infant` (too
+    young for a verdict to mean much), `trained_on` (the model was trained on this very file, so that its error
+    says nothing about others) and, of DICOM files, the codes of `dicom.warnings`, with a blank between."""
+    sop_instance_uid: str = ""
+    """Of a DICOM file as it was received; a column only where it was asked for."""
