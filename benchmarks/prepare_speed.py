@@ -26,7 +26,7 @@ from bone_age_tf.data_prep.shards import PNG_COMPRESSION, ShardTask, write_shard
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 THREADS = 2
 

@@ -31,7 +31,8 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from bone_age_tf.config import DEFAULT_ENGINE, ENGINES
 from bone_age_tf.export.exported_model import ExportedModel
-from bone_age_tf.record import IMAGE, SEX, Sex
+from bone_age_tf.record import IMAGE, SEX
+from bone_age_tf.sex import Sex
 from bone_age_tf.training.run import Run
 
 RADIOGRAPHS = 100

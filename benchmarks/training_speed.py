@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 
+from bone_age_tf.sex import Sex
+
 HERE = Path(__file__).resolve().parent
 THREADS = 2
 RADIOGRAPHS = 64
@@ -64,7 +66,7 @@ def data_set(pixels: np.ndarray, encoding: str, folder: Path) -> Any:
     rows = len(encoded) * REPEATS
     with tf.io.TFRecordWriter(str(folder / "shard")) as writer:
         for row in range(rows):
-            sex, months = record.Sex(row % 2), 20.0 + row % 200
+            sex, months = Sex(row % 2), 20.0 + row % 200
             image = encoded[row % len(encoded)]
             writer.write(
                 record.serialize(id=str(row), image=image, sex=sex, bone_age_months=months)

@@ -43,6 +43,12 @@ class EnvironmentFaultError(BoneAgeError):
     exit_code = 6
 
 
+class NotStoredError(BoneAgeError):
+    """Done, but an archive did not store all results; they are on disk."""
+
+    exit_code = 7
+
+
 class InterruptedBySignalError(BoneAgeError):
     """SIGINT or SIGTERM arrived; the work so far was saved."""
 

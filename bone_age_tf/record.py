@@ -6,16 +6,17 @@
 | `image`           | string  | prepared radiograph, uint8 [height, width, 1], background 0:   |
 |                   |         | `png` its PNG, `raw` its pixels row by row, height x width     |
 |                   |         | bytes; the data set's manifest says which                      |
-| `sex`             | int64   | index into `SEX_NAMES`: F, M, unknown                          |
+| `sex`             | int64   | index into `sex.SEX_NAMES`: F, M, unknown                      |
 | `bone_age_months` | float32 | 0 to 240, NaN where the radiograph has no label                |
 
 All code that reads or writes records imports the names from here.
 """
 
-import enum
 import functools
 
 import tensorflow as tf
+
+from bone_age_tf.sex import Sex
 
 ID = "id"
 IMAGE = "image"
@@ -30,27 +31,6 @@ ENCODINGS = ("png", "raw")
 """What the bytes of `image` are; the same in all records of a data set."""
 
 MAX_BONE_AGE_MONTHS = 240.0
-
-
-class Sex(enum.IntEnum):
-    """Sex as the model reads it; in files, options and signatures it is one of `SEX_NAMES`."""
-
-    F = 0
-    M = 1
-    UNKNOWN = 2
-
-    @property
-    def label(self) -> str:
-        """`F`, `M` or `unknown`."""
-        return SEX_NAMES[self]
-
-
-SEX_NAMES = ("F", "M", "unknown")
-
-
-def sex_from_label(label: str) -> Sex:
-    """The sex that one of `SEX_NAMES` stands for. Raises `ValueError` for any other text."""
-    return Sex(SEX_NAMES.index(label))
 
 
 def serialize(*, id: str, image: bytes, sex: Sex, bone_age_months: float) -> bytes:

@@ -21,7 +21,7 @@ from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.record import sex_from_label
+from bone_age_tf.sex import sex_from_label
 
 OnProgress = Callable[[int, int], None]
 

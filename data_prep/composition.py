@@ -9,7 +9,7 @@ from bone_age_tf.data.labels import SexAndAge, sexes_and_ages
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.sources.source import Source
-from bone_age_tf.record import SEX_NAMES, Sex
+from bone_age_tf.sex import SEX_NAMES, Sex
 
 MOST_LEFT_OUT = 0.1
 """Share of rows and files above which leaving them out is worth a warning."""

@@ -14,7 +14,7 @@ from bone_age_tf.dicom.salt import Salt
 from bone_age_tf.dicom.warnings import SEX_DIFFERS, SEX_OTHER
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.record import Sex, sex_from_label
+from bone_age_tf.sex import Sex, sex_from_label
 
 _WITHOUT_FILE = {
     "no_image": "no file for this row, by file name, SOP Instance UID, Accession Number, or Patient ID and study date",

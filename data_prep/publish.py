@@ -21,6 +21,7 @@ from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
+from bone_age_tf.sex import SEX_NAMES
 
 NOT_IN_MANIFEST = (
     *("output", "source", "labels", "image_dir", "salt"),
@@ -114,7 +115,7 @@ def _write_tfds_metadata(output: Path, config: PrepareConfig, shards: Sequence[S
         {
             record.ID: tfds.features.Text(),
             record.IMAGE: image,
-            record.SEX: tfds.features.ClassLabel(names=list(record.SEX_NAMES)),
+            record.SEX: tfds.features.ClassLabel(names=list(SEX_NAMES)),
             record.BONE_AGE_MONTHS: tfds.features.Scalar(dtype=np.float32),
         }
     )

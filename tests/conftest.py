@@ -36,6 +36,15 @@ if str(ROOT) not in bone_age_tf.__path__:
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 
+LONG = ("test_notebooks", "test_train_localizer", "test_distribution", "test_demo_steps")
+"""Files of few tests that take long: what begins last would keep one process busy while the others have ended."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
     """Release what is left of input pipelines while their threads can still call Python.

@@ -3,17 +3,20 @@
 import dataclasses
 import functools
 import io
+import warnings
 from typing import Any
 
 import cv2
 import numpy as np
 import pydicom
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 
-from bone_age_tf.config import PhantomConfig
+from bone_age_tf.config import DicomOutputConfig, PhantomConfig
 from bone_age_tf.data_prep.phantom.dicom import encode
 from bone_age_tf.data_prep.phantom.draw import Truth
 from bone_age_tf.data_prep.phantom.generate import draw_number
+from bone_age_tf.dicom.source import read_source
+from bone_age_tf.dicom_output.objects import MAKERS
 from bone_age_tf.dicom_output.result import ModelIdentity, Result
 from bone_age_tf.inference.prediction import Prediction
 
@@ -58,21 +61,30 @@ def result_of_phantom(
     `rejected` is a reason with its explanation, as in `two_hands: there is more than one hand in the picture`; `without`
     are keywords that its header lacks, `attributes` others that it has.
     """
-    encoded, grey = _phantom(number)
-    source = pydicom.dcmread(io.BytesIO(encoded), stop_before_pixels=True)
-    for keyword in without:
-        if keyword in source:
-            delattr(source, keyword)
-    for keyword, value in attributes.items():
-        setattr(source, keyword, value)
-    row = dataclasses.replace(
-        PREDICTION, sex=str(source.get("PatientSex") or "unknown"), **(prediction or {})
-    )
+    grey = _phantom(number)[1]
+    source = read_source(file_with(number, without=without, **attributes))
+    sex = str(source.get("PatientSex") or "unknown")
+    row = dataclasses.replace(PREDICTION, **{"sex": sex, **(prediction or {})})
     if rejected:
         row = _rejected(row, rejected)
     png = cv2.imencode(".png", grey.astype(np.uint16) * 257)[1].tobytes()
     outline = None if rejected else _outline(grey)
     return Result(source=source, prediction=row, model=model, outline=outline, png=png)
+
+
+def file_with(number: int = 1, *, without: tuple[str, ...] = (), **attributes: Any) -> bytes:
+    """The DICOM file of phantom `number` with other attributes, which need not be legal, and without others."""
+    dataset = dataset_of_phantom(number)
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        for keyword in without:
+            for home, name in ((dataset, keyword), (dataset.file_meta, f"MediaStorage{keyword}")):
+                home.pop(name, None)
+        for keyword, value in attributes.items():
+            setattr(dataset, keyword, value)
+        stream = io.BytesIO()
+        dataset.save_as(stream)
+    return stream.getvalue()
 
 
 def phantom_file(number: int = 1) -> bytes:
@@ -106,3 +118,9 @@ def _outline(grey: np.ndarray) -> np.ndarray:
     _, hand = cv2.threshold(cv2.GaussianBlur(grey, (0, 0), 3), 0, 1, cv2.THRESH_OTSU)
     contours, _ = cv2.findContours(hand, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     return cv2.approxPolyDP(max(contours, key=cv2.contourArea), 2, closed=True)[:, 0].astype(float)
+
+
+def objects_of(result: Result, config: DicomOutputConfig) -> dict[str, Dataset]:
+    """Kind -> data set with its meta header, of the kinds that were asked for and that the result gives."""
+    made = {kind: MAKERS[kind](result, config) for kind in config.objects}
+    return {kind: dataset for kind, dataset in made.items() if dataset is not None}

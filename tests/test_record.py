@@ -8,7 +8,8 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.cli.prepare import prepare
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.record import ENCODINGS, Sex
+from bone_age_tf.record import ENCODINGS
+from bone_age_tf.sex import Sex
 
 FRAME = (6, 4)
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, *FRAME, 1), np.uint8)

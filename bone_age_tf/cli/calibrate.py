@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
     help="Share of new radiographs whose bone age the prediction interval should contain.",
 )
 @options.correction_option
+@options.reading_method_option
 @options.serving_kit_option
 @options.with_tensorflow
 def calibrate(

@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
     help="For a run that was trained on all data: an ensemble of the cross-validation folds of the same "
     "settings, from which it takes test-time augmentation, recalibration and prediction intervals.",
 )
+@options.reading_method_option
 @options.serving_kit_option
 @options.checkpoint_option(None)
 @options.with_tensorflow
@@ -52,6 +53,7 @@ def export(*, progress: object, serving_kit: bool, **settings: Any) -> int:
       bone-age-tf export --run runs/1 --output saved_models/bone_age
       bone-age-tf export --run runs/1 --output saved_models/bone_age --evaluation evaluations/1/evaluation.json
       bone-age-tf export --run runs/1 --output saved_models/small --weights-dtype float16
+      bone-age-tf export --run runs/1 --output saved_models/bone_age --reading-method greulich_pyle
       bone-age-tf export --run runs/1 --output saved_models/bone_age --serving-kit
     """
     del progress

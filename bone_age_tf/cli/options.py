@@ -7,7 +7,14 @@ from typing import Any
 import click
 
 from bone_age_tf.cli import console
-from bone_age_tf.config import CHECKPOINTS, CORRECTIONS, DICOM_REASONS
+from bone_age_tf.config import (
+    CHECKPOINTS,
+    CORRECTIONS,
+    DICOM_OBJECTS,
+    DICOM_REASONS,
+    READING_METHODS,
+    SR_CLASSES,
+)
 from bone_age_tf.export.shipped_model import SHIPPED, default_model, shipped_model
 
 Command = Callable[..., Any]
@@ -214,7 +221,7 @@ def output_folder_option(help: str = "Folder for the results.") -> Decorator:
 
 
 overwrite_option = click.option(
-    "--overwrite", is_flag=True, help="Replace the results of an earlier call in --output."
+    "--overwrite", is_flag=True, help="Replace the results of an earlier call."
 )
 """`--overwrite`: without it, a folder that holds results is refused."""
 
@@ -224,10 +231,62 @@ def results_folder_options(command: Command) -> Command:
     return output_folder_option()(overwrite_option(command))
 
 
+def dicom_object_options(command: Command) -> Command:
+    """`--dicom-object`, `--sr` and `--uid-root`: what DICOM output is made of."""
+    kinds = click.option(
+        "--dicom-object",
+        "dicom_objects",
+        type=click.Choice(DICOM_OBJECTS),
+        multiple=True,
+        help="Kind of DICOM object to make of each radiograph. Repeatable. [report and picture]",
+    )
+    sr = click.option(
+        "--sr",
+        type=click.Choice(SR_CLASSES),
+        help="SOP class of the report: Comprehensive 3D SR, or Comprehensive SR for older viewers. "
+        "[comprehensive_3d]",
+    )
+    root = click.option(
+        "--uid-root",
+        metavar="UID",
+        help="Root of your site for the UIDs of the objects. [2.25, of a UUID]",
+    )
+    return kinds(sr(root(command)))
+
+
+def pop_dicom_objects(options: dict[str, Any], *, destination: str | None, of: str) -> Any:
+    """Take these out of `options`; returns a `config.DicomOutputConfig`, None without a destination.
+
+    `of` is the option that names the destination. Raises `UsageError` where they are given without it.
+    """
+    from bone_age_tf.config import DicomOutputConfig
+
+    given = {
+        "objects": tuple(dict.fromkeys(options.pop("dicom_objects"))),
+        "sr": options.pop("sr"),
+        "uid_root": options.pop("uid_root"),
+    }
+    given = {name: value for name, value in given.items() if value}
+    if destination is not None:
+        return DicomOutputConfig(**given)
+    if given:
+        flags = {"objects": "--dicom-object", "sr": "--sr", "uid_root": "--uid-root"}
+        raise click.UsageError(f"{flags[next(iter(given))]} needs {of}: it is about DICOM output.")
+    return None
+
+
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON instead of a table."
 )
 """`--json`."""
+
+reading_method_option = click.option(
+    "--reading-method",
+    type=click.Choice(READING_METHODS),
+    help="How the bone ages that it was fitted to were read, for DICOM and FHIR results, which name the method "
+    "only where it is known.",
+)
+"""`--reading-method` of the commands that write a model."""
 
 serving_kit_option = click.option(
     "--serving-kit",

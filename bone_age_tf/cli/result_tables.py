@@ -264,7 +264,7 @@ def _reasons(rows: Sequence[Any]) -> list[str]:
 
 def _warnings_in_words(rows: Sequence[Any]) -> list[str]:
     """Each warning, once."""
-    from bone_age_tf.report.patient_report import warning_sentences
+    from bone_age_tf.inference.sentences import warning_sentences
 
     codes = dict.fromkeys(code for row in rows for code in row.warning.split())
     return [

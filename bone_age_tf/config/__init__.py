@@ -58,6 +58,14 @@ if TYPE_CHECKING:
         ModelConfig,
         TrainConfig,
     )
+    from bone_age_tf.config.node import (
+        NodeConfig,
+        NodeSection,
+        Rule,
+        StoreDestination,
+        TlsSection,
+        WebDestination,
+    )
     from bone_age_tf.config.parsing import from_dict, override, to_dict
     from bone_age_tf.config.prepare import (
         FRAME_HEIGHT,
@@ -118,11 +126,17 @@ __all__ = [
     "LocalizerConfig",
     "LoggingConfig",
     "ModelConfig",
+    "NodeConfig",
+    "NodeSection",
     "PhantomConfig",
     "PrepareConfig",
     "PreprocessingConfig",
+    "Rule",
     "ServeConfig",
+    "StoreDestination",
+    "TlsSection",
     "TrainConfig",
+    "WebDestination",
     "from_dict",
     "override",
     "to_dict",
@@ -137,7 +151,7 @@ if not TYPE_CHECKING:  # otherwise every misspelt name would be `Any`
 
     def __getattr__(name: str) -> Any:
         for module in (
-            ("dicom_output", "experiment", "prepare", "serving", "parsing")
+            ("dicom_output", "experiment", "node", "prepare", "serving", "parsing")
             if name in __all__
             else ()
         ):

@@ -20,7 +20,7 @@ SEX_CHOICES = get_args(SexChoice)
 """Whose radiographs."""
 SexLabel = Literal["F", "M", "unknown"]
 SEX_LABELS = get_args(SexLabel)
-"""`record.SEX_NAMES`, without the import of TensorFlow."""
+"""`sex.SEX_NAMES`, without the import of TensorFlow."""
 AGE_BANDS = {
     "0-4 years": (0.0, 48.0),
     "4-8 years": (48.0, 96.0),
@@ -60,6 +60,16 @@ PhantomStyle = Literal["clean", "varied"]
 PHANTOM_STYLES = get_args(PhantomStyle)
 PhantomFormat = Literal["png", "dicom"]
 PHANTOM_FORMATS = get_args(PhantomFormat)
+
+# === Predictions ===
+
+SD_SCORE_CONVENTION = "Brush Foundation: (bone age - chronological age) / SD"
+"""Reference standard and definition of `sd_score`: `growth.reference_standards`."""
+SEX_LOOKS_WRONG = "sex_looks_wrong"
+TRAINED_ON = "trained_on"
+"""Warning: the model was trained on this very file."""
+INFANT = "infant"
+"""Warning: too young for a verdict to mean much. `dicom.warnings` has those of a header."""
 
 # === Network and training ===
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf.config import AugmentationConfig
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 NUMBERS = 11
 (

@@ -20,7 +20,7 @@ from bone_age_tf.dicom.warnings import (
     SEX_OTHER,
     SEX_UNKNOWN,
 )
-from bone_age_tf.record import Sex, sex_from_label
+from bone_age_tf.sex import Sex, sex_from_label
 
 UNKNOWN = Sex.UNKNOWN.label
 MOST_MONTHS = 12.0

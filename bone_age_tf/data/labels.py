@@ -21,7 +21,8 @@ from bone_age_tf.data.label_table import (
 )
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data.sex_column import SexColumn
-from bone_age_tf.record import MAX_BONE_AGE_MONTHS, Sex, sex_from_label
+from bone_age_tf.record import MAX_BONE_AGE_MONTHS
+from bone_age_tf.sex import Sex, sex_from_label
 
 MAX_AGE_IN_YEARS = 21.0
 MAX_CHRONOLOGICAL_AGE_MONTHS = 360.0

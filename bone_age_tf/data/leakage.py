@@ -26,8 +26,6 @@ TRAINED_ON_SPLIT = "trained_on_split"
 """Key in `evaluation.json` and `comparison.json`: whether there is leakage; null: unknown."""
 DIGITS = 16
 """Of each sha256, in an exported model: enough to tell radiographs apart, a quarter of the size."""
-TRAINED_ON = "trained_on"
-"""Warning in `predictions.csv`: the model was trained on this very file."""
 BIASED = "optimistically biased (data leakage)"
 
 

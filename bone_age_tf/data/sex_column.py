@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from bone_age_tf.config.sex_words import EXPECTED, plain, sex_of_word
-from bone_age_tf.record import Sex, sex_from_label
+from bone_age_tf.sex import Sex, sex_from_label
 
 HEADERS = (
     *("male", "sex", "female", "gender"),

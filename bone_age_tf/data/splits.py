@@ -18,7 +18,7 @@ from bone_age_tf.data.manifest import SPLITS
 from bone_age_tf.data.stratification import Sample, stratified_group_split
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.record import SEX_NAMES, Sex, sex_from_label
+from bone_age_tf.sex import SEX_NAMES, Sex, sex_from_label
 
 _COLUMNS = ("id", "sex", "bone_age_months", "split", "group")
 _FOLD_SEED = 0

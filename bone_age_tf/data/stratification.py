@@ -19,7 +19,7 @@ class Sample:
     group: str
     """The patient, whose radiographs stay together; empty: no other radiograph of the patient is known."""
     sex: int
-    """A `record.Sex`."""
+    """A `sex.Sex`."""
     bone_age_months: float
     """NaN where it has no label."""
 

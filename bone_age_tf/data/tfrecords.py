@@ -58,7 +58,7 @@ class Records:
     ids: tuple[str, ...]
     """Identifiers, n."""
     sex: np.ndarray
-    """`record.Sex`, int [n]."""
+    """`sex.Sex`, int [n]."""
     bone_age_months: np.ndarray
     """Labels, float64 [n]; NaN where there is none."""
 

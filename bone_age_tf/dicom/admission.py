@@ -8,7 +8,7 @@ from bone_age_tf.dicom import packages
 from bone_age_tf.dicom.body_parts import other_body_part
 from bone_age_tf.dicom.decoders import SYNTAXES
 from bone_age_tf.dicom.fault import Fault
-from bone_age_tf.dicom.header import DX_FOR_PROCESSING, Header
+from bone_age_tf.dicom.header import DX_FOR_PROCESSING, SECONDARY_CAPTURE, Header
 from bone_age_tf.files.limits import TOO_LARGE, is_too_large
 
 _JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
@@ -20,7 +20,7 @@ RADIOGRAPHS: Mapping[str, str] = {
     "1.2.840.10008.5.1.4.1.1.1": "Computed Radiography",
     "1.2.840.10008.5.1.4.1.1.1.1": "Digital X-Ray, For Presentation",
     DX_FOR_PROCESSING: "Digital X-Ray, For Processing",
-    "1.2.840.10008.5.1.4.1.1.7": "Secondary Capture",
+    SECONDARY_CAPTURE: "Secondary Capture",
     "1.2.840.10008.5.1.4.1.1.7.2": "Multi-frame Grayscale Byte Secondary Capture",
     "1.2.840.10008.5.1.4.1.1.7.3": "Multi-frame Grayscale Word Secondary Capture",
     "1.2.840.10008.5.1.4.1.1.7.4": "Multi-frame True Color Secondary Capture",
@@ -69,6 +69,9 @@ def fault_in(header: Header) -> Fault | None:
 
 
 def _class_fault(header: Header) -> Fault | None:
+    if header.is_own_picture:
+        text = "the file is a picture of a result of bone-age-tf: choose the radiograph itself"
+        return Fault("not_a_radiograph", text)
     if header.sop_class in RADIOGRAPHS:
         return _modality_fault(header)
     if header.sop_class == _MEDIA_STORAGE_DIRECTORY:

@@ -35,11 +35,11 @@ class Elements:
     """The elements of a data set of pydicom."""
 
     def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
+        self.dataset = dataset
 
     def has(self, keyword: str) -> bool:
         """Whether the element is there, with a value or without."""
-        return keyword in self._dataset
+        return keyword in self.dataset
 
     def text(self, keyword: str) -> str:
         """Without padding; characters outside the default repertoire by Specific Character Set."""
@@ -58,7 +58,7 @@ class Elements:
         value = self._bytes(keyword)
         if not value.strip(b" \0") and len(value) != 2:
             return absent
-        element = self._dataset.get_item(keyword)
+        element = self.dataset.get_item(keyword)
         if element.VR in _WORDS or (element.VR is None and keyword == "NumberOfFrames"):
             text = self.text(keyword)
             return int(text) if _WHOLE_NUMBER.fullmatch(text) else 0
@@ -69,11 +69,11 @@ class Elements:
         """Code Meaning of the first item of a code sequence."""
         if not self.has(keyword) or len(self._bytes(keyword)) > _SEQUENCE_BYTES:
             return ""
-        items = self._dataset[keyword].value
+        items = self.dataset[keyword].value
         return Elements(items[0]).text("CodeMeaning") if items else ""
 
     def _bytes(self, keyword: str) -> bytes:
-        element = self._dataset.get_item(keyword) if keyword in self._dataset else None
+        element = self.dataset.get_item(keyword) if keyword in self.dataset else None
         value = getattr(element, "value", None)
         if isinstance(value, bytes):
             return value
@@ -101,7 +101,7 @@ class Found(NamedTuple):
     has_preamble: bool
 
 
-def read_elements(file: bytes, keywords: tuple[str, ...]) -> Found:
+def read_elements(file: bytes, keywords: tuple[str, ...], *, max_reads: int = MAX_READS) -> Found:
     """These elements of a file that is not deflated. Raises whatever pydicom does of a damaged one."""
     pydicom: Any = packages.pydicom()
     pixels: list[tuple[int, int]] = []
@@ -112,6 +112,7 @@ def read_elements(file: bytes, keywords: tuple[str, ...]) -> Found:
         return tag in _PIXELS
 
     stream = _CountedReads(file)
+    stream.left = max_reads
     tags = [pydicom.datadict.tag_for_keyword(keyword) for keyword in keywords]
     dataset = pydicom.filereader.read_partial(stream, is_pixel_data, force=True, specific_tags=tags)
     tag, length = pixels[-1] if pixels else (0, 0)

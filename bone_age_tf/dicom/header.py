@@ -13,17 +13,20 @@ from bone_age_tf.dicom.inflate import inflated
 from bone_age_tf.files.quiet import without_messages_of
 
 DX_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+MANUFACTURER = "bone-age-tf"
+"""In all objects of DICOM output."""
 NOT_DICOM = Fault(
     "not_a_radiograph",
     "the file has no DICOM preamble, and not both the SOP Class and the Pixel Data of an image",
 )
 
-_HEADER_BYTES = 2**22
+HEADER_BYTES = 2**22
 """Of a deflated file, more than any header."""
 _KEYWORDS = (
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "AccessionNumber", "PatientID"),
     *("Modality", "BodyPartExamined", "AnatomicRegionSequence", "ViewPosition"),
-    *("ImageLaterality", "Laterality"),
+    *("ImageLaterality", "Laterality", "Manufacturer", "ImageType"),
     *("PatientSex", "PatientAge", "PatientBirthDate"),
     *("AcquisitionDate", "AcquisitionDateTime", "StudyDate", "SeriesDate"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
@@ -63,6 +66,8 @@ class Header:
     """At the study, by the birth date or else by Patient's Age; NaN where the file does not tell it."""
     warnings: tuple[str, ...] = ()
     """Codes of `warnings.WARNINGS`."""
+    is_own_picture: bool = False
+    """A picture of an earlier result."""
     # Identity: for joining with a table and for salted ids; it leaves the process nowhere else.
     sop_instance_uid: str = dataclasses.field(default="", repr=False)
     accession_number: str = dataclasses.field(default="", repr=False)
@@ -76,7 +81,7 @@ def read_header(encoded: bytes) -> Header | Fault:
         return packages.NOT_INSTALLED
     try:
         with without_messages_of("pydicom"):
-            file = inflated(encoded, first=_HEADER_BYTES)
+            file = inflated(encoded, first=HEADER_BYTES)
             return file if isinstance(file, Fault) else _header(read_elements(file, _KEYWORDS))
     except Exception:  # whatever pydicom stumbled over in a damaged file
         return DAMAGED
@@ -107,11 +112,21 @@ def _header(found: Found) -> Header | Fault:
         sex={"F": "F", "M": "M"}.get(elements.code("PatientSex")),
         chronological_age_months=ages.months,
         warnings=tuple(_warnings(found, ages)),
+        is_own_picture=is_own_picture(
+            sop_class, elements.text("Manufacturer"), elements.text("ImageType")
+        ),
         sop_instance_uid=elements.text("SOPInstanceUID"),
         accession_number=elements.text("AccessionNumber"),
         patient_id=elements.text("PatientID"),
         study_date=elements.text("StudyDate"),
     )
+
+
+def is_own_picture(sop_class: str, manufacturer: str, image_type: str) -> bool:
+    """Whether DICOM output made it of a result. A prediction for it would be drawn again, and so on without end, where an
+    archive sends a node whatever it stores."""
+    is_derived = image_type.startswith("DERIVED")
+    return sop_class == SECONDARY_CAPTURE and manufacturer == MANUFACTURER and is_derived
 
 
 def _body_part(elements: Elements) -> str:

@@ -40,7 +40,7 @@ class Modality(NamedTuple):
 
 def modality_of(dataset: Any, values: np.ndarray) -> Modality:
     """What these stored values mean by the data set."""
-    lut = _first_lut(dataset, "ModalityLUTSequence", bool(dataset.PixelRepresentation))
+    lut = first_lut(dataset, "ModalityLUTSequence", bool(dataset.PixelRepresentation))
     if lut is not None:
         return Modality(lut.at(values), is_lut=True)
     slope, intercept = _number(dataset, "RescaleSlope"), _number(dataset, "RescaleIntercept")
@@ -56,11 +56,11 @@ def modality_of(dataset: Any, values: np.ndarray) -> Modality:
 
 def by_voi(dataset: Any, modality: Modality) -> np.ndarray | None:
     """int64 from 0 to 65535 of each value; None where there is neither LUT nor window."""
-    lut = _first_lut(dataset, "VOILUTSequence", modality.has_negative)
+    lut = first_lut(dataset, "VOILUTSequence", modality.has_negative)
     if lut is not None:
         entries = lut.at(_floor(modality, Fraction(1), HALF))
         return to_16_bits(entries, lut.bits)
-    window = _first_window(dataset)
+    window = first_window(dataset)
     return None if window is None else window(modality)
 
 
@@ -83,12 +83,15 @@ def _floor(modality: Modality, factor: Fraction, summand: Fraction) -> np.ndarra
 # === Window ===
 
 
-class _Window(NamedTuple):
+class Window(NamedTuple):
+    """Window Center, Window Width and VOI LUT Function."""
+
     centre: Fraction
     width: Fraction
     function: str
 
     def __call__(self, modality: Modality) -> np.ndarray:
+        """int64 from 0 to 65535."""
         if self.function == "SIGMOID":
             return self._sigmoid(modality)
         is_exact = self.function == "LINEAR_EXACT"
@@ -110,20 +113,21 @@ class _Window(NamedTuple):
 _SMALLEST_WIDTH = {"LINEAR": Fraction(1), "LINEAR_EXACT": None, "SIGMOID": None}
 
 
-def _first_window(dataset: Any) -> _Window | None:
+def first_window(dataset: Any) -> Window | None:
+    """The first of several; None where there is none that the standard allows."""
     centre, width = _number(dataset, "WindowCenter"), _number(dataset, "WindowWidth")
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip()
     if centre is None or width is None or function not in _SMALLEST_WIDTH:
         return None
     smallest = _SMALLEST_WIDTH[function]
     is_allowed = width > 0 if smallest is None else width >= smallest
-    return _Window(centre, width, function) if is_allowed else None
+    return Window(centre, width, function) if is_allowed else None
 
 
 # === LUT ===
 
 
-class _Lut(NamedTuple):
+class Lut(NamedTuple):
     """Of Modality LUT Sequence or VOI LUT Sequence."""
 
     first: int
@@ -136,8 +140,9 @@ class _Lut(NamedTuple):
         return self.entries[np.clip(values - self.first, 0, len(self.entries) - 1)]
 
 
-def _first_lut(dataset: Any, keyword: str, is_signed: bool) -> _Lut | None:
-    """Raises ValueError where it has fewer entries than its descriptor says."""
+def first_lut(dataset: Any, keyword: str, is_signed: bool) -> Lut | None:
+    """The first table of a sequence; None where there is none. Raises ValueError where it has fewer entries than its
+    descriptor says."""
     sequence = dataset.get(keyword)
     if not sequence or sequence[0].get("LUTData") is None:
         return None
@@ -146,7 +151,7 @@ def _first_lut(dataset: Any, keyword: str, is_signed: bool) -> _Lut | None:
     count = count % 2**16 or 2**16
     entries = _entries(_words(item.LUTData, dataset), count)
     bits = min(max(bits, int(entries.max()).bit_length()), 16)  # writers say fewer than they use
-    return _Lut(as_word(first, is_signed) if first >= 0 else first, entries, bits)
+    return Lut(as_word(first, is_signed) if first >= 0 else first, entries, bits)
 
 
 def _words(data: Any, dataset: Any) -> np.ndarray:

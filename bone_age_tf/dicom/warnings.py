@@ -19,7 +19,7 @@ LOSSY = "lossy"
 WARNINGS: Mapping[str, str] = {
     SEX_OTHER: "the header's sex is O (other): the sex is unknown unless it is given",
     SEX_UNKNOWN: "the header does not tell the sex: the bone age is that for an unknown sex",
-    SEX_DIFFERS: "the sex that was given is not that of the header; the row has the one that was used",
+    SEX_DIFFERS: "the sex that was given is not that of the header; the result has the one that was used",
     AGE_DIFFERS: "birth date and Patient's Age differ by more than a year: the birth date is used",
     AGE_IMPLAUSIBLE: "an age of the header is negative or over 30 years: it is not used",
     CHRONOLOGICAL_AGE_DIFFERS: "the age that was given differs from the header's by more than a year",

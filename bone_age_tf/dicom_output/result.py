@@ -2,14 +2,23 @@
 
 import dataclasses
 import functools
+import numbers
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bone_age_tf.dicom.admission import RADIOGRAPHS
+from bone_age_tf.dicom.header import is_own_picture
 from bone_age_tf.inference.prediction import Prediction
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
+
+
+_DIGITS = {"sd_score": 2, "verdict_probability": 2}
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
+FAULTS_OF_THE_MACHINE = ("no_decoder", "dicom_not_installed", "unreadable")
+"""Reasons that say nothing of the radiograph: no object, the file is to be predicted again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +38,8 @@ class ModelIdentity:
     """Its training data and measured error, in one line: `export.model_card.performance_summary`."""
     reading_method: str | None = None
     """How the labels that it was trained on were read: of `config.READING_METHODS`; None: unknown."""
+    is_registered: bool = True
+    """Whether it receives the hand alone; else the whole radiograph."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +55,48 @@ class Result:
     centres are whole numbers; not closed: the last point is not the first. None of a rejected radiograph."""
     png: bytes | None = dataclasses.field(default=None, repr=False)
     """The radiograph as a PNG of its displayed grey levels, bone bright; None where it cannot be decoded."""
+
+    def __post_init__(self) -> None:
+        """Numbers as precise as they are shown: another machine, which computes them a little differently, makes the same
+        objects."""
+        row = dataclasses.replace(
+            self.prediction,
+            **{
+                name: float(round(value, _DIGITS.get(name, 1))) + 0.0  # no -0.0
+                for name, value in dataclasses.asdict(self.prediction).items()
+                if isinstance(value, numbers.Real)
+            },
+        )
+        object.__setattr__(self, "prediction", row)
+        if self.outline is not None:
+            object.__setattr__(self, "outline", np.round(np.asarray(self.outline, float), 1))
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether there is no bone age."""
+        return self.prediction.bone_age_months is None
+
+    @functools.cached_property
+    def obstacle(self) -> str:
+        """Why no object can be made of it; empty where one can."""
+        needed = _NEEDED if self.is_rejected else (*_NEEDED, "Rows", "Columns")
+        missing = [keyword for keyword in needed if not self.source.get(keyword)]
+        if missing:
+            return f"the header has no {', no '.join(missing)}"
+        if str(self.source.SOPClassUID) not in RADIOGRAPHS:
+            return "the file is no radiograph (DX, CR or Secondary Capture)"
+        if self._is_own_picture:
+            return "the file is a picture of an earlier result"
+        if self.prediction.reason.partition(":")[0] in FAULTS_OF_THE_MACHINE:
+            return f"it was not examined ({self.prediction.reason}): predict it again"
+        return ""
+
+    @property
+    def _is_own_picture(self) -> bool:
+        image_type = self.source.get("ImageType") or [""]
+        first = image_type if isinstance(image_type, str) else image_type[0]
+        manufacturer = str(self.source.get("Manufacturer") or "")
+        return is_own_picture(str(self.source.SOPClassUID), manufacturer, first)
 
     @functools.cached_property
     def mask(self) -> np.ndarray | None:

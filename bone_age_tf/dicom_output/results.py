@@ -1,11 +1,12 @@
 """From a model and a file to the result that objects are made of."""
 
-import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bone_age_tf.data.manifest import MANIFEST
-from bone_age_tf.dicom_output.outline import outline_of
+from bone_age_tf.dicom.source import read_source
+from bone_age_tf.dicom_output.outline import border_of, outline_of
 from bone_age_tf.dicom_output.result import ModelIdentity, Result
 from bone_age_tf.export.exported_model import read_manifest
 from bone_age_tf.export.model_card import performance_summary
@@ -13,9 +14,6 @@ from bone_age_tf.export.versions import latest_version
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.inference.predict import Predicted
 from bone_age_tf.preprocessing.conversion import to_png
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 
 def identity_of(model: str | Path) -> ModelIdentity:
@@ -31,6 +29,7 @@ def identity_of(model: str | Path) -> ModelIdentity:
         coverage=None if intervals is None else float(intervals["coverage"]),
         statement=performance_summary(manifest),
         reading_method=manifest.get("reading_method"),
+        is_registered=manifest["preprocessing"]["method"] == "registered",
     )
 
 
@@ -39,26 +38,26 @@ def result_of(
 ) -> Result | None:
     """The result for a DICOM file, also a rejected one; None of a file without a header that could be read.
 
-    `with_radiograph` decodes the pixels for display, which costs as much as reading them did.
+    `with_radiograph` decodes the pixels for display, which costs as much as reading them did. Raises `InputDataError`
+    where the file can no longer be read.
     """
     if predicted.header is None:
         return None
     encoded = predicted.encoded or predicted.file.read()
-    outline = None
-    if predicted.prepared is not None and predicted.prepared_to_original is not None:
-        outline = outline_of(predicted.prepared, predicted.prepared_to_original)
     png = to_png(encoded) if with_radiograph else None
     return Result(
-        source=source_of(encoded),
+        source=read_source(encoded),
         prediction=predicted.prediction,
         model=model,
-        outline=outline,
+        outline=_outline(predicted, model),
         png=png if isinstance(png, bytes) else None,
     )
 
 
-def source_of(encoded: bytes) -> "Dataset":
-    """The header of a DICOM file as received, without pixels."""
-    import pydicom
-
-    return pydicom.dcmread(io.BytesIO(encoded), stop_before_pixels=True, force=True)
+def _outline(predicted: Predicted, model: ModelIdentity) -> np.ndarray | None:
+    if predicted.prepared is None or predicted.prepared_to_original is None:
+        return None
+    if model.is_registered and predicted.prepared.any():
+        return outline_of(predicted.prepared, predicted.prepared_to_original)
+    assert predicted.header is not None
+    return border_of(predicted.header.rows, predicted.header.columns)

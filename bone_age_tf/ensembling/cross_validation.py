@@ -13,7 +13,7 @@ from bone_age_tf.postprocessing.bias_correction import (
     fit_lines,
     parts_of,
 )
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 
 def complete(held_out: LabelledPredictions) -> LabelledPredictions:

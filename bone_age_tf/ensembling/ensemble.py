@@ -24,7 +24,7 @@ from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
 from bone_age_tf.models.test_time_augmentation import VIEWS
 from bone_age_tf.postprocessing.bias_correction import SexSpecificRecalibration
-from bone_age_tf.record import Sex, sex_from_label
+from bone_age_tf.sex import Sex, sex_from_label
 from bone_age_tf.training.run import RUN_FILE, Run
 
 ENSEMBLE_FILE = "ensemble.json"
@@ -143,7 +143,7 @@ def load_model(folder: str | Path, *, checkpoint: str | None = None) -> keras.Mo
     """The trained Keras model of a run or an ensemble, in float32.
 
     Inputs, a dictionary: `image` uint8 [N, *frame, 1], prepared radiographs as `ExportedModel.prepare` and
-    `PreparedRadiographs` give them, and `sex` int32 [N], codes of `record.Sex` (0 F, 1 M, 2 unknown).
+    `PreparedRadiographs` give them, and `sex` int32 [N], codes of `sex.Sex` (0 F, 1 M, 2 unknown).
     Output: float32 [N], the bone age in months; of a run with the target `sex` the probability of a boy. The
     model of an ensemble averages members and views, and corrects the months, as its evaluation did; that of a
     run is the network alone, whose correction and intervals, if any, are added by the export.

@@ -27,7 +27,8 @@ from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.error_tables import best, sex_tables, tables, worst
 from bone_age_tf.metrics.predictions import PREDICTIONS, LabelledPredictions, write_predictions
-from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, SEX_NAMES, Sex
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW
+from bone_age_tf.sex import SEX_NAMES, Sex
 from bone_age_tf.training.run import Run
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from bone_age_tf.data.leakage import TRAINED_ON, TRAINING_MEAN, known_among
+from bone_age_tf.config.choices import TRAINED_ON
+from bone_age_tf.data.leakage import TRAINING_MEAN, known_among
 from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.inference.predict import COMMAND
 from bone_age_tf.metrics.predictions import PREDICTIONS

@@ -37,7 +37,7 @@ from bone_age_tf.preprocessing.conversion import as_png, to_png
 from bone_age_tf.preprocessing.grey import grey_values
 from bone_age_tf.preprocessing.radiographs import find_radiographs, read_radiograph
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 log = logging.getLogger(__name__)
 

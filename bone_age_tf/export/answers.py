@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from bone_age_tf.config.choices import SEX_LOOKS_WRONG
 from bone_age_tf.data.header_values import rejected_by, warnings_of
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.export.inputs import RadiographWithSex, Source, pair_with_sex
@@ -17,7 +18,6 @@ from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, BOY
 
 REJECTED = "rejected"
 """The `status` of a radiograph without a bone age; `metrics.predictions.OK` is that of all others."""
-SEX_LOOKS_WRONG = "sex_looks_wrong"
 SURE_OF_SEX = 0.95
 """Probability of the other sex above which the given sex is flagged as wrong; for models with a sex classifier."""
 

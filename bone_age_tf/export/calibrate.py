@@ -23,11 +23,18 @@ from tensorflow.core.protobuf import fingerprint_pb2
 
 from bone_age_tf import record
 from bone_age_tf.config import CalibrationConfig
+from bone_age_tf.config.choices import TRAINED_ON
 from bone_age_tf.data.dataset import PreparedRadiographs
-from bone_age_tf.data.leakage import TRAINED_ON, find_leakage, known_among
+from bone_age_tf.data.leakage import find_leakage, known_among
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
-from bone_age_tf.export.export import GOLDEN_HAND, files_of, golden
+from bone_age_tf.export.export import (
+    GOLDEN_HAND,
+    files_of,
+    golden,
+    reading,
+    require_reading_method,
+)
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.model_card import CARD, card
 from bone_age_tf.export.signatures import CORRECTION, INTERVALS
@@ -52,7 +59,7 @@ from bone_age_tf.postprocessing.conformal import (
     cross_validated_coverage,
     fit_intervals,
 )
-from bone_age_tf.record import SEX_NAMES
+from bone_age_tf.sex import SEX_NAMES
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +82,14 @@ def calibrate(  # noqa: PLR0913 - one for each option
     predictions: str | None = None,
     config: CalibrationConfig = CalibrationConfig(),  # noqa: B008 - frozen
     version: int | None = None,
+    reading_method: str | None = None,
     warm_up: bool = False,
     on_progress: Notify | None = None,
 ) -> dict[str, Any]:
     """Write the next version of an exported model; returns the section `calibration` of its manifest.
 
     The labelled radiographs are a split of a data set, or the `predictions.csv` of `predict` with
-    this model and true bone ages. `warm_up` is as in `export_saved_model`.
+    this model and true bone ages, which `reading_method` is about. It and `warm_up` are as in `export_saved_model`.
     Raises `InputDataError` where there are fewer than `MIN_RADIOGRAPHS`, or too few for the coverage,
     `ModelRefusedError` where the model was trained on the radiographs, or fitted to the split.
     """
@@ -89,6 +97,7 @@ def calibrate(  # noqa: PLR0913 - one for each option
         raise UsageError("calibrate needs either --data with --split, or --predictions.")
     if warm_up:
         protos_version()  # before the work
+    require_reading_method(reading_method)
     exported = ExportedModel.open(model)
     if data is not None and split is not None:
         labelled, source = _predict_split(exported, data, split, on_progress)
@@ -107,6 +116,8 @@ def calibrate(  # noqa: PLR0913 - one for each option
         _store(aside, lines, intervals)
         manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
         manifest |= {"calibration": section, "intervals": section["intervals"]}
+        manifest.pop("reading_method", None)  # that of other bone ages
+        manifest |= reading(reading_method)
         (aside / CARD).write_text(card(manifest), encoding="utf-8")
         if warm_up:
             write_warm_up(aside, GOLDEN_HAND.read_bytes())

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bone_age_tf import config as configuration
 from bone_age_tf import record
-from bone_age_tf.config import RESEARCH_ONLY, WEIGHTS_DTYPES
+from bone_age_tf.config import READING_METHODS, RESEARCH_ONLY, WEIGHTS_DTYPES
 from bone_age_tf.data.leakage import DIGITS, write_training_files
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import UsageError
@@ -25,7 +25,8 @@ from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.hashing import describe_file
 from bone_age_tf.files.versions import versions
 from bone_age_tf.preprocessing.rejections import OK
-from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY, SEX_NAMES
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY
+from bone_age_tf.sex import SEX_NAMES
 from bone_age_tf.training.run import Run
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     sex_classifier: str | None = None,
     checkpoint: str | None = None,
     cross_validation: str | None = None,
+    reading_method: str | None = None,
     warm_up: bool = False,
 ) -> Path:
     """Write `output/<version>/` and return it; version None: one above the highest existing version.
@@ -52,13 +54,15 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     manifest; from the `predictions.csv` next to it, or from the held-out predictions of an ensemble,
     come the prediction intervals; from `cross_validation`, an ensemble of the folds of the same
     settings, they come for a run that was trained on everything, with its views and its correction; `checkpoint` the weights of a run, `best` (None) or `last`. `weights_dtype` `float16` stores the weights in half the size; what is computed with them
-    stays float32. `sex_classifier` is a run that predicts the sex, for a warning. `warm_up` adds requests that
+    stays float32. `sex_classifier` is a run that predicts the sex, for a warning. `reading_method`, of `config.READING_METHODS`, is how
+    the bone ages of the training set were read; `warm_up` adds requests that
     TensorFlow Serving runs when it loads the model. Raises `ModelRefusedError` where the runs have another target or other preprocessing.
     """
     if weights_dtype not in WEIGHTS_DTYPES:
         raise UsageError(
             f"--weights-dtype: expected one of {', '.join(WEIGHTS_DTYPES)}. Received: {weights_dtype!r}."
         )
+    require_reading_method(reading_method)
     if warm_up:
         protos_version()  # before the work
     evidence = gather_evidence(
@@ -73,9 +77,23 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
         if warm_up:
             write_warm_up(aside, GOLDEN_HAND.read_bytes())
         manifest = _manifest(evidence, weights_dtype, golden(aside))
+        manifest |= reading(reading_method)
         (aside / CARD).write_text(card(manifest), encoding="utf-8")
         write_json(aside / MANIFEST, manifest | {"files": files_of(aside)})
     return target
+
+
+def require_reading_method(method: str | None) -> None:
+    """Raises `UsageError` of one that is not known."""
+    if method not in (None, *READING_METHODS):
+        raise UsageError(
+            f"--reading-method: expected one of {', '.join(READING_METHODS)}. Received: {method!r}."
+        )
+
+
+def reading(method: str | None) -> dict[str, str]:
+    """What a manifest says of the method that bone ages were read by: nothing where it is not known."""
+    return {} if method is None else {"reading_method": method}
 
 
 def _write(evidence: Evidence, weights_dtype: str, folder: Path) -> None:

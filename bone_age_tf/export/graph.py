@@ -40,7 +40,8 @@ from bone_age_tf.preprocessing.decoding import require
 from bone_age_tf.preprocessing.pipeline import Prepared
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import OK
-from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY, SEX_NAMES, Sex
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY
+from bone_age_tf.sex import SEX_NAMES, Sex
 
 NO_INTERVALS = np.full((len(SEX_NAMES), len(LIMITS_MONTHS) + 1), -1.0)
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.errors import UsageError
 from bone_age_tf.export.signatures import IMAGE_BYTES, SERVING
+from bone_age_tf.sex import SEX_NAMES
 
 WARM_UP = Path("assets.extra") / "tf_serving_warmup_requests"
 """Where TensorFlow Serving looks, in the folder of a version."""
@@ -35,7 +36,7 @@ def write_warm_up(folder: Path, picture: bytes) -> Path:
     path = folder / WARM_UP
     path.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for sex in record.SEX_NAMES:
+        for sex in SEX_NAMES:
             writer.write(_request(picture, sex).SerializeToString())
     return path
 

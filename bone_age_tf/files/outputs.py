@@ -10,17 +10,25 @@ from bone_age_tf.files.provenance import PROVENANCE, read_provenance, write_prov
 MODELS_AND_DATA = ("run.json", "ensemble.json", "manifest.json")
 """Files of a training run, an ensemble, a data set and an exported model, where no results belong."""
 
+OUTPUT = "--output"
+"""The option that names the folder, unless another is given."""
+
 
 def claim_output(
-    folder: str | Path, command: str, results: Sequence[str], *, overwrite: bool = False
+    folder: str | Path,
+    command: str,
+    results: Sequence[str],
+    *,
+    overwrite: bool = False,
+    option: str = OUTPUT,
 ) -> Path:
     """Make the folder of a command's results, and name the command there; returns its path.
 
     `results` are the names of what the command writes; other files in the folder are left alone. With `overwrite`,
-    results of the same command are deleted. Raises `UsageError` as `require_free`.
+    results of the same command are deleted. `option` is that which names the folder. Raises `UsageError` as `require_free`.
     """
     path = Path(folder)
-    require_free(path, command, results, overwrite=overwrite)
+    require_free(path, command, results, overwrite=overwrite, option=option)
     for found in _found(path, results):
         shutil.rmtree(found) if found.is_dir() and not found.is_symlink() else found.unlink()
     path.mkdir(parents=True, exist_ok=True)
@@ -28,7 +36,14 @@ def claim_output(
     return path
 
 
-def require_free(folder: Path, command: str, results: Sequence[str], *, overwrite: bool) -> None:
+def require_free(
+    folder: Path,
+    command: str,
+    results: Sequence[str],
+    *,
+    overwrite: bool,
+    option: str = OUTPUT,
+) -> None:
     """The check alone, for a command that works for long before it writes.
 
     Raises `UsageError` where there are results and `overwrite` is False, or where the folder is one of another command.
@@ -39,13 +54,13 @@ def require_free(folder: Path, command: str, results: Sequence[str], *, overwrit
     names = ", ".join(one.name for one in found[:3]) or PROVENANCE
     if made_by != command or _found(folder, MODELS_AND_DATA):
         raise UsageError(
-            f"--output {folder}: expected a new or empty folder. Received one with {names}, which `{command}` "
-            "did not write. Choose another --output."
+            f"{option} {folder}: expected a new or empty folder. Received one with {names}, which `{command}` "
+            f"did not write. Choose another {option}."
         )
     if not overwrite:
         raise UsageError(
-            f"--output {folder}: expected a new or empty folder. Received one with the results of an earlier "
-            f"`{command}` ({names}). Choose another --output, or replace them with --overwrite."
+            f"{option} {folder}: expected a new or empty folder. Received one with the results of an earlier "
+            f"`{command}` ({names}). Choose another {option}, or replace them with --overwrite."
         )
 
 

@@ -6,17 +6,20 @@ import threading
 import warnings
 from collections.abc import Iterator
 
-_one_at_a_time = threading.Lock()
+_one_at_a_time = threading.RLock()
 
 
 @contextlib.contextmanager
-def without_messages_of(package: str) -> Iterator[None]:
-    """Neither warnings nor log lines of a package. One thread at a time, since filters are global."""
-    logger = logging.getLogger(package)
+def without_messages_of(*packages: str) -> Iterator[None]:
+    """Neither warnings nor log lines of these packages. One thread at a time, since filters are global."""
+    loggers = [logging.getLogger(package) for package in packages]
     with _one_at_a_time, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=rf"{package}\.")
-        was_disabled, logger.disabled = logger.disabled, True
+        levels = [logger.level for logger in loggers]
+        for package, logger in zip(packages, loggers, strict=True):
+            warnings.filterwarnings("ignore", module=rf"{package}\.")
+            logger.setLevel(logging.CRITICAL + 1)  # also of the loggers below it
         try:
             yield
         finally:
-            logger.disabled = was_disabled
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

@@ -4,7 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from bone_age_tf.data.leakage import TRAINED_ON, TRAINED_ON_SPLIT, known_among
+from bone_age_tf.config.choices import TRAINED_ON
+from bone_age_tf.data.leakage import TRAINED_ON_SPLIT, known_among
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.predictions import OK, STATUS, TRUE_MONTHS

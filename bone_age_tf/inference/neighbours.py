@@ -26,7 +26,8 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import EXPLAIN, FEATURES
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.hashing import sha256_of
-from bone_age_tf.record import IMAGE, SEX, SEX_NAMES
+from bone_age_tf.record import IMAGE, SEX
+from bone_age_tf.sex import SEX_NAMES
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.leakage import TRAINED_ON, TRAINING_MEAN, is_trained_on
+from bone_age_tf.config.choices import INFANT, TRAINED_ON
+from bone_age_tf.data.leakage import TRAINING_MEAN, is_trained_on
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.data.problems import PROBLEMS, Problem, write_problems
 from bone_age_tf.dicom.admission import accept
@@ -31,13 +32,12 @@ from bone_age_tf.metrics.predictions import OK, PREDICTIONS, csv_text, table_of
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
 from bone_age_tf.preprocessing.radiographs import Radiograph, find_radiographs, prepare_files
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.record import sex_from_label
+from bone_age_tf.sex import sex_from_label
 
 COMMAND = "predict"
 LINES = "predictions.jsonl"
-RESULTS = (PREDICTIONS, LINES, "reports", PROBLEMS)
-"""What `predict` leaves in its folder, with `--report`."""
-INFANT = "infant"
+RESULTS = (PREDICTIONS, LINES, "reports", "fhir", PROBLEMS)
+"""What `predict` leaves in its folder, with `--report` and `--fhir`."""
 UID = "sop_instance_uid"
 
 
@@ -55,6 +55,8 @@ class Predicted:
     """uint8 [height, width, 1]; None of a rejected radiograph."""
     prepared_to_original: np.ndarray | None
     """[2, 3]; None of a rejected radiograph."""
+    shown_id: str
+    """What the radiograph is called in results that hold no name of a patient: `Known.shown`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,18 +185,19 @@ def predict_files(
             is_trained = row.status == OK and is_trained_on(one.encoded, trained_on)
             row = _warned(row, TRAINED_ON) if is_trained else row
             row = _warned(row, *_warnings_by_header(model, one, known))
-            yield _predicted(one, row, known.labels.header(one.file))
+            yield _predicted(one, row, known)
 
 
 def _predicted(
     one: Radiograph[SourceFile, tuple[np.ndarray, np.ndarray]],
     row: Prediction,
-    header: Header | None,
+    known: Known,
 ) -> Predicted:
+    header = known.labels.header(one.file)
     if header is not None:
         row = dataclasses.replace(row, sop_instance_uid=header.sop_instance_uid)
     made = (None, None) if isinstance(one.made, Rejection) else one.made
-    return Predicted(one.file, row, header, one.encoded, *made)
+    return Predicted(one.file, row, header, one.encoded, *made, known.shown(one.file)[1])
 
 
 def _warnings_by_header(

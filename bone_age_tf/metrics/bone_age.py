@@ -4,7 +4,7 @@ import numpy as np
 
 from bone_age_tf.config import AGE_BANDS
 from bone_age_tf.metrics.bootstrap import Metric, estimates, proportion
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 LIMITS_OF_AGREEMENT_SD = 1.96
 """Half the width of the limits of agreement, in standard deviations of the errors (Bland and Altman 1986)."""

@@ -39,10 +39,8 @@ from bone_age_tf.record import (
     ID,
     MAX_BONE_AGE_MONTHS,
     SEX,
-    SEX_NAMES,
-    Sex,
-    sex_from_label,
 )
+from bone_age_tf.sex import SEX_NAMES, Sex, sex_from_label
 
 PREDICTIONS = "predictions.csv"
 TRUE_MONTHS = "bone_age_months_true"
@@ -94,7 +92,7 @@ class LabelledPredictions:
         target: str = "bone_age",
         families: Mapping[str, np.ndarray] | None = None,
     ) -> "LabelledPredictions":
-        """From columns [n]; `sex` is codes of `record.Sex`; `predicted` is months, or the probability of a
+        """From columns [n]; `sex` is codes of `sex.Sex`; `predicted` is months, or the probability of a
         boy for the `target` sex; `families`: months by the name of each family."""
         name = BOY_PROBABILITY if target == "sex" else BONE_AGE_MONTHS
         numbers = {
@@ -121,7 +119,7 @@ class LabelledPredictions:
 
     @property
     def sex(self) -> np.ndarray:
-        """int [n], codes of `record.Sex`."""
+        """int [n], codes of `sex.Sex`."""
         return np.array([int(sex_from_label(name)) for name in self.table[SEX]], int)
 
     @property

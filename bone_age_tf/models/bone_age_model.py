@@ -22,7 +22,7 @@ def build_bone_age_model(
 ) -> keras.Model:
     """The model with random weights.
 
-    Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N] (`record.Sex`); output
+    Inputs `image` uint8 [N, *frame, 1] and `sex` int32 [N] (`sex.Sex`); output
     `bone_age_months` float32 [N], for the target `sex` `boy_probability`, from 0 to 1. Of the frame,
     the backbone sees the named region. A network that does not use the sex still has the input.
     The backbone computes in the dtype policy `precision`, all that follows it in float32: between 128

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from bone_age_tf.postprocessing import apply
-from bone_age_tf.record import SEX_NAMES, Sex
+from bone_age_tf.sex import SEX_NAMES, Sex
 
 PARTS = 10
 """Parts of a cross-validation."""
@@ -44,12 +44,12 @@ IDENTITY = Line()
 
 @dataclasses.dataclass(frozen=True)
 class SexSpecificRecalibration:
-    """Sex-specific linear recalibration: a line for F, M and unknown, in the order of `record.Sex`."""
+    """Sex-specific linear recalibration: a line for F, M and unknown, in the order of `sex.Sex`."""
 
     lines: tuple[Line, ...] = (IDENTITY,) * len(SEX_NAMES)
 
     def __call__(self, months: np.ndarray, sex: np.ndarray) -> np.ndarray:
-        """Months [n] of radiographs of the sexes [n], codes of `record.Sex` -> corrected, within 0 and 240."""
+        """Months [n] of radiographs of the sexes [n], codes of `sex.Sex` -> corrected, within 0 and 240."""
         return np.asarray(apply.corrected(months, self.table[sex]))
 
     @property

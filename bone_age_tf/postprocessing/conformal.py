@@ -21,7 +21,7 @@ from bone_age_tf.metrics import bootstrap
 from bone_age_tf.metrics.bone_age import AGE_BANDS
 from bone_age_tf.postprocessing.apply import band_of
 from bone_age_tf.postprocessing.bias_correction import parts_of
-from bone_age_tf.record import SEX_NAMES, Sex
+from bone_age_tf.sex import SEX_NAMES, Sex
 
 MIN_IN_GROUP = 30
 """Smallest number of radiographs for which a group has its own half-width."""
@@ -34,7 +34,7 @@ class Intervals:
 
     coverage: float
     half_widths: np.ndarray
-    """float [3, bands]: by the codes of `record.Sex` and the bands of `AGE_BANDS`."""
+    """float [3, bands]: by the codes of `sex.Sex` and the bands of `AGE_BANDS`."""
     groups: tuple[tuple[str, ...], ...]
     """The group of errors that each was taken from: `sex and band`, `band` or `all`; [3][bands]."""
     counts: np.ndarray

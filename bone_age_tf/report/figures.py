@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import LabelledPredictions
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 INK, QUIET, GRID = "#1f2933", "#66737f", "#e3e8ec"
 COLOURS = {Sex.F: "#c2456b", Sex.M: "#1d7a8c", Sex.UNKNOWN: "#8d8d8d"}

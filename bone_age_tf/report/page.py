@@ -10,6 +10,7 @@ import jinja2
 from bone_age_tf import __version__
 from bone_age_tf.config import RESEARCH_ONLY
 from bone_age_tf.files.atomic import written_whole
+from bone_age_tf.inference.sentences import years
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,12 +46,6 @@ def _environment() -> jinja2.Environment:
     environment.filters["estimate"] = estimate
     environment.filters["signed"] = signed
     return environment
-
-
-def years(months: float) -> str:
-    """Months as years and months: `10 y 3 m`."""
-    whole, rest = divmod(round(months), 12)
-    return f"{whole} y {rest} m"
 
 
 def signed(number: float, digits: int = 1) -> str:

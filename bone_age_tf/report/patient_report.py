@@ -12,36 +12,28 @@ from typing import Any
 import cv2
 import numpy as np
 
+from bone_age_tf.config.choices import SD_SCORE_CONVENTION
 from bone_age_tf.data.dicom_headers import is_dicom, names_of
-from bone_age_tf.data.leakage import TRAINED_ON
-from bone_age_tf.dicom.warnings import WARNINGS as HEADER_WARNINGS
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.export.answers import SEX_LOOKS_WRONG
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.images import safe_name
 from bone_age_tf.files.provenance import read_provenance
-from bone_age_tf.growth.reference_standards import CONVENTION, LIMIT_SD, sd_at
-from bone_age_tf.inference.predict import INFANT
+from bone_age_tf.growth.reference_standards import LIMIT_SD, sd_at
 from bone_age_tf.inference.saliency import Explanation, explain_prepared, on_original, over
+from bone_age_tf.inference.sentences import plain_reason, warning_sentences
 from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.grey import grey_levels
 from bone_age_tf.preprocessing.radiographs import find_radiographs
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.record import sex_from_label
 from bone_age_tf.report.page import render, write_page
+from bone_age_tf.sex import sex_from_label
 
 REPORTS = "reports"
 INDEX = "index.html"
 SEXES = {"F": "girl", "M": "boy", "unknown": "sex unknown", "": "sex unknown"}
-WARNINGS = {
-    **{code: f"{text[0].upper()}{text[1:]}." for code, text in HEADER_WARNINGS.items()},
-    SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex given; check that it is correct.",
-    TRAINED_ON: "The model was trained on this radiograph, so its estimate is closer to the label than for others.",
-    INFANT: "Below two years of age, 2 SD is about as large as the error of a reading, so the classification is of little value.",
-}
 BRIGHTNESS = (50, 75, 100, 150, 220, 320)
 """Steps of the control of the pictures' brightness, in percent. Styles alone: the page has no script."""
 SCALE_MONTHS = 24
@@ -107,7 +99,7 @@ def patient_page(
         reason=plain_reason(row["reason"]),
         warnings=warning_sentences(row["warning"]),
         coverage=model.coverage,
-        convention=CONVENTION,
+        convention=SD_SCORE_CONVENTION,
         band=age_band(row),
         model=made_with,
         performance=performance_summary(model.manifest),
@@ -123,16 +115,6 @@ def _ticks(contributions: Sequence[float]) -> list[int]:
     half = SCALE_MONTHS // 2
     end = SCALE_MONTHS * math.ceil(largest / SCALE_MONTHS)
     return [end * step // SCALE_MONTHS for step in range(-SCALE_MONTHS, SCALE_MONTHS + 1, half)]
-
-
-def plain_reason(reason: str) -> str:
-    """A reason without its code."""
-    return reason.partition(": ")[2] or reason
-
-
-def warning_sentences(codes: str) -> list[str]:
-    """The column `warning` in words."""
-    return [WARNINGS[code] for code in codes.split()]
 
 
 def _values(model: ExportedModel, encoded: bytes, row: dict[str, Any]) -> dict[str, Any]:

@@ -28,8 +28,9 @@ from bone_age_tf.export.signatures import (
     SEX_CODE,
 )
 from bone_age_tf.postprocessing import apply
-from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, IMAGE, SEX_NAMES
+from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, IMAGE
 from bone_age_tf.serving.batches import BATCH_SIZE, Network
+from bone_age_tf.sex import SEX_NAMES
 
 _OUTPUTS = {BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH}
 _TELEMETRY = "openvino_telemetry"

@@ -26,6 +26,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from bone_age_tf import __version__
+from bone_age_tf.config.choices import SD_SCORE_CONVENTION
 from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.data.header_values import warnings_of
 from bone_age_tf.data.manifest import MANIFEST
@@ -34,19 +35,13 @@ from bone_age_tf.export.export import GOLDEN_HAND
 from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.export.signatures import STATUS
 from bone_age_tf.files.hashing import sha256_of
-from bone_age_tf.growth.reference_standards import CONVENTION
 from bone_age_tf.inference.predict import compared, prediction_of
 from bone_age_tf.inference.prediction import Prediction
+from bone_age_tf.inference.sentences import plain_reason, warning_sentences, years
 from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
-from bone_age_tf.report.page import years
-from bone_age_tf.report.patient_report import (
-    age_band,
-    patient_page,
-    plain_reason,
-    warning_sentences,
-)
+from bone_age_tf.report.patient_report import age_band, patient_page
 from bone_age_tf.serving.admission import Admission
 from bone_age_tf.serving.bodies import Bodies
 from bone_age_tf.serving.contract import Code, ServingError, invalid
@@ -210,7 +205,7 @@ def _answer(model: ServedModel, opened: Opened, row: Prediction) -> dict[str, An
         "reason": plain_reason(row.reason),
         "warnings": warning_sentences(row.warning),
         "band": age_band(values),
-        "convention": CONVENTION,
+        "convention": SD_SCORE_CONVENTION,
         "model": _made_with(model),
         "performance": performance_summary(model.exported.manifest),
         "bone_age_tf": __version__,

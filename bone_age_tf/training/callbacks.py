@@ -10,9 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from bone_age_tf import record
 from bone_age_tf.files.atomic import write_text
 from bone_age_tf.metrics.bone_age import AGE_BANDS, age_band
+from bone_age_tf.sex import SEX_NAMES
 from bone_age_tf.training.objectives import MAE, Metric
 
 REPEATABLE = (
@@ -45,7 +45,7 @@ class ValidationResult:
     predicted_months: np.ndarray
     """float [n]."""
     sex: np.ndarray
-    """int [n], values of `record.Sex`."""
+    """int [n], values of `sex.Sex`."""
 
     @property
     def errors_months(self) -> np.ndarray:
@@ -54,7 +54,7 @@ class ValidationResult:
 
     def mae_by_sex(self) -> dict[str, float]:
         """MAE in months of each sex that there is."""
-        return self._mae_by(record.SEX_NAMES, [record.SEX_NAMES[sex] for sex in self.sex])
+        return self._mae_by(SEX_NAMES, [SEX_NAMES[sex] for sex in self.sex])
 
     def mae_by_age(self) -> dict[str, float]:
         """MAE in months of each band of the true bone age that there is."""

@@ -19,7 +19,7 @@ from bone_age_tf.config import ExperimentConfig, ModelConfig
 from bone_age_tf.errors import UsageError
 from bone_age_tf.metrics import sex as sex_metrics
 from bone_age_tf.models.heads import LOGITS, MONTHS, SCORE
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 
 @dataclasses.dataclass(frozen=True)

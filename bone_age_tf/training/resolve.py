@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from bone_age_tf import config as configuration
-from bone_age_tf import record
 from bone_age_tf.config import ExperimentConfig
 from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.leakage import TRAINING_MEAN
@@ -17,6 +16,7 @@ from bone_age_tf.errors import UsageError
 from bone_age_tf.files.versions import versions
 from bone_age_tf.models.backbones import find_backbone
 from bone_age_tf.preprocessing.regions import crop_of
+from bone_age_tf.sex import SEX_NAMES, Sex
 from bone_age_tf.training import strategy
 from bone_age_tf.training.initial_weights import InitialWeights
 from bone_age_tf.training.run import RUN_SCHEMA
@@ -69,11 +69,11 @@ def require_backbone(config: ExperimentConfig, radiographs: PreparedRadiographs)
 
 def require_both_sexes(selected: Selected) -> None:
     """Raise `UsageError` for a sex classifier on radiographs of one sex."""
-    counts = np.bincount(selected.training.sex, minlength=len(record.SEX_NAMES))
-    if not (counts[record.Sex.F] and counts[record.Sex.M]):
+    counts = np.bincount(selected.training.sex, minlength=len(SEX_NAMES))
+    if not (counts[Sex.F] and counts[Sex.M]):
         raise UsageError(
             f"model.target=sex needs radiographs of girls and of boys for training. Received "
-            f"{counts[record.Sex.F]} and {counts[record.Sex.M]}. Pass --set data.sex=both, or give other data."
+            f"{counts[Sex.F]} and {counts[Sex.M]}. Pass --set data.sex=both, or give other data."
         )
 
 
@@ -81,7 +81,7 @@ def warn_of_missing_sex(config: ExperimentConfig, selected: Selected) -> None:
     """Say which sex the training split lacks, unless only one was asked for."""
     if config.data.sex != "both":
         return
-    for sex, name in ((record.Sex.F, "girls"), (record.Sex.M, "boys")):
+    for sex, name in ((Sex.F, "girls"), (Sex.M, "boys")):
         if not (selected.training.sex == sex).any():
             log.warning(
                 f"WARNING: the training split has no radiograph of {name}, so the model does not learn their bone "

@@ -8,8 +8,8 @@ import pytest
 from bone_age_tf.cli import console, result_tables
 from bone_age_tf.config import TTA_VIEWS
 from bone_age_tf.evaluation.stress import CHANGES
+from bone_age_tf.inference.sentences import WARNINGS
 from bone_age_tf.metrics.bone_age import AGE_BANDS
-from bone_age_tf.report.patient_report import WARNINGS
 
 INTERVAL = "95 % bootstrap, 2000 resamples of radiographs"
 SHARES = {

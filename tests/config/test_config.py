@@ -27,6 +27,7 @@ from bone_age_tf.config import (
     to_dict,
 )
 from bone_age_tf.errors import UsageError
+from bone_age_tf.sex import SEX_NAMES
 
 PREPARE = PrepareConfig(
     source="raw",
@@ -305,7 +306,7 @@ def test_the_choices_are_those_of_the_modules_that_the_command_line_does_not_imp
     from bone_age_tf import record
     from bone_age_tf.models.test_time_augmentation import VIEWS
 
-    assert (record.SEX_NAMES, record.ENCODINGS, tuple(VIEWS)) == (SEX_LABELS, ENCODINGS, TTA_VIEWS)
+    assert (SEX_NAMES, record.ENCODINGS, tuple(VIEWS)) == (SEX_LABELS, ENCODINGS, TTA_VIEWS)
 
 
 def test_configurations_are_frozen() -> None:

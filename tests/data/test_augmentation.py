@@ -8,7 +8,7 @@ from conftest import draw_phantom
 
 from bone_age_tf.config import AugmentationConfig
 from bone_age_tf.data.augmentation import NUMBERS, augment, drop_sex
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 IMAGE = draw_phantom(100, 1, height=104, width=80)[..., np.newaxis]
 NOTHING = AugmentationConfig(

@@ -23,6 +23,7 @@ from bone_age_tf.data.manifest import Shard
 from bone_age_tf.data.stratification import stratum
 from bone_age_tf.data.tfrecords import RecordFiles, Records
 from bone_age_tf.errors import InputDataError, UsageError
+from bone_age_tf.sex import Sex
 
 NOTHING = AugmentationConfig(
     rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, sex_dropout=0
@@ -203,7 +204,7 @@ def test_a_record_is_seen_at_most_once_in_an_epoch(data: PreparedRadiographs, ca
 def test_masked_sex_differs_between_epochs(data: PreparedRadiographs) -> None:
     batches = make(data, dataclasses.replace(NOTHING, sex_dropout=0.5), batch_size=24)
     sexes = [np.sort(listed(batches, epoch)[0][0][record.SEX]) for epoch in range(6)]
-    masked = [int((sex == record.Sex.UNKNOWN).sum()) for sex in sexes]
+    masked = [int((sex == Sex.UNKNOWN).sum()) for sex in sexes]
     assert 0 < sum(masked) < 6 * 24
     assert len(set(masked)) > 1
 

@@ -13,7 +13,7 @@ from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 
 def _table(path: Path, content: str | bytes, options: LabelOptions) -> LabelTable:

@@ -3,7 +3,7 @@
 import pytest
 
 from bone_age_tf.data.sex_column import SexColumn
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from bone_age_tf.data.splits import Selected, select
 from bone_age_tf.data.stratification import stratum
 from bone_age_tf.data.tfrecords import RecordFiles, Records
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 Rows = list[dict[str, str]]
 

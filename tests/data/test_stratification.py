@@ -11,7 +11,7 @@ from bone_age_tf.data.stratification import (
     stratified_group_split,
     stratum,
 )
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 FOLDS = {str(number): 1.0 for number in range(1, 6)}
 

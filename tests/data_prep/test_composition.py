@@ -11,7 +11,7 @@ from bone_age_tf.data_prep.composition import composition, warnings_of_losses
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 
 def _row(id: str, sex: Sex, months: float) -> CheckedRow:

@@ -29,7 +29,7 @@ from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.dicom.salt import Salt
 from bone_age_tf.errors import InputDataError, UsageError
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
 SALT = "a salt of the tests, long enough"

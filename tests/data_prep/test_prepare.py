@@ -33,7 +33,7 @@ from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 TABLE = "boneage-training-dataset.csv"
 IMAGES = "boneage-training-dataset"

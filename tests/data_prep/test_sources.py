@@ -20,7 +20,7 @@ from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 TEST_TRUTH = [
     ["Case ID", "Sex", "Ground truth bone age (months)"],

@@ -8,7 +8,7 @@ from bone_age_tf.data.stratification import AGE_BAND_MONTHS
 from bone_age_tf.data_prep.checks import CheckedRow
 from bone_age_tf.data_prep.splits import assign_splits
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 

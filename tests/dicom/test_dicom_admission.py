@@ -112,9 +112,9 @@ def test_what_may_be_a_radiograph_of_a_hand_is_decoded(changes: dict[str, Any]) 
             "still image",
         ),
         (
-            {"transfer_syntax": "1.2.840.10008.1.2.8.1"},
+            {"transfer_syntax": "1.2.840.10008.1.2.999"},
             "unsupported_transfer_syntax",
-            "1.2.840.10008.1.2.8.1 is not read",
+            "1.2.840.10008.1.2.999 is not read",
         ),
         ({"transfer_syntax": "1.2.276.0.99999.1"}, "unsupported_transfer_syntax", "of a vendor"),
         ({"transfer_syntax": ""}, "unsupported_transfer_syntax", "of a vendor"),

@@ -21,7 +21,7 @@ from bone_age_tf.export.export import export_saved_model
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.metrics import sex as metrics
 from bone_age_tf.recipes import load_recipe
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 from bone_age_tf.training.train import train
 
 

@@ -290,10 +290,18 @@ def test_a_second_calibration_comes_after_the_first(
     exported: Path, tmp_path: Path, write_predictions: WritePredictions
 ) -> None:
     output = str(tmp_path / "local")
-    first = calibrate(model=str(exported), predictions=str(write_predictions()), output=output)
+    first = calibrate(
+        model=str(exported),
+        predictions=str(write_predictions()),
+        output=output,
+        reading_method="greulich_pyle",
+    )
     again = write_predictions(model=Path(first["folder"]))
     second = calibrate(model=output, predictions=str(again), output=output)
     assert second["folder"] == f"{output}/2"
+    manifests = [ExportedModel.open(made["folder"]).manifest for made in (first, second)]
+    methods = [manifest.get("reading_method") for manifest in manifests]
+    assert methods == ["greulich_pyle", None]  # that of other bone ages is not kept
     months = [
         np.array(ExportedModel.open(folder).manifest["golden"]["bone_age_months"])
         for folder in (exported, first["folder"], second["folder"])

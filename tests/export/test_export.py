@@ -199,12 +199,19 @@ def test_a_second_export_is_the_next_version(
     (base / "3").mkdir(parents=True)
     evaluate(model=str(run), data=str(prepared), output=str(tmp_path / "evaluated"))
     evaluation = tmp_path / "evaluated/evaluation.json"
-    written = export_saved_model(run=str(run), output=str(base), evaluation=str(evaluation))
+    written = export_saved_model(
+        run=str(run),
+        output=str(base),
+        evaluation=str(evaluation),
+        reading_method="greulich_pyle",
+    )
     assert written == base / "4"
     assert [path.name for path in base.iterdir() if path.name not in "34"] == []
     newest, first = ExportedModel.open(base), ExportedModel.open(exported)
     assert newest.folder == written
     assert newest.manifest["golden"] == first.manifest["golden"]
+    assert newest.manifest["reading_method"] == "greulich_pyle"
+    assert "reading_method" not in first.manifest
     overall = json.loads(evaluation.read_text())["overall"]
     assert newest.manifest["metrics"]["evaluation"]["overall"] == overall
 
@@ -296,6 +303,11 @@ def test_weights_too_large_for_float16_are_refused(run: Path, tmp_path: Path) ->
 def test_variables_of_another_kind_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--weights-dtype: expected one of float32, float16"):
         export_saved_model(run=str(run), output=str(tmp_path), weights_dtype="int8")
+
+
+def test_a_reading_method_of_another_kind_is_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--reading-method: expected one of greulich_pyle"):
+        export_saved_model(run=str(run), output=str(tmp_path), reading_method="guessed")
 
 
 def test_without_intervals_both_ends_are_no_number(model: ExportedModel) -> None:

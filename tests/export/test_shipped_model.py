@@ -58,6 +58,11 @@ def test_other_engines_can_run_it(shipped: ExportedModel) -> None:
     assert len(shipped.manifest["views"]) == 2  # the radiograph and its mirror image
 
 
+def test_it_says_how_its_training_set_was_read(shipped: ExportedModel) -> None:
+    """RSNA's, by the atlas of Greulich and Pyle (docs/method.md)."""
+    assert shipped.manifest["reading_method"] == "greulich_pyle"
+
+
 def test_it_says_what_it_is_for(shipped: ExportedModel) -> None:
     assert "Not a medical device" in shipped.manifest["terms"]
     card = (ROOT / "saved_models" / "bone_age" / "README.md").read_text()

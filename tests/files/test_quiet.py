@@ -16,8 +16,9 @@ def _speak(package: str) -> None:
 def test_a_package_is_silent_inside_and_speaks_outside(caplog: pytest.LogCaptureFixture) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with without_messages_of("talkative"):
+        with without_messages_of("quiet", "talkative"):
             _speak("talkative")
+            logging.getLogger("talkative.reader").warning("a line of a logger below it")
         assert caplog.records == []
         with pytest.raises(UserWarning):
             _speak("talkative")
@@ -46,4 +47,4 @@ def test_filters_are_as_before_after_an_error_and_in_many_threads() -> None:
     for thread in threads:
         thread.join()
     assert warnings.filters == before
-    assert not logging.getLogger("talkative").disabled
+    assert logging.getLogger("talkative").level == logging.NOTSET

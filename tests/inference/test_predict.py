@@ -26,7 +26,7 @@ from bone_age_tf.inference.predict import PredictReport, predict
 from bone_age_tf.inference.prediction import Prediction
 from bone_age_tf.metrics.predictions import COLUMNS
 from bone_age_tf.preprocessing import radiographs
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 Rows = dict[str, dict[str, str]]
 

@@ -14,12 +14,13 @@ from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.provenance import model_name, write_provenance
+from bone_age_tf.inference.sentences import years
 from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.error_tables import tables
 from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
 from bone_age_tf.report import figures
 from bone_age_tf.report.evaluation_report import write_evaluation_report
-from bone_age_tf.report.page import estimate, signed, years
+from bone_age_tf.report.page import estimate, signed
 
 
 def write_evaluation(folder: Path, count: int, *, identifier: str = "hand") -> Path:

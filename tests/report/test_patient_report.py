@@ -17,13 +17,9 @@ from bone_age_tf.export.calibrate import calibrate
 from bone_age_tf.inference import saliency
 from bone_age_tf.inference.predict import predict
 from bone_age_tf.inference.saliency import ZONES
-from bone_age_tf.report.page import signed, years
-from bone_age_tf.report.patient_report import (
-    BRIGHTNESS,
-    _ticks,
-    warning_sentences,
-    write_patient_reports,
-)
+from bone_age_tf.inference.sentences import warning_sentences, years
+from bone_age_tf.report.page import signed
+from bone_age_tf.report.patient_report import BRIGHTNESS, _ticks, write_patient_reports
 
 
 @pytest.fixture(scope="module")

@@ -387,7 +387,7 @@ def test_a_person_corrects_the_header(page: Any, dicom: Path) -> None:
     assert "for a boy" in answer
     assert "chronological age of 8 y 0 m" in answer
     assert (
-        "The sex that was given is not that of the header; the row has the one that was used."
+        "The sex that was given is not that of the header; the result has the one that was used."
         in answer
     )
     page.check("input[value=F]", force=True)

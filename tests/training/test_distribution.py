@@ -191,7 +191,7 @@ def test_a_signal_to_one_worker_stops_all_and_one_process_goes_on(
         assert again["mae_months"] == pytest.approx(one["mae_months"], rel=1e-3)
 
 
-@pytest.mark.large
+@pytest.mark.release
 def test_a_killed_worker_ends_the_others_and_all_go_on_again(
     alone: History, prepared: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bone_age_tf.config import DataConfig, ExperimentConfig
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 from bone_age_tf.training.resolve import warn_of_missing_sex
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from bone_age_tf import record
 from bone_age_tf.metrics.bone_age import METRICS
 from bone_age_tf.preprocessing import overlay
+from bone_age_tf.sex import SEX_NAMES, Sex
 from bone_age_tf.training.callbacks import ValidationResult
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TICKS_YEARS = range(0, 21, 2)
 AXIS_YEARS = np.array([-0.5, 20.5])
 NEAR_YEARS = 1.0
 """Half the width of the band around the identity line."""
-COLOURS = {record.Sex.F: "#d1495b", record.Sex.M: "#00798c", record.Sex.UNKNOWN: "#8d8d8d"}
+COLOURS = {Sex.F: "#d1495b", Sex.M: "#00798c", Sex.UNKNOWN: "#8d8d8d"}
 
 
 def scatter(result: ValidationResult, title: str) -> np.ndarray:
@@ -35,7 +35,7 @@ def scatter(result: ValidationResult, title: str) -> np.ndarray:
     axes.fill_between(AXIS_YEARS, low, high, color="#ececec", lw=0, zorder=0)
     axes.plot(AXIS_YEARS, AXIS_YEARS, color="#404040", lw=1, zorder=1)
     predicted = np.clip(result.predicted_months / 12, *AXIS_YEARS)
-    for sex in record.Sex:
+    for sex in Sex:
         of = result.sex == sex
         if of.any():
             _points(axes, result.bone_age_months[of] / 12, predicted[of], sex)
@@ -93,7 +93,7 @@ def _square() -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _points(axes: "Axes", true: np.ndarray, predicted: np.ndarray, sex: record.Sex) -> None:
+def _points(axes: "Axes", true: np.ndarray, predicted: np.ndarray, sex: Sex) -> None:
     axes.scatter(
         true,
         predicted,
@@ -120,7 +120,7 @@ def _in_words(result: ValidationResult) -> str:
 
 def _caption(result: ValidationResult, row: int) -> str:
     true, predicted = result.bone_age_months[row], result.predicted_months[row]
-    sex = record.SEX_NAMES[result.sex[row]]
+    sex = SEX_NAMES[result.sex[row]]
     return f"{sex}, true {true:.0f}, predicted {predicted:.0f} months\n{predicted - true:+.0f} months, row {row}"
 
 

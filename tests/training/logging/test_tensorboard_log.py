@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 from bone_age_tf.training.callbacks import ValidationResult
 from bone_age_tf.training.logging import validation_figures
 from bone_age_tf.training.logging.tensorboard_log import EventFile, image_pb

@@ -1,0 +1,36 @@
+"""Parts of a prediction in words."""
+
+from collections.abc import Mapping
+
+from bone_age_tf.config.choices import INFANT, SEX_LOOKS_WRONG, TRAINED_ON
+from bone_age_tf.dicom.warnings import WARNINGS as HEADER_WARNINGS
+
+WARNINGS: Mapping[str, str] = {
+    **{code: f"{text[0].upper()}{text[1:]}." for code, text in HEADER_WARNINGS.items()},
+    SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex given; check that it is correct.",
+    TRAINED_ON: "The model was trained on this radiograph, so its estimate is closer to the label than for others.",
+    INFANT: "Below two years of age, 2 SD is about as large as the error of a reading, so the classification is of little value.",
+}
+"""Code of the column `warning` -> a sentence."""
+
+
+def warning_sentences(codes: str) -> list[str]:
+    """The column `warning` in words."""
+    return [WARNINGS[code] for code in codes.split()]
+
+
+def plain_reason(reason: str) -> str:
+    """A reason without its code."""
+    return reason.partition(": ")[2] or reason
+
+
+def reason_without_advice(reason: str) -> str:
+    """The same for readers at a viewer, who have no command line: without what to type."""
+    text = plain_reason(reason)
+    return text.partition(":")[0] if "--" in text else text
+
+
+def years(months: float) -> str:
+    """Months as years and months: `10 y 3 m`."""
+    whole, rest = divmod(round(months), 12)
+    return f"{whole} y {rest} m"
