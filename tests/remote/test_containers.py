@@ -32,7 +32,7 @@ def stages() -> dict[str, tuple[str, str]]:
     return {name: (origin, text) for origin, name, text in found}
 
 
-@pytest.mark.parametrize("target", ["cpu", "gpu", "serve", "beam"])
+@pytest.mark.parametrize("target", ["cpu", "gpu", "serve", "mercure", "beam"])
 def test_a_target_runs_our_program_as_a_user(target: str) -> None:
     lines = []
     while target in stages():
@@ -50,8 +50,8 @@ def test_only_what_serves_has_a_health_check() -> None:
 def test_what_is_installed_exists_and_is_pinned() -> None:
     from importlib.metadata import PackageNotFoundError, metadata
 
-    assert len(INSTALLED) == TEXT.count("RUN pip install") == 3
-    assert TEXT.count("--no-cache-dir") == 3
+    assert len(INSTALLED) == TEXT.count("RUN pip install") == 4
+    assert TEXT.count("--no-cache-dir") == 4
     try:
         extras = set(metadata("bone-age-tf").get_all("Provides-Extra") or [])
     except PackageNotFoundError:
