@@ -21,6 +21,8 @@ from dicom_files import dicom_of
 
 from bone_age_tf.cli import main as cli
 from bone_age_tf.data_prep import download
+from bone_age_tf.dicom_output import dicomweb
+from bone_age_tf.dicom_output.node import node
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.serving import server
@@ -40,7 +42,7 @@ def _examples() -> list[str]:
     found = [
         line
         for line in lines
-        if re.match(r"bone-age-tf [a-z]+ .*--output|bone-age-tf (train|serve)\b", line)
+        if re.match(r"bone-age-tf [a-z]+ .*--output|bone-age-tf (train|serve|dicom-node)\b", line)
     ]
     return list(dict.fromkeys(found))
 
@@ -71,6 +73,9 @@ def workspace(
     lines = [table[0], *(f"{line},{24 + 10 * n}" for n, line in enumerate(table[1:]))]
     Path("radiographs/labels.csv").write_text("\n".join(lines) + "\n")
     _write_dicom(Path("study"), Path("archive"))
+    Path("out").mkdir()
+    Path("in").mkdir()
+    shutil.copy("study/IM0", "in/1.2#3.dcm")  # as mercure names it
     shutil.copytree(localizer.SHIPPED, "runs/localizer")
     shutil.copytree(exported, "saved_models/bone_age")
     shutil.copytree(prepared, "prepared")
@@ -80,6 +85,9 @@ def workspace(
     shutil.copytree(local, "local")
     shutil.copytree(exported, "saved_models/small")
     _write_local_predictions(Path("predictions/local"), exported / "1")
+    settings = (ROOT / "deploy/dicom-node/node.toml").read_text()
+    ports = re.sub(r"(?m)^(port|metrics_port) = (11112|9113)", r"\1 = 0", settings)
+    Path("node.toml").write_text(ports.replace('"shipped"', '"saved_models/bone_age"'))
     Path("truth.csv").write_text("id,sex,boneage\n1,F,100\n2,M,30\n3,F,180\n")
     Path("theirs.csv").write_text("id,months\n1,104\n2,25\n3,181\n")
     return tmp_path
@@ -119,13 +127,12 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
     if command == "train":
         is_localizer = "hand_localizer" in arguments
         return arguments + shlex.split(FEW_STEPS if is_localizer else WITHOUT_DOWNLOAD)
-    if command == "serve":
-        ended = threading.Event()
-        ended.set()
-        monkeypatch.setattr(server, "serve", functools.partial(server.serve, stop=ended))
     if command == "download":  # what Kaggle's client gives is tested with a stand-in
         monkeypatch.setattr(download, "_fetch", lambda folder: folder.mkdir())
         monkeypatch.setattr(download, "RADIOGRAPHS", 0)
+    if "--dicomweb" in arguments:  # an archive is tested with a stand-in
+        monkeypatch.setattr(dicomweb, "retrieve", _copy_study)
+        monkeypatch.setattr(dicomweb, "store_objects", lambda archive, folder, files: len(files))
     more = {
         "phantom": "--count 4",
         "ensemble": "--weighting mean --correction none",  # eight are too few to fit
@@ -134,6 +141,18 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
     if command == "prepare" and not {"--scale", "--for-model"} & set(arguments):
         more[command] = "--scale 0.05"
     return arguments + shlex.split(more.get(command, ""))
+
+
+def _copy_study(archive: Any, study: Any, folder: Path, on_progress: Any) -> None:
+    shutil.copytree("study", folder, dirs_exist_ok=True)
+
+
+def _end_servers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = threading.Event()
+    ended.set()
+    monkeypatch.setattr(server, "serve", functools.partial(server.serve, stop=ended))
+    run = functools.partialmethod(node.Node.run, stop=ended)
+    monkeypatch.setattr(node.Node, "run", run)
 
 
 def _needed(arguments: list[str]) -> Iterator[str]:
@@ -152,6 +171,8 @@ def _needed(arguments: list[str]) -> Iterator[str]:
     if command == "compare" and "--data" not in arguments:
         for number in (1, 2):
             yield f"evaluate --predictions theirs.csv --labels truth.csv --output evaluations/{number}"
+    if {"status", "rerun"} & set(arguments):
+        yield "dicom-node --config node.toml"
     if "evaluations/1/evaluation.json" in arguments or command == "report":
         yield "evaluate --model runs/1 --data prepared --output evaluations/1"
 
@@ -160,18 +181,25 @@ IN_THE_WAY = {"prepare": "prepared", "train": "runs", "download": "rsna-bone-age
 """Folders of the workspace that a command makes itself."""
 
 
+NOT_RUN = re.compile(r" demo | echo$")
+"""The second needs an archive."""
+
+
 def _marked(example: str) -> Any:
+    if "--max-shift" in example:
+        return pytest.param(example, marks=pytest.mark.release)
     is_large = re.search(r" stress |hand_localizer|--localizer|--engine", example)
     return pytest.param(example, marks=pytest.mark.large) if is_large else example
 
 
-@pytest.mark.parametrize("example", [_marked(e) for e in _examples() if " demo " not in e])
+@pytest.mark.parametrize("example", [_marked(e) for e in _examples() if not NOT_RUN.search(e)])
 def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = localizer.load("shipped").limits  # a few steps teach no network to find hands
     monkeypatch.setattr("bone_age_tf.training.localizer.train.set_limits", lambda *given: limits)
     arguments = shlex.split(example, comments=True)[1:]
     if arguments[0] in IN_THE_WAY:
         shutil.rmtree(IN_THE_WAY[arguments[0]])
+    _end_servers_at_once(monkeypatch)
     for command in _needed(arguments):
         assert cli.run([*shlex.split(command), "--quiet"]) == 0
     assert cli.run(_shortened(arguments, monkeypatch)) == 0

@@ -35,6 +35,8 @@ COMMANDS = (
     "explain",
     "localize",
     "serve",
+    "dicom-node",
+    "mercure",
 )
 """Names of the commands, in the order in which `--help` lists them."""
 
@@ -54,7 +56,8 @@ _INTERRUPTED = 130
 
 
 def load_command(name: str) -> click.Command:
-    """The command `name`, one of `COMMANDS`: the function of that name in the module of that name."""
+    """The command `name`, one of `COMMANDS`: the function of that name in the module of that name, `_` for `-`."""
+    name = name.replace("-", "_")
     return getattr(importlib.import_module(f"bone_age_tf.cli.{name}"), name)
 
 

@@ -34,6 +34,10 @@ class Salt:
         """The id of a patient; empty for an empty Patient ID."""
         return self._hash("patient", patient_id) if patient_id else ""
 
+    def uid(self, uid: str) -> str:
+        """The id of what any UID names, in the audit of the DICOM node."""
+        return self._hash("uid", uid)
+
     def _hash(self, purpose: str, text: str) -> str:
         """As `dcm-0123456789abcdef`: the purpose keeps it from looking like a number to a spreadsheet."""
         message = f"{purpose}\0{text}".encode("utf-8", "surrogateescape")

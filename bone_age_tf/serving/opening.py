@@ -9,10 +9,9 @@ from typing import Any
 from bone_age_tf.dicom import process
 from bone_age_tf.dicom.reader import Header, read_header
 from bone_age_tf.files.formats import DICOM, format_of
+from bone_age_tf.inference.sentences import warning_sentences, years
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.report.page import years
-from bone_age_tf.report.patient_report import warning_sentences
 
 HANDS = {"L": "left", "R": "right"}
 VIEWS = ("AP", "PA", "LL", "RL", "RLD", "LLD", "RLO", "LLO")
