@@ -21,6 +21,7 @@ _HOME = {
     "ExportedModel": "bone_age_tf.export.exported_model",
     "shipped_model": "bone_age_tf.export.shipped_model",
     "predict": "bone_age_tf.inference.predict",
+    "predict_adult_height": "bone_age_tf.growth.adult_height",
 }
 __all__ = ["__version__", *_HOME]
 

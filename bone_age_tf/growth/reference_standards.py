@@ -12,14 +12,13 @@ import dataclasses
 import functools
 import math
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 
-from bone_age_tf.record import Sex
+from bone_age_tf.growth.true_bone_age import probability_between, spread_of
+from bone_age_tf.sex import Sex
 
 TABLE = Path(__file__).parents[1] / "assets" / "brush_foundation.csv"
-CONVENTION = "Brush Foundation: (bone age - chronological age) / SD"
 LIMIT_SD = 2.0
 """A bone age is delayed or advanced where it is further than this from the chronological age."""
 INFANT_MONTHS = 24.0
@@ -68,9 +67,7 @@ def compare_with_age(
         score = difference / sd
         verdict = _verdict(score)
         if low_months is not None and high_months is not None:
-            # The wider side: the other one may be clipped at 0 or 240 months.
-            half = max(high_months - bone_age_months, bone_age_months - low_months)
-            spread = half / NormalDist().inv_cdf((1 + coverage) / 2)
+            spread = spread_of(bone_age_months, low_months, high_months, coverage)
             probability = _probability(verdict, difference, sd, spread)
     return Comparison(
         chronological_age_months,
@@ -113,6 +110,6 @@ def _probability(verdict: str, difference: float, sd: float, spread: float) -> f
     """Probability that the true difference has that verdict."""
     if spread <= 0:
         return 1.0
-    true = NormalDist(difference, spread)
-    below, above = true.cdf(-LIMIT_SD * sd), 1 - true.cdf(LIMIT_SD * sd)
-    return {DELAYED: below, ADVANCED: above, AVERAGE: 1 - below - above}[verdict]
+    limits = (-math.inf, -LIMIT_SD * sd, LIMIT_SD * sd, math.inf)
+    first = (DELAYED, AVERAGE, ADVANCED).index(verdict)
+    return probability_between(difference, spread, limits[first], limits[first + 1])

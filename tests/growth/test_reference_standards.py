@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bone_age_tf.growth.reference_standards import Comparison, compare_with_age, sd_at
-from bone_age_tf.record import Sex
+from bone_age_tf.sex import Sex
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,116 @@
+"""Checks of the numbers that heights are predicted from. A unit is named in the error, never guessed."""
+
+import math
+import numbers
+
+from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
+from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
+from bone_age_tf.sex import Sex, sex_from_label
+
+CHILD_CM = (85.0, 260.0)
+"""Heights of children whose bone age is in the table; smaller numbers are inches (85 are 216 cm)."""
+INFANT_CM = (30.0, 260.0)
+"""Of those whose bone age is below the table."""
+ADULT_CM = (90.0, 260.0)
+MAX_BONE_AGE_MONTHS = 240.0
+MAX_AGE_MONTHS = 1200.0
+OLDEST_IN_YEARS = 21.0
+"""A number up to this, with a height or a bone age that no child of so many months has, is in years."""
+TALLEST_INFANT_CM = 105.0
+FIRST_ROW_MONTHS = 72.0
+"""First bone age of any column of the table."""
+
+_UNITS = (("metres", 100.0, (0.3, 2.6)), ("feet", 30.48, (2.6, 8.6)), ("inches", 2.54, (20, 90)))
+"""Name, centimetres in one, and the numbers that are heights in it. Millimetres are those above 300."""
+
+
+def number_of(name: str, value: object) -> float:
+    """A finite number. Raises `ArgumentTypeError` and `ArgumentValueError`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise ArgumentTypeError(f"{name}: expected a number. Received {value!r}.")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ArgumentValueError(f"{name}: expected a number. Received {number}.")
+    return number
+
+
+def child_height_of(value: object, bone_age_months: float) -> float:
+    """A child's height in centimetres. Raises `ArgumentValueError`."""
+    is_infant = bone_age_months < FIRST_ROW_MONTHS
+    return centimetres_of("height_cm", value, INFANT_CM if is_infant else CHILD_CM)
+
+
+def centimetres_of(name: str, value: object, limits: tuple[float, float]) -> float:
+    """A height in centimetres within the limits. Raises `ArgumentValueError`, which names the unit it looks like."""
+    height = number_of(name, value)
+    low, high = limits
+    if low <= height <= high:
+        return height
+    raise ArgumentValueError(
+        f"{name}: expected a height in centimetres, {low:g} to {high:g}. Received {height:g}"
+        f"{_likely_unit(height)}"
+    )
+
+
+def _likely_unit(height: float) -> str:
+    """The end of the sentence about a height that cannot be in centimetres."""
+    for unit, factor, (low, high) in _UNITS:
+        if low <= height <= high:
+            return (
+                f", which looks like {unit}: that would be {height * factor:.1f} cm. Nothing is converted; "
+                "give centimetres."
+            )
+    if 300 < height <= 2600:
+        return f", which looks like millimetres: that would be {height / 10:.1f} cm. Nothing is converted; give centimetres."
+    return "."
+
+
+def age_of(name: str, value: object, oldest: float) -> float:
+    """An age in months, above 0. Raises `ArgumentValueError`."""
+    months = number_of(name, value)
+    if not 0 < months <= oldest:
+        raise ArgumentValueError(
+            f"{name}: expected an age in months, above 0 and at most {oldest:g}. Received {months:g}."
+        )
+    return months
+
+
+def bone_age_of(value: object, name: str = "bone_age_months") -> float:
+    """A bone age in months, 0 to 240. Raises `ArgumentValueError`."""
+    months = number_of(name, value)
+    if not 0 <= months <= MAX_BONE_AGE_MONTHS:
+        raise ArgumentValueError(
+            f"{name}: expected a bone age in months, 0 to {MAX_BONE_AGE_MONTHS:g}. Received {months:g}."
+        )
+    return months
+
+
+def require_months(bone_age: float, chronological_age: float | None, height: float) -> None:
+    """Raises `ArgumentValueError` where one of the ages is evidently in years."""
+    is_tall = height > TALLEST_INFANT_CM
+    if bone_age <= OLDEST_IN_YEARS and is_tall:
+        raise ArgumentValueError(_years("bone_age_months", bone_age, f"a height of {height:g} cm"))
+    if chronological_age is None or chronological_age > OLDEST_IN_YEARS:
+        return
+    if is_tall or bone_age >= FIRST_ROW_MONTHS:
+        beside = f"a height of {height:g} cm" if is_tall else f"a bone age of {bone_age:g} months"
+        raise ArgumentValueError(_years("chronological_age_months", chronological_age, beside))
+
+
+def _years(name: str, age: float, beside: str) -> str:
+    return (
+        f"{name}: expected months. Received {age:g} with {beside}, which looks like years: that would be "
+        f"{age * 12:g} months. Nothing is converted; give months."
+    )
+
+
+def sex_of(value: object) -> Sex:
+    """A `Sex`, or the one that a usual word means. Raises `ArgumentTypeError` and `ArgumentValueError`."""
+    if isinstance(value, Sex):
+        return value
+    if not isinstance(value, str):
+        raise ArgumentTypeError(f"sex: expected {EXPECTED}. Received {value!r}.")
+    label = sex_of_word(value)
+    if label is None:
+        raise ArgumentValueError(f"sex: expected {EXPECTED}. Received {value!r}.")
+    return sex_from_label(label)
