@@ -36,8 +36,11 @@ if str(ROOT) not in bone_age_tf.__path__:
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 
 
-LONG = ("test_notebooks", "test_train_localizer", "test_distribution", "test_demo_steps")
-"""Files of few tests that take long: what begins last would keep one process busy while the others have ended."""
+LONG = (
+    *("test_examples", "test_notebooks", "test_train_localizer", "test_distribution"),
+    *("test_demo_steps", "test_train"),
+)
+"""Files that take long: what begins last would keep one process busy while the others have ended."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
