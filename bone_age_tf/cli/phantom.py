@@ -21,6 +21,18 @@ def _parse_ages(context: click.Context, parameter: click.Parameter, text: str) -
     return youngest, oldest
 
 
+def _parse_angles(
+    context: click.Context, parameter: click.Parameter, text: str
+) -> tuple[float, float]:
+    try:
+        least, greatest = (float(part) for part in text.split(":"))
+    except ValueError as error:
+        raise click.BadParameter(
+            f"expected LEAST:GREATEST in degrees, as in 30:90. Received: {text!r}."
+        ) from error
+    return least, greatest
+
+
 @click.command()
 @options.output_folder_option("Folder to create.")
 @click.option("--count", required=True, type=int, help="Number of radiographs.")
@@ -45,7 +57,14 @@ def _parse_ages(context: click.Context, parameter: click.Parameter, text: str) -
     type=click.Choice(PHANTOM_STYLES),
     default="clean",
     show_default=True,
-    help="clean: well-exposed, upright hands. varied: with markers, collimation, rotation, low contrast.",
+    help="clean: well-exposed, upright hands. varied: with markers, collimation, rotation, low contrast, infants held by an adult.",
+)
+@click.option(
+    "--out-of-plane",
+    default="0:0",
+    show_default=True,
+    callback=_parse_angles,
+    help="Least and greatest rotation about the long axis of the hand in degrees: 45 oblique, 90 lateral.",
 )
 @click.option(
     "--no-bones",
@@ -73,6 +92,7 @@ def phantom(*, progress: console.ProgressDisplay, **settings: Any) -> int:
     Examples:
       bone-age-tf phantom --output phantoms --count 20
       bone-age-tf phantom --output infants --count 12 --ages 0:36 --style varied --size 512
+      bone-age-tf phantom --output oblique --count 12 --out-of-plane 30:60
       bone-age-tf phantom --output dicom --count 20 --format dicom
     """
     from bone_age_tf.config import PhantomConfig

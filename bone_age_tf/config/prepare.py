@@ -170,6 +170,8 @@ class PhantomConfig(Settings, typed_as="--{}"):
     """Youngest and oldest bone age in months; uniform between them."""
     style: PhantomStyle = "clean"
     """`clean`: good radiographs. `varied`: with what archives hold besides."""
+    out_of_plane: Annotated[tuple[float, float], FROM_LIST] = (0.0, 0.0)
+    """Least and greatest angle in degrees by which hands are turned about their long axis, to either side; 90 is lateral."""
     with_bones: bool = True
     """False: soft tissue only, the same hands otherwise; a control for what a network reads."""
     format: PhantomFormat = "png"
@@ -179,8 +181,14 @@ class PhantomConfig(Settings, typed_as="--{}"):
 
     def __post_init__(self) -> None:
         require(
-            0 <= self.ages[0] <= self.ages[1] <= 240,
+            0 <= self.ages[0] <= self.ages[1] <= 300,
             "--ages",
-            "YOUNGEST:OLDEST in months between 0 and 240, as in 12:228",
+            "YOUNGEST:OLDEST in months between 0 and 300, as in 12:228",
             ":".join(map(str, self.ages)),
+        )
+        require(
+            0 <= self.out_of_plane[0] <= self.out_of_plane[1] <= 90,
+            "--out-of-plane",
+            "LEAST:GREATEST in degrees between 0 and 90, as in 30:90",
+            ":".join(map(str, self.out_of_plane)),
         )

@@ -1,20 +1,34 @@
 """How a radiograph is taken: aim, beam, detector. `clean` is a good one; `varied` is as found in archives."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
 
-from bone_age_tf.data_prep.phantom import artefacts
+from bone_age_tf.data_prep.phantom import artefacts, field, holder
 from bone_age_tf.data_prep.phantom.rendering import Camera
+from bone_age_tf.data_prep.phantom.scene import FOREARM_HALF_WIDTH, HAND_ENDS, Scene
 from bone_age_tf.data_prep.phantom.skeleton import rotation, turn
 from bone_age_tf.data_prep.phantom.soft_tissue import SoftPart
 
-HAND_ENDS, FOREARM_BEGINS = -0.15, -0.17
-FOREARM_HALF_WIDTH = 0.16
-"""Extent of hand and forearm for the positioning, in hand units."""
+FOREARM_BEGINS = -0.17
+"""In hand units, for the positioning."""
 FILLED = 0.85
+HELD_UNTIL, ALONE_FROM = 12.0, 84.0
+"""Bone age in months up to which a child must be held, as often as any, and from which it keeps still."""
+COLLIMATIONS = {
+    "none": (0.46, 0.26), "shutter": (0.16, 0.12), "frame": (0.12, 0.30),
+    "unexposed": (0.16, 0.10), "grey": (0.10, 0.22),
+}  # fmt: skip
+BORDERS = {"none": 0.72, "film": 0.11, "white": 0.04, "glow": 0.09, "corner": 0.04}
+HOLDERS = {
+    "none": (0.95, 0.42), "edge": (0.04, 0.22), "grip": (0.005, 0.24), "press": (0.005, 0.12),
+}  # fmt: skip
+IMMOBILISERS = {
+    "none": (0.94, 0.68), "plate": (0.03, 0.14), "foam": (0.015, 0.08), "strap": (0.015, 0.10),
+}  # fmt: skip
+"""Kind -> its share among older children, and among infants."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,19 +67,27 @@ class Acquisition:
     """Grey values of the open beam and of the densest bone."""
     half_resolution: bool = False
     collimation: str = "none"
-    """none, shutter (black outside a frame), frame (a bright line and grey outside), unexposed (white strips)."""
-    film_border: bool = False
-    """A grey film on a black background."""
+    """none, or what is outside the field: shutter (black), frame (a bright line, then grey), unexposed (white), grey."""
+    border: str = "none"
+    """none, film (on black), white, glow (white, fades inwards), corner (a white triangle)."""
     marker: bool = False
     """Lead letters, often on a plate."""
-    holder: bool = False
-    """An adult's finger reaches in from the edge."""
+    holder: str = "none"
+    """An adult's fingers: none, edge (at the edges), grip (across the forearm), press (on a fingertip)."""
+    tape: bool = False
+    """Strips of tape across hand or forearm."""
+    immobiliser: str = "none"
+    """none, plate (Plexiglas), foam, strap (around the forearm)."""
     artefact_seed: int = 0
-    """Seed for position and appearance of marker, collimation, border and finger."""
+    """Seed for position and appearance of all artefacts."""
+    out_of_plane_degrees: float = 0.0
+    """Rotation about the long axis of the hand: 0 flat, 45 oblique, 90 lateral; the sign says to which side."""
 
 
-def draw_acquisition(rng: np.random.Generator, style: str) -> Acquisition:
-    """Sample the acquisition of one radiograph."""
+def draw_acquisition(
+    rng: np.random.Generator, style: str, bone_age_months: float = ALONE_FROM
+) -> Acquisition:
+    """Sample the acquisition of one radiograph; young children are held, taped and collimated more often."""
     clean = Acquisition(
         rotation_degrees=float(rng.normal(0, 2)),
         fill=float(rng.uniform(0.9, 0.96)),
@@ -74,18 +96,25 @@ def draw_acquisition(rng: np.random.Generator, style: str) -> Acquisition:
         detail=float(rng.uniform(0.45, 0.7)),
         artefact_seed=int(rng.integers(2**31)),
     )
-    return _varied(rng, clean) if style == "varied" else clean
+    young = float(np.interp(bone_age_months, (HELD_UNTIL, ALONE_FROM), (1, 0)))
+    return _varied(rng, clean, young) if style == "varied" else clean
 
 
-def _varied(rng: np.random.Generator, clean: Acquisition) -> Acquisition:
+def _varied(rng: np.random.Generator, clean: Acquisition, young: float) -> Acquisition:
     def happens(share: float) -> bool:
         return bool(rng.random() < share)
 
-    turned = happens(0.08)
+    def one_of(shares: Mapping[str, tuple[float, float]]) -> str:
+        old, infant = np.array(list(shares.values())).T
+        return str(rng.choice(list(shares), p=old + young * (infant - old)))
+
+    turned = happens(0.08 + 0.14 * young)
     rotation = rng.uniform(-60, 60) if turned else rng.normal(0, 9)
     faint = happens(0.25)
     black = rng.uniform(20, 110) if happens(0.4) else rng.uniform(0, 15)
-    collimations = ("none", "shutter", "frame", "unexposed")
+    collimation = one_of(COLLIMATIONS)
+    if collimation in ("frame", "grey") and happens(0.5):  # a grey field, hardly darker than skin
+        black = rng.uniform(80, 160)
     return dataclasses.replace(
         clean,
         style="varied",
@@ -107,10 +136,12 @@ def _varied(rng: np.random.Generator, clean: Acquisition) -> Acquisition:
             black + rng.uniform(35, 90) if faint else rng.uniform(max(150, black + 60), 255)
         ),
         half_resolution=happens(0.12),
-        collimation=str(rng.choice(collimations, p=[0.5, 0.18, 0.12, 0.2])),
-        film_border=happens(0.12),
+        collimation=collimation,
+        border=str(rng.choice(list(BORDERS), p=list(BORDERS.values()))),
         marker=happens(0.85),
-        holder=happens(0.06),
+        holder=one_of(HOLDERS),
+        tape=happens(0.03 + 0.25 * young),
+        immobiliser=one_of(IMMOBILISERS),
     )
 
 
@@ -139,31 +170,36 @@ def aim(taken: Acquisition, parts: Sequence[SoftPart], size: int) -> Camera:
 
 
 def expose(
-    attenuation: np.ndarray,
-    mask: np.ndarray,
-    taken: Acquisition,
-    camera: Camera,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Attenuation float32 [height, width] -> the radiograph, uint8 [height, width]."""
-    painter = artefacts.Artefacts(np.random.default_rng(taken.artefact_seed), camera, mask)
-    if taken.holder:
-        attenuation = attenuation + painter.holder()
-    received = _beam(attenuation * np.float32(taken.hardness), taken, camera)
+    attenuation: np.ndarray, scene: Scene, taken: Acquisition, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Attenuation float32 [height, width] -> the radiograph, uint8, and where the beam reached it, uint8 0 or 1."""
+    random = np.random.default_rng(taken.artefact_seed)
+    painter = artefacts.Artefacts(random, scene)
+    subject = scene.mask > 0
+    if taken.holder != "none":
+        adult = holder.holding_fingers(scene, taken.holder, random)
+        attenuation, subject = attenuation + adult, subject | (adult > 0)
+    if taken.tape:
+        attenuation = attenuation + painter.tape()
+    if taken.immobiliser != "none":
+        attenuation = attenuation + painter.immobiliser(taken.immobiliser)
+    received = _beam(attenuation * np.float32(taken.hardness), taken, scene.camera)
     quantum = rng.standard_normal(received.shape, dtype=np.float32)
     received += np.float32(taken.noise) * quantum * np.sqrt(received)
-    grey = _develop(received, mask, taken, camera)
+    grey = _develop(received, subject, taken, scene.camera)
+    exposed = np.ones_like(scene.mask)
     if taken.collimation != "none":
-        grey = painter.collimate(grey, taken.collimation)
+        grey, exposed = field.collimate(grey, taken.collimation, scene, random)
     if taken.marker:
         grey = painter.mark(grey)
-    if taken.film_border:
-        grey = painter.border(grey)
+    if taken.border != "none":
+        grey, left = field.border(grey, taken.border, scene, random)
+        exposed = exposed & left
     if taken.inverted:
         grey = np.float32(255) - grey
     if taken.half_resolution:
         grey = _coarser(grey, 2)
-    return np.clip(np.round(grey), 0, 255).astype(np.uint8)
+    return np.clip(np.round(grey), 0, 255).astype(np.uint8), exposed
 
 
 def _beam(attenuation: np.ndarray, taken: Acquisition, camera: Camera) -> np.ndarray:
@@ -175,13 +211,16 @@ def _beam(attenuation: np.ndarray, taken: Acquisition, camera: Camera) -> np.nda
 
 
 def _develop(
-    received: np.ndarray, mask: np.ndarray, taken: Acquisition, camera: Camera
+    received: np.ndarray, subject: np.ndarray, taken: Acquisition, camera: Camera
 ) -> np.ndarray:
-    """The detector's curve and its software: radiation -> grey values, float32."""
+    """The detector's curve and its software: radiation -> grey values, float32.
+
+    `subject` bool [height, width] is the tissue whose densest parts become white.
+    """
     density = -np.log(np.maximum(received, np.float32(1e-3)))
     broad = _wide_blur(density, 0.07 * camera.pixels_per_unit)
     density = density + np.float32(taken.detail) * (density - broad)
-    densest = float(np.percentile(density[mask > 0][::7], 99.5)) if mask.any() else 1.0
+    densest = float(np.percentile(density[subject][::7], 99.5)) if subject.any() else 1.0
     shown = np.clip(density / max(densest, 1e-3), 0, 1.15) ** np.float32(taken.gamma)
     return np.float32(taken.black) + np.float32(taken.white - taken.black) * shown
 

@@ -1,9 +1,10 @@
-"""Artefacts besides the hand: markers, collimation, film borders, an adult's finger."""
+"""Artefacts in the beam besides the hand: lead markers, tape, plates, foam and straps."""
 
 import cv2
 import numpy as np
 
-from bone_age_tf.data_prep.phantom.rendering import Camera
+from bone_age_tf.data_prep.phantom.scene import Scene
+from bone_age_tf.data_prep.phantom.skeleton import turn
 
 LETTERS = "ABCDEFGHJKLMNPRSTVW"
 
@@ -11,11 +12,12 @@ LETTERS = "ABCDEFGHJKLMNPRSTVW"
 class Artefacts:
     """Draws artefacts into one image; all random numbers come from the given generator."""
 
-    def __init__(self, rng: np.random.Generator, camera: Camera, mask: np.ndarray) -> None:
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
         self._rng = rng
-        self._height, self._width = camera.height, camera.width
-        self._unit = camera.pixels_per_unit
-        self._mask = mask
+        self._scene = scene
+        self._height, self._width = scene.mask.shape
+        self._unit = scene.unit
+        self._mask = scene.mask
 
     def mark(self, grey: np.ndarray) -> np.ndarray:
         """A marker of lead letters, often on a plate, where there is least hand."""
@@ -56,84 +58,81 @@ class Artefacts:
         ]
         return places[int(np.argmin(covered))]
 
-    def collimate(self, grey: np.ndarray, kind: str) -> np.ndarray:
-        """Limits of the beam: `shutter`, `frame` or `unexposed` (see `Acquisition.collimation`)."""
-        inside = self._tilted_field()
-        soft = cv2.GaussianBlur(inside, (0, 0), max(0.8, 0.004 * self._unit))
-        if kind == "shutter":
-            return grey * soft
-        level = float(grey.max())
-        if kind == "unexposed":
-            return grey * soft + np.float32(self._rng.uniform(0.75, 1.0) * level) * (1 - soft)
-        width = max(1, round(self._rng.uniform(0.01, 0.04) * self._unit))
-        edge = cv2.morphologyEx(
-            inside, cv2.MORPH_GRADIENT, np.ones((width + 2, width + 2), np.uint8)
-        )
-        edge = cv2.GaussianBlur(edge, (0, 0), width / 2)
-        around = np.float32(self._rng.uniform(0.0, 0.35) * level)
-        lit = grey * soft + around * (1 - soft)
-        return lit + edge * np.float32(self._rng.uniform(0.15, 0.6)) * (np.float32(level) - lit)
+    def tape(self) -> np.ndarray:
+        """Attenuation of one to three strips of tape over forearm, fingers or palm."""
+        plane = np.zeros(self._mask.shape, np.float32)
+        for _ in range(int(self._rng.choice([1, 1, 2, 3]))):
+            share = float(self._rng.choice([-1, 0, 1]) + self._rng.normal(0, 0.2))
+            on = self._scene.wrist + share * (self._scene.knuckles - self._scene.wrist)
+            half_length = float(self._rng.choice([0.35, 0.7, 4.0]) * self._rng.uniform(0.7, 1.2))
+            half_width = float(self._rng.uniform(6, 13)) / self._scene.millimetres
+            strip = self._across(on, half_length, half_width, tilt=22)
+            _add(plane, strip, float(self._rng.uniform(0.012, 0.05)))
+        return plane
 
-    def _tilted_field(self) -> np.ndarray:
-        """float32 [height, width]: 1 inside a rectangle, slightly turned, that holds most of the hand."""
-        rows, columns = np.nonzero(self._mask)
-        if rows.size == 0:
-            return np.ones(self._mask.shape, np.float32)
-        left, right, top = columns.min(), columns.max(), rows.min()
-        slack = self._rng.uniform(0.0, 0.25, 4) * self._unit
-        low = np.array([left - slack[0], top - slack[1]])
-        high = np.array(
-            [right + slack[2], self._height * self._rng.uniform(0.93, 1.05) + slack[3] * 0.2]
-        )
-        box = cv2.RotatedRect(
-            tuple((low + high) / 2), tuple(high - low), float(self._rng.normal(0, 2.0))
-        )
-        field = np.zeros(self._mask.shape, np.float32)
-        cv2.fillPoly(field, [np.round(box.points()).astype(np.int32)], (1.0,))
-        return field
+    def immobiliser(self, kind: str) -> np.ndarray:
+        """Attenuation of a `plate` (Plexiglas) with its edges, of `foam` or of a `strap` at the wrist."""
+        return {"plate": self._plate, "foam": self._foam, "strap": self._strap}[kind]()
 
-    def border(self, grey: np.ndarray) -> np.ndarray:
-        """Black around the film where there is space beside the hand."""
-        rows, columns = np.nonzero(self._mask)
-        if rows.size == 0:
-            return grey
-        limits = (rows.min(), columns.min(), self._width - 1 - columns.max())
-        top, left, right = (round(self._rng.uniform(0.2, 0.9) * max(limit, 0)) for limit in limits)
-        bottom = round(self._rng.choice([0.0, 0.04]) * self._height)
-        framed = np.zeros_like(grey)
-        inner = (slice(top, self._height - bottom), slice(left, self._width - right))
-        framed[inner] = grey[inner]
-        return framed
+    def _plate(self) -> np.ndarray:
+        plane = np.zeros(self._mask.shape, np.float32)
+        end = 0.5 * self._scene.size + self._rng.uniform(-0.4, 0.4, 2) * self._scene.size
+        half = np.array([self._rng.choice([0.5, 1.0, 4.0]), self._rng.uniform(0.25, 1.0)])
+        sheet = self._across(end, *(half * self._rng.uniform(0.8, 1.3, 2)), tilt=6)
+        _add(plane, sheet, float(self._rng.uniform(0.03, 0.14)))
+        rim = np.zeros(self._mask.shape, np.float32)
+        thick = max(1, round(float(self._rng.uniform(0.003, 0.012)) * self._unit))
+        cv2.polylines(rim, [np.round(sheet).astype(np.int32)], True, (1.0,), thick)
+        return plane + np.float32(self._rng.choice([0, 0, 0.05, 0.1])) * rim
 
-    def holder(self) -> np.ndarray:
-        """Attenuation of an adult's finger that reaches in from an edge, float32 [height, width]."""
-        side = int(self._rng.integers(3))
-        along = self._rng.uniform(0.05, 0.95)
-        starts = (
-            (0.0, along * self._height),
-            (float(self._width), along * self._height),
-            (along * self._width, 0.0),
-        )
-        start = np.array(starts[side])
-        towards = np.array([self._width / 2, self._height / 2]) - start
-        towards = towards / np.hypot(*towards)
-        end = start + towards * self._unit * self._rng.uniform(0.1, 0.3)
-        skin = np.zeros(self._mask.shape, np.uint8)
-        bone = np.zeros(self._mask.shape, np.uint8)
-        first, last = (
-            tuple(np.round(start).astype(int).tolist()),
-            tuple(np.round(end).astype(int).tolist()),
-        )
-        inner = tuple(np.round(end - towards * 0.05 * self._unit).astype(int).tolist())
-        cv2.line(skin, first, last, (1,), max(1, round(0.17 * self._unit)), cv2.LINE_8)
-        cv2.line(bone, first, inner, (1,), max(1, round(0.065 * self._unit)), cv2.LINE_8)
-        return _rounded(skin, 0.45) + _rounded(bone, 0.55)
+    def _foam(self) -> np.ndarray:
+        """A sponge beside or under the hand: light, thinner towards one end, full of bubbles."""
+        plane = np.zeros(self._mask.shape, np.float32)
+        on = self._scene.wrist + self._rng.normal(0, 0.6, 2) * self._unit
+        block = self._across(on, *self._rng.uniform((0.4, 0.2), (1.6, 0.7)), tilt=20)
+        _add(plane, block, float(self._rng.uniform(0.02, 0.07)))
+        coarse = max(1, round(0.006 * self._unit))
+        small = (self._height // coarse + 1, self._width // coarse + 1)
+        bubbles = self._rng.standard_normal(small, dtype=np.float32)
+        bubbles = cv2.resize(bubbles, (self._width, self._height), interpolation=cv2.INTER_LINEAR)
+        first, last = self._rng.uniform(0.5, 1, 2)
+        wedge = np.linspace(first, last, self._height, dtype=np.float32)
+        return plane * (1 + np.float32(0.22) * bubbles) * wedge[:, None]
+
+    def _strap(self) -> np.ndarray:
+        """A bandage or a strap around the forearm, with dense seams and folds."""
+        plane = np.zeros(self._mask.shape, np.float32)
+        elbow = self._scene.towards_elbow
+        on = self._scene.wrist + self._rng.uniform(0.1, 0.45) * self._unit * elbow
+        half_length, half_width = self._rng.uniform(0.19, 0.27), self._rng.uniform(0.05, 0.2)
+        strap = self._across(on, half_length, half_width, tilt=10)
+        strap += self._rng.normal(0, 0.012 * self._unit, strap.shape)
+        dense = float(self._rng.uniform(0.04, 0.16))
+        _add(plane, strap, dense)
+        along, across = strap[1] - strap[0], strap[3] - strap[0]
+        for share in (*self._rng.uniform(0, 1, int(self._rng.integers(0, 4))), 0.04, 0.96):
+            first = strap[0] + share * across
+            fold = np.array(
+                [first, first + along, first + along + 0.05 * across, first + 0.05 * across]
+            )
+            _add(plane, fold, dense * float(self._rng.uniform(0.2, 0.8)))
+        return plane
+
+    def _across(
+        self, on: np.ndarray, half_length: float, half_width: float, *, tilt: float
+    ) -> np.ndarray:
+        """A strip float [4, 2] across the forearm's direction, in hand units, tilted at random."""
+        along = turn(self._scene.towards_elbow, 90 + float(self._rng.normal(0, tilt)))
+        side = turn(along, 90)
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (half_length, half_width)
+        return on + self._unit * (corners @ np.stack([along, side]))
 
 
-def _rounded(mask: np.ndarray, most: float) -> np.ndarray:
-    distance = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
-    share = distance / max(float(distance.max()), 1.0)
-    return np.float32(most) * np.sqrt(share * (2 - share))
+def _add(plane: np.ndarray, polygon: np.ndarray, value: float) -> None:
+    """Add a filled polygon to a plane."""
+    filled = np.zeros(plane.shape, np.float32)
+    cv2.fillPoly(filled, [np.round(polygon).astype(np.int32)], (value,))
+    plane += filled
 
 
 def _rotated(stamp: np.ndarray, degrees: float) -> np.ndarray:

@@ -23,6 +23,8 @@ from bone_age_tf.dicom import packages
 from bone_age_tf.errors import EnvironmentFaultError
 
 STUDY_DATE = datetime.date(2024, 1, 31)
+OBLIQUE, LATERAL = 20.0, 70.0
+"""Degrees out of the plane from which a view is called so; neither has a term of its own in View Position."""
 BITS_STORED = 12
 
 _DX, _CR = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1"
@@ -145,7 +147,7 @@ def _image(radiograph: np.ndarray, truth: Truth) -> dict[str, Any]:
             "H",
         ],  # fingertips above, thumb right or that of a right hand left
         "BodyPartExamined": "HAND",
-        "ViewPosition": "PA",
+        "ViewPosition": "PA" if abs(truth.acquisition.out_of_plane_degrees) < OBLIQUE else "",
         "BurnedInAnnotation": "NO",
         "SamplesPerPixel": 1,
         "Rows": radiograph.shape[0],
@@ -190,11 +192,19 @@ def _dx(pydicom: Any, truth: Truth) -> dict[str, Any]:
         "PositionerType": "NONE",
         "ImagerPixelSpacing": [f"{truth.pixel_spacing_mm:.4f}"] * 2,
         "AnatomicRegionSequence": [_code("85562004", "SCT", "Hand")],
-        "ViewCodeSequence": [
-            {**_code("272479007", "SCT", "postero-anterior"), "ViewModifierCodeSequence": []}
-        ],
+        "ViewCodeSequence": [{**_view(truth), "ViewModifierCodeSequence": []}],
         "AcquisitionContextSequence": [],
     }
+
+
+def _view(truth: Truth) -> dict[str, Any]:
+    """The view's code, of DICOM's CID 4010."""
+    degrees = abs(truth.acquisition.out_of_plane_degrees)
+    if degrees < OBLIQUE:
+        return _code("272479007", "SCT", "postero-anterior")
+    if degrees < LATERAL:
+        return _code("399059000", "SCT", "postero-anterior oblique")
+    return _code("399067008", "SCT", "lateral")
 
 
 def _code(value: str, scheme: str, meaning: str) -> dict[str, Any]:

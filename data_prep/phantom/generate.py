@@ -4,7 +4,7 @@
 |-------------------------------------|------------------------------------------------------------------|
 | `boneage-training-dataset.csv`      | id, boneage (months), male                                       |
 | `boneage-training-dataset/ID.png`   | the radiographs; `ID.dcm` as DICOM (`dicom.encode`)              |
-| `truth/masks/ID.png`                | 255 hand and forearm, also where collimation hides it            |
+| `truth/masks/ID.png`                | 255 hand and forearm, not where collimation hides them           |
 | `truth/bones/ID.png`                | label of the bone under each pixel; names in `truth/bones.csv`   |
 | `truth/key_points.csv`              | id, point, x, y in pixels (x = column), tips, joints and wrist   |
 | `truth/radiographs.csv`             | how each was taken: rotation, mirroring, inversion, spacing, ... |
@@ -112,8 +112,20 @@ def draw_number(config: PhantomConfig, number: int) -> tuple[np.ndarray, Truth]:
     sex = "FM"[int(rng.integers(2))] if config.sex == "both" else config.sex
     bone_age = int(rng.integers(config.ages[0], config.ages[1] + 1))
     return draw(
-        bone_age, sex, rng, size=config.size, style=config.style, with_bones=config.with_bones
+        bone_age,
+        sex,
+        rng,
+        size=config.size,
+        style=config.style,
+        with_bones=config.with_bones,
+        out_of_plane_degrees=_out_of_plane(config, number),
     )
+
+
+def _out_of_plane(config: PhantomConfig, number: int) -> float:
+    """Degrees, to either side; from a generator of its own, so that the same children are drawn at any angle."""
+    rng = np.random.default_rng([config.seed, number, 2])
+    return float(rng.choice([-1, 1]) * rng.uniform(*config.out_of_plane))
 
 
 def _write_all(config: PhantomConfig) -> Iterator[dict[str, Any]]:
@@ -231,7 +243,11 @@ def _description(config: PhantomConfig, *, finished: bool) -> dict[str, Any]:
     versions = {"bone_age_tf": __version__, "opencv": cv2.__version__, "numpy": np.__version__}
     return {
         "what": "synthetic radiographs (phantoms), not radiographs of children",
-        "settings": {**decisive, "ages": list(config.ages)},
+        "settings": {
+            **decisive,
+            "ages": list(config.ages),
+            "out_of_plane": list(config.out_of_plane),
+        },
         "maturation_sha256": maturation.table_sha256(),
         "versions": versions,
         "finished": finished,

@@ -201,6 +201,14 @@ def hand_mask(parts: Sequence[SoftPart], camera: Camera) -> np.ndarray:
     return np.ascontiguousarray(hand[margin:-margin, margin:-margin])
 
 
+def parts_mask(parts: Sequence[SoftPart], camera: Camera) -> np.ndarray:
+    """uint8 [height, width], 1 where any part is; nothing is rounded."""
+    mask = np.zeros((camera.height, camera.width), np.uint8)
+    for part in parts:
+        _fill(mask, camera.project(part.outline), 1)
+    return mask
+
+
 def _rounded(mask: np.ndarray, notch: float, corner: float, shrink: float = 0.0) -> np.ndarray:
     """Notches narrower than twice `notch` filled, corners smoothed over `corner`, all in pixels."""
     filled = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5) < notch

@@ -38,11 +38,12 @@ def soft_parts(
 ) -> list[SoftPart]:
     """Everything whose union is the hand with its forearm; the deepest parts last."""
     fat = individual.fatness * float(np.interp(growth, (0, 0.5, 1), (1.26, 1.08, 0.9)))
-    parts = [part for ray in RAYS for part in _finger(ray, segments, fat)]
+    parts = [part for ray in RAYS for part in finger(ray, segments, fat)]
     return [*parts, *_palm(segments, fat), *_forearm(segments, individual, fat)]
 
 
-def _finger(ray: int, segments: Mapping[str, Segment], fat: float) -> list[SoftPart]:
+def finger(ray: int, segments: Mapping[str, Segment], fat: float) -> list[SoftPart]:
+    """One finger from the base of its metacarpal to its tip; `fat` is a factor of its thickness."""
     base, middle, tip = (radius * fat for radius in FINGER_RADII[ray])
     names = [
         f"{kind}_{ray}" for kind in ("proximal", "middle", "distal") if f"{kind}_{ray}" in segments

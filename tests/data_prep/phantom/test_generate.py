@@ -103,6 +103,19 @@ def test_ages_sex_and_seed_are_kept(tmp_path: Path) -> None:
     assert pictures[0] != pictures[1]
 
 
+def test_the_same_children_are_turned_and_the_truth_has_the_angle(tmp_path: Path) -> None:
+    angles = {}
+    for name, limits in (("flat", (0, 0)), ("turned", (30, 60))):
+        write_phantoms(_config(tmp_path / name, count=6, out_of_plane=limits))
+        rows = _rows(tmp_path / name / "truth" / "radiographs.csv")
+        angles[name] = [float(row["out_of_plane_degrees"]) for row in rows]
+    assert set(angles["flat"]) == {0.0}
+    assert all(30 <= abs(angle) <= 60 for angle in angles["turned"])
+    assert min(angles["turned"]) < 0 < max(angles["turned"])
+    tables = [tmp_path / name / "boneage-training-dataset.csv" for name in angles]
+    assert tables[0].read_bytes() == tables[1].read_bytes()
+
+
 def test_no_bones_leaves_labels_and_masks(tmp_path: Path) -> None:
     for name, with_bones in (("with", True), ("without", False)):
         write_phantoms(_config(tmp_path / name, count=2, with_bones=with_bones))

@@ -96,6 +96,17 @@ def test_the_header_tells_sex_age_and_the_left_hand() -> None:
         assert header.patient_id == f"PHANTOM-0-{number:04d}"
 
 
+@pytest.mark.parametrize(
+    ("degrees", "view", "meaning"),
+    [(10, "PA", "postero-anterior"), (50, "", "postero-anterior oblique"), (85, "", "lateral")],
+)
+def test_the_header_tells_the_view(degrees: int, view: str, meaning: str) -> None:
+    encoded, _, _ = _encoded(1, out_of_plane=(degrees, degrees))
+    dataset = pydicom.dcmread(io.BytesIO(encoded))
+    assert dataset.ViewPosition == view
+    assert dataset.ViewCodeSequence[0].CodeMeaning == meaning
+
+
 def test_a_mirrored_hand_is_a_right_one() -> None:
     config = _config(style="varied")
     mirrored = [
