@@ -6,6 +6,8 @@
 | `image`           | string  | prepared radiograph, uint8 [height, width, 1], background 0:   |
 |                   |         | `png` its PNG, `raw` its pixels row by row, height x width     |
 |                   |         | bytes; the data set's manifest says which                      |
+| `variants`        | strings | the same radiograph with other grey levels, each like `image`; |
+|                   |         | absent where the data set has none. Shown in training alone    |
 | `sex`             | int64   | index into `sex.SEX_NAMES`: F, M, unknown                      |
 | `bone_age_months` | float32 | 0 to 240, NaN where the radiograph has no label                |
 
@@ -13,6 +15,7 @@ All code that reads or writes records imports the names from here.
 """
 
 import functools
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -20,6 +23,7 @@ from bone_age_tf.sex import Sex
 
 ID = "id"
 IMAGE = "image"
+VARIANTS = "variants"
 SEX = "sex"
 BONE_AGE_MONTHS = "bone_age_months"
 BONE_AGE_LOW = "bone_age_low_months"
@@ -33,30 +37,30 @@ ENCODINGS = ("png", "raw")
 MAX_BONE_AGE_MONTHS = 240.0
 
 
-def serialize(*, id: str, image: bytes, sex: Sex, bone_age_months: float) -> bytes:
+def serialize(
+    *, id: str, image: bytes, sex: Sex, bone_age_months: float, variants: Sequence[bytes] = ()
+) -> bytes:
     """One record as the bytes of a `tf.train.Example`, equal for equal arguments.
 
-    `image` is in one of `ENCODINGS`, the same for every record of a data set.
+    `image` and `variants` are in one of `ENCODINGS`; it and their number are the same for every record
+    of a data set.
     """
-    example = tf.train.Example(
-        features=tf.train.Features(
-            feature={
-                ID: _bytes_feature(id.encode()),
-                IMAGE: _bytes_feature(image),
-                SEX: tf.train.Feature(int64_list=tf.train.Int64List(value=[int(sex)])),
-                BONE_AGE_MONTHS: tf.train.Feature(
-                    float_list=tf.train.FloatList(value=[bone_age_months])
-                ),
-            }
-        )
-    )
+    feature = {
+        ID: _bytes_feature(id.encode()),
+        IMAGE: _bytes_feature(image),
+        SEX: tf.train.Feature(int64_list=tf.train.Int64List(value=[int(sex)])),
+        BONE_AGE_MONTHS: tf.train.Feature(float_list=tf.train.FloatList(value=[bone_age_months])),
+    }
+    if variants:
+        feature[VARIANTS] = _bytes_feature(*variants)
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
     return example.SerializeToString(deterministic=True)
 
 
 def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """`id`, `image` (still encoded), `sex` (int64) and `bone_age_months` of records, each [N].
 
-    `serialized` is string [N].
+    `serialized` is string [N]. Variants are skipped.
     """
     return tf.io.parse_example(  # type: ignore[return-value]  # the stub allows for sparse ones
         serialized,
@@ -67,6 +71,15 @@ def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
             BONE_AGE_MONTHS: tf.io.FixedLenFeature([], tf.float32),
         },
     )
+
+
+def parse_variants(serialized: tf.Tensor, count: int) -> tf.Tensor:
+    """The `count` variants of records, string [N, count]; the rest is skipped.
+
+    `serialized` is string [N]. Raises `tf.errors.InvalidArgumentError` where a record has another number.
+    """
+    feature = {VARIANTS: tf.io.FixedLenFeature([count], tf.string)}
+    return tf.io.parse_example(serialized, feature)[VARIANTS]
 
 
 def parse_labels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -121,5 +134,5 @@ def _reshaped(images: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
     return tf.reshape(pixels, [tf.shape(images)[0], height, width, 1])
 
 
-def _bytes_feature(value: bytes) -> tf.train.Feature:
-    return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+def _bytes_feature(*values: bytes) -> tf.train.Feature:
+    return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))

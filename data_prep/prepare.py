@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data import processing
 from bone_age_tf.data.manifest import MANIFEST, DataSetManifest, load_data_set
 from bone_age_tf.data.problems import PROBLEMS, Problem, summary, write_problems
 from bone_age_tf.data.stratification import shuffle_key
@@ -167,6 +168,7 @@ def _preview(
         sample,
         [row for row in shown if row.id in rejected],
         config.preprocessing,
+        config.variants,
     )
     log.info("preview: %s", ", ".join(str(path) for path in written))
 
@@ -233,6 +235,8 @@ def _plan_digest(
             for row in rows
         ],
     }
+    if config.variants:
+        content["variants"] = [config.variants, processing.VERSION]
     if any(row.label.group for row in rows):  # they determine the folds
         content["groups"] = [row.label.group for row in rows]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
@@ -260,6 +264,7 @@ def _tasks(
                 config.preprocessing,
                 config.encoding,
                 config.accept_dicom,
+                config.variants,
             )
             for number in range(count)
         ]

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data_prep.rows import CheckedRow
+from bone_age_tf.data_prep.variants import Variants
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.preprocessing import overlay
@@ -30,15 +31,16 @@ def write_preview(
     rows: Sequence[CheckedRow],
     rejected: Sequence[CheckedRow],
     config: PreprocessingConfig,
+    variants: int = 0,
 ) -> list[Path]:
     """`preview/sheet-N.jpg` of the rows and `preview/rejected-N.jpg` of the rejected ones.
 
-    Memory holds one sheet at a time.
+    So many `variants` follow each prepared radiograph. Memory holds one sheet at a time.
     """
     target = folder / FOLDER
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    show = _Pairs(config)
+    show = _Cells(config, variants)
     written = []
     for name, shown in (("sheet", rows), ("rejected", rejected)):
         for number, start in enumerate(range(0, len(shown), PER_SHEET), start=1):
@@ -51,10 +53,12 @@ def write_preview(
     return written
 
 
-class _Pairs:
-    """Original and prepared radiograph side by side."""
+class _Cells:
+    """Original, prepared radiograph and variants side by side."""
 
-    def __init__(self, config: PreprocessingConfig) -> None:
+    def __init__(self, config: PreprocessingConfig, variants: int) -> None:
+        self._variants = Variants(config) if variants else None
+        self._count = variants
         is_registered = config.method == "registered"
         preprocessor = Preprocessor(config)
         self._examine = Examiner(preprocessor) if is_registered else None
@@ -79,8 +83,8 @@ class _Pairs:
             found.frame_corners if is_ok else None,
             longest=SIDE,
         )
-        prepared = found.prepared if is_ok else None
-        return _pair(original, prepared, row.id, EXPLANATIONS.get(found.status, ""))
+        prepared = [found.prepared, *self._variants_of(row)] if is_ok else []
+        return _cell(original, prepared, row.id, EXPLANATIONS.get(found.status, ""))
 
     def _letterboxed(self, row: CheckedRow) -> np.ndarray:
         encoded = row.file.read()
@@ -91,17 +95,26 @@ class _Pairs:
             raise InputDataError("OpenCV cannot read the file, though TensorFlow can.")
         pixels = np.round(values * 255).astype(np.uint8)
         original = overlay.draw(pixels, None, None, None, longest=SIDE)
-        prepared = done.image.numpy()[..., 0] if status == OK else None
-        return _pair(original, prepared, row.id, EXPLANATIONS.get(status, ""))
+        prepared = [done.image.numpy()[..., 0], *self._variants_of(row)] if status == OK else []
+        return _cell(original, prepared, row.id, EXPLANATIONS.get(status, ""))
+
+    def _variants_of(self, row: CheckedRow) -> list[np.ndarray]:
+        if self._variants is None:
+            return []
+        found = self._variants.find(row.file.read())
+        return [
+            picture.numpy()[..., 0]
+            for picture in self._variants.make(found, row.sha256, self._count)
+        ]
 
 
-def _pair(
-    original: np.ndarray, prepared: np.ndarray | None, identifier: str, reason: str
+def _cell(
+    original: np.ndarray, prepared: Sequence[np.ndarray], identifier: str, reason: str
 ) -> np.ndarray:
     parts = [_padded(original)]
-    if prepared is not None:
-        width = max(1, round(prepared.shape[1] * SIDE / prepared.shape[0]))
-        small = cv2.resize(prepared, (width, SIDE), interpolation=cv2.INTER_AREA)
+    for picture in prepared:
+        width = max(1, round(picture.shape[1] * SIDE / picture.shape[0]))
+        small = cv2.resize(picture, (width, SIDE), interpolation=cv2.INTER_AREA)
         parts.append(cv2.cvtColor(small, cv2.COLOR_GRAY2BGR))
     text = f"{identifier}: {reason}" if reason else identifier
     return overlay.label(np.hstack(parts), text, overlay.REJECTED if reason else overlay.TEXT)

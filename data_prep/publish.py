@@ -14,6 +14,7 @@ import numpy as np
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import PrepareConfig
+from bone_age_tf.data import processing
 from bone_age_tf.data.manifest import SPLITS, DataSetManifest, Shard
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.rows import CheckedRow
@@ -53,6 +54,10 @@ def publish(
     preprocessor = Preprocessor(config.preprocessing)
     preprocessor.save_beside(output)
     values = configuration.to_dict(config)
+    if config.variants:
+        values["processing_version"] = processing.VERSION
+    else:
+        del values["variants"]
     made = DataSetManifest(
         fingerprint=preprocessor.fingerprint,
         preprocessing=config.preprocessing.portable(),

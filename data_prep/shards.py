@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -20,6 +19,7 @@ from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.data.manifest import Shard
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.rows import CheckedRow
+from bone_age_tf.data_prep.variants import Variants
 from bone_age_tf.dicom import admission
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.atomic import write_json
@@ -46,6 +46,8 @@ class ShardTask:
     """Of the records' images, one of `record.ENCODINGS`."""
     accept_dicom: tuple[str, ...] = ()
     """Reasons for which the header of a DICOM file does not reject it."""
+    variants: int = 0
+    """Of each radiograph, in its record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +76,7 @@ def write_shard(task: ShardTask, on_record: Callable[[], None] | None = None) ->
     records = 0
     with tf.io.TFRecordWriter(str(aside)) as writer:
         for row in task.rows:
-            serialized = _prepare_record(row, task.preprocessing, task.encoding)
+            serialized = _prepare_record(row, task)
             if isinstance(serialized, Problem):
                 rejects.append(serialized)
             else:
@@ -110,39 +112,47 @@ def _note(task: ShardTask) -> Path:
     return Path(task.folder) / f"{task.name}.json"
 
 
-def _prepare_record(row: CheckedRow, config: PreprocessingConfig, encoding: str) -> bytes | Problem:
+def _prepare_record(row: CheckedRow, task: ShardTask) -> bytes | Problem:
     try:
-        image, status = (part.numpy() for part in _encoder(config, encoding)(row.file.read()))
+        reason, pictures = _pictures(row, task)
     except InputDataError as error:
         return _reject(row, "unreadable", str(error))
     except tf.errors.InvalidArgumentError as error:
         return _reject(row, *rejection_from(error))
-    reason = status.decode()
     if reason != OK:
         return _reject(row, reason, EXPLANATIONS[reason])
+    image, *variants = (_encode(picture, task.encoding) for picture in pictures)
     return record.serialize(
         id=row.id,
-        image=image.tobytes() if encoding == "raw" else image,
+        image=image,
         sex=row.label.sex,
         bone_age_months=row.label.bone_age_months,
+        variants=variants,
     )
 
 
-@functools.cache  # a task names its configuration alone, and a worker process makes many shards
-def _encoder(config: PreprocessingConfig, encoding: str) -> Callable[[bytes], Any]:
-    """Bytes of a raw radiograph -> the prepared one and its status.
+def _pictures(row: CheckedRow, task: ShardTask) -> tuple[str, list[tf.Tensor]]:
+    """Status; the prepared radiograph, and its variants where it is not rejected, uint8 [*frame, 1]."""
+    encoded = row.file.read()
+    if not task.variants:
+        prepared = _preprocessor(task.preprocessing).graph(encoded)
+        return prepared.status.numpy().decode(), [prepared.image]
+    maker = _variants(task.preprocessing)
+    found = maker.find(encoded)
+    status = found.status.numpy().decode()
+    made = maker.make(found, row.sha256, task.variants) if status == OK else ()
+    return status, [found.image, *made]
 
-    The prepared one is a string, its PNG, or with `raw` the pixels, uint8 [height, width, 1].
-    """
-    prepare = Preprocessor(config).graph
 
-    def encode(encoded: bytes) -> tuple[tf.Tensor, tf.Tensor]:
-        prepared = prepare(encoded)
-        if encoding == "raw":
-            return prepared.image, prepared.status
-        return tf.io.encode_png(prepared.image, compression=PNG_COMPRESSION), prepared.status
+# A task names its configuration alone, and a worker process makes many shards.
+_preprocessor = functools.cache(Preprocessor)
+_variants = functools.cache(Variants)
 
-    return encode
+
+def _encode(picture: tf.Tensor, encoding: str) -> bytes:
+    if encoding == "raw":
+        return picture.numpy().tobytes()
+    return tf.io.encode_png(picture, compression=PNG_COMPRESSION).numpy()
 
 
 def _reject(row: CheckedRow, code: str, message: str) -> Problem:

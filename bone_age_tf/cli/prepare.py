@@ -81,6 +81,13 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
     show_default=True,
     help="png: small. raw: uint8 pixels, about ten times faster to read.",
 )
+@click.option(
+    "--variants",
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Also N pictures of each radiograph with grey levels of other devices, for training.",
+)
 @click.option("--jobs", type=int, help="Shards written in parallel. [one per core]")
 @click.option("--limit", type=int, help="Use (and read) only this many rows, sampled by the seed.")
 @click.option("--skip-bad", is_flag=True, help="Continue without bad rows and files; exit code 4.")

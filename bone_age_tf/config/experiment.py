@@ -100,14 +100,26 @@ class AugmentationConfig(Settings, typed_as="augmentation.{}"):
     """Shift, up to this share of the frame's height and width."""
     zoom: ShareBelowOne = 0.12
     """Zoom in or out, up to this share."""
+    elastic: Annotated[float, Field(ge=0, le=0.1)] = 0.0
+    """Move the points of a grid of 7 x 5, each by itself, up to this share of the frame's height either way;
+    what lies between them follows smoothly. From about 0.03 on, bones are deformed visibly."""
     mirror: bool = True
     """Mirror every second radiograph."""
     gamma: Annotated[float, Field(ge=1)] = 1.33
     """Gamma between 1 / this and this."""
+    contrast: NotNegative = 0.0
+    """Multiply the differences from the surroundings by a factor between 1 / (1 + this) and 1 + this, mean and
+    SD of the hand's grey levels unchanged; the size of the surroundings varies, too."""
     blur: Share = 0.0
     """Mix every second radiograph with a copy blurred by one pixel (SD), up to this share of it."""
     noise: Share = 0.0
     """Add normal noise to every second radiograph, its SD up to this share of the range of grey."""
+    cutout: Share = 0.0
+    """Cover a rectangle of every second radiograph with one grey, half of them with black; its sides are up to
+    this share of the frame's."""
+    variants: Share | None = None
+    """Share of the radiographs that are shown as one of their variants (`prepare --variants`), another
+    one each epoch. None: 0.5 where the data set has variants, otherwise 0."""
     sex_dropout: Share = 0.1
     """Share of the examples whose sex is shown as unknown, so that the network learns this state; 0 for a network
     that is not told the sex."""

@@ -131,6 +131,8 @@ class PrepareConfig(Settings, typed_as="--{}"):
     """Shards made at the same time; None: one for each core."""
     encoding: Encoding = "png"
     """Of the records' images: `png`, or `raw`, uint8 pixels: larger, and much faster to read."""
+    variants: Annotated[int, Field(ge=0)] = 0
+    """Further pictures of each radiograph with the grey levels of other devices, for training."""
     limit: Count | None = None
     """Use only this many rows, sampled with the seed."""
     skip_bad: bool = False

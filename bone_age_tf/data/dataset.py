@@ -89,9 +89,18 @@ class PreparedRadiographs:
         batches = serialized.batch(_CHUNK)
         return batches.map(self.decode, num_parallel_calls=tf.data.AUTOTUNE).unbatch()
 
-    def decode(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Serialized records [N] -> `id`, `image` uint8 [N, *frame, 1], `sex`, `bone_age_months`."""
+    def decode(
+        self, serialized: tf.Tensor, variant: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Serialized records [N] -> `id`, `image` uint8 [N, *frame, 1], `sex`, `bone_age_months`.
+
+        `variant`, int32 [N]: which of its variants, from 1, takes the place of each image; 0, and None: none.
+        """
         examples = record.parse_batch(serialized)
+        if variant is not None:
+            others = record.parse_variants(serialized, self.manifest.variants)
+            every = tf.concat([examples[record.IMAGE][:, tf.newaxis], others], axis=1)
+            examples[record.IMAGE] = tf.gather(every, variant, axis=1, batch_dims=1)
         examples[record.IMAGE] = record.decode_images(
             examples[record.IMAGE], self.frame, self.manifest.encoding
         )

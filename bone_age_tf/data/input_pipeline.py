@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.config import AugmentationConfig, TrainConfig
-from bone_age_tf.data.augmentation import NUMBERS, augment, drop_sex
+from bone_age_tf.data.augmentation import NUMBERS, augment, drop_sex, variant_of
 from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.stratification import stratum
 from bone_age_tf.data.tfrecords import RecordFiles, Records
@@ -145,7 +145,9 @@ class TrainingBatches:
     def _augmented(
         self, serialized: tf.Tensor, numbers: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        examples = self._data.decode(serialized)
+        count, share = self._data.manifest.variants, self._augmentation.variants
+        variant = variant_of(numbers, count, share) if count and share else None
+        examples = self._data.decode(serialized, variant)
         inputs = {
             record.IMAGE: augment(examples[record.IMAGE], numbers, self._augmentation),
             record.SEX: drop_sex(examples[record.SEX], numbers, self._augmentation.sex_dropout),

@@ -63,6 +63,11 @@ class DataSetManifest:
         """Of the records' images: `png` or `raw`. Data sets without this setting: `png`."""
         return self.config.get("encoding", "png")
 
+    @property
+    def variants(self) -> int:
+        """Variants of each record's image, for training."""
+        return self.config.get("variants", 0)
+
     def shards_of(self, split: str) -> list[Shard]:
         """The shards of a split in order. Raises `InputDataError` where there is no such split."""
         shards = [shard for shard in self.shards if shard.split == split]

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+VERSION = 1
+"""Raised whenever `random_processing` would give other pixels for the same numbers."""
 COMMON_SIDE = 720
 """Longer side in pixels to which widths refer."""
 

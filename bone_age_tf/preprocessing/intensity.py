@@ -26,18 +26,13 @@ HAND_MASK_THRESHOLD = 0.9
 """Hand probability above which a pixel is used to set the contrast."""
 
 
-def correct_polarity(pixels: tf.Tensor, view: tf.Tensor) -> tf.Tensor:
-    """Invert a radiograph whose bones are dark on bright.
-
-    `view` is the same radiograph at `POLARITY_SIDE`, same units. Bones, fingers and marker letters
-    are narrow and brighter than what is around them, so the differences from the local mean are
-    skewed to the bright side; in an inverted radiograph, to the dark side.
-    """
-    return tf.where(polarity(view) < POLARITY_THRESHOLD, FULL_SCALE - pixels, pixels)
-
-
 def polarity(view: tf.Tensor) -> tf.Tensor:
-    """Skewness (float32 scalar) of the differences from the local mean: positive, bone is bright."""
+    """Skewness (float32 scalar) of the differences from the local mean: positive, bone is bright.
+
+    `view` is a radiograph at `POLARITY_SIDE`. Bones, fingers and marker letters are narrow and brighter
+    than what is around them, so the differences are skewed to the bright side; in an inverted
+    radiograph, to the dark side.
+    """
     low, high = percentiles(view, 1.0, 99.0)
     stretched = tf.cast(tf.clip_by_value(view, low, high) - low, tf.float32)
     stretched /= tf.cast(tf.maximum(high - low, 1), tf.float32)

@@ -135,17 +135,25 @@ def to_levels(warped: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.round(warped), tf.int32)
 
 
-def letterbox(pixels: tf.Tensor, config: PreprocessingConfig) -> Prepared:
-    """The whole radiograph in the frame, its polarity and contrast corrected."""
+def letterbox(
+    pixels: tf.Tensor, config: PreprocessingConfig, *, is_bright: bool = False
+) -> Prepared:
+    """The whole radiograph in the frame, its contrast corrected, and its polarity unless bone `is_bright`."""
     to_original = geometry.centred_matrix(tf.shape(pixels)[:2], config.frame)
     pixels = geometry.fit(pixels, config.frame)
-    view = geometry.fit(pixels, (intensity.POLARITY_SIDE, intensity.POLARITY_SIDE))
-    pixels = intensity.correct_polarity(pixels, view)
+    if not is_bright:
+        pixels = tf.where(is_inverted(pixels), intensity.FULL_SCALE - pixels, pixels)
     low, high = intensity.percentiles(pixels, config.low_percentile, config.high_percentile)
     grey = intensity.between(pixels, low, high)
     status = tf.where(high > low, OK, BLANK)
     image = geometry.centre(tf.where(high > low, grey, tf.zeros_like(grey)), config.frame)
     return Prepared(image, status, to_original)
+
+
+def is_inverted(fitted: tf.Tensor) -> tf.Tensor:
+    """bool scalar: bone is dark in a radiograph that was fitted into a frame."""
+    view = geometry.fit(fitted, (intensity.POLARITY_SIDE, intensity.POLARITY_SIDE))
+    return intensity.polarity(view) < intensity.POLARITY_THRESHOLD
 
 
 def fingerprint(config: PreprocessingConfig) -> str:

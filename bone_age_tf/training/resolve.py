@@ -24,6 +24,9 @@ from bone_age_tf.training.strategy import Devices
 
 log = logging.getLogger(__name__)
 
+VARIANTS_SHARE = 0.5
+"""Of the radiographs shown as a variant, where the settings do not say."""
+
 
 def resolve(
     config: ExperimentConfig, selected: Selected, devices: Devices, initial: InitialWeights
@@ -43,6 +46,8 @@ def resolve(
     if model.target == "sex":  # the sex is no input, so there is nothing to drop
         model = dataclasses.replace(model, sex_units=0)
         augmentation = dataclasses.replace(augmentation, sex_dropout=0.0)
+    share = _share_of_variants(augmentation.variants, selected.radiographs)
+    augmentation = dataclasses.replace(augmentation, variants=share)
     readers, normalization = config.train.readers or devices.workers, config.train.normalization
     if normalization == "auto":
         normalization = "synchronized" if devices.replicas > 1 else "each_device"
@@ -53,6 +58,19 @@ def resolve(
         )
     settings = dataclasses.replace(config.train, readers=readers, normalization=normalization)
     return dataclasses.replace(config, model=model, augmentation=augmentation, train=settings)
+
+
+def _share_of_variants(share: float | None, radiographs: PreparedRadiographs) -> float:
+    """Raises `UsageError` where variants are asked for and there are none."""
+    has_variants = radiographs.manifest.variants > 0
+    if share is None:
+        return VARIANTS_SHARE if has_variants else 0.0
+    if share and not has_variants:
+        raise UsageError(
+            f"augmentation.variants={share:g} needs variants of the radiographs. {radiographs.folder} has none. "
+            "Prepare it with --variants 4, for instance, or leave the setting out."
+        )
+    return share
 
 
 def require_backbone(config: ExperimentConfig, radiographs: PreparedRadiographs) -> None:

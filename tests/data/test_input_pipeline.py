@@ -651,3 +651,65 @@ def test_raw_records_give_the_batches_of_png(
         for each in (raw, data)
     )
     assert_equal(first, second)
+
+
+# === Variants ===
+
+
+@pytest.fixture
+def varied(data: PreparedRadiographs, tmp_path: Path) -> PreparedRadiographs:
+    """The training radiographs with two variants, of the same grey everywhere: 100 and 200."""
+    grey = [np.full((*data.frame, 1), level, np.uint8) for level in (100, 200)]
+    variants = [tf.io.encode_png(picture).numpy() for picture in grey]
+    names = [str(path) for path in data.paths("train")]
+    path = tmp_path / "train.tfrecord-00000-of-00001"
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for serialized in tf.data.TFRecordDataset(names).as_numpy_iterator():
+            example = tf.train.Example.FromString(serialized)
+            example.features.feature[record.VARIANTS].bytes_list.value.extend(variants)
+            writer.write(example.SerializeToString(deterministic=True))
+    shard = Shard(path.name, path.stat().st_size, "", "train", data.count("train"))
+    config = {**data.manifest.config, "variants": 2}
+    manifest = dataclasses.replace(data.manifest, shards=(shard,), config=config)
+    return PreparedRadiographs(tmp_path, manifest)
+
+
+def test_a_share_is_shown_as_one_of_the_variants_another_in_each_epoch(
+    varied: PreparedRadiographs,
+) -> None:
+    batches = make(varied, dataclasses.replace(NOTHING, variants=0.6), batch_size=6)
+    levels: dict[float, list[int]] = {}
+    for epoch in range(10):
+        for inputs, months in listed(batches, epoch):
+            for image, age in zip(inputs[record.IMAGE], months, strict=True):
+                levels.setdefault(float(age), []).append(int(image.min()))  # 0: the background
+    counts = np.bincount([level // 100 for each in levels.values() for level in each])
+    assert counts.sum() == 10 * 24
+    np.testing.assert_allclose(counts / counts.sum(), [0.4, 0.3, 0.3], atol=0.09)
+    assert all(len(set(each)) > 1 for each in levels.values())
+
+
+@pytest.mark.parametrize("share", [0.0, None])
+def test_without_a_share_all_are_shown_as_they_are(
+    varied: PreparedRadiographs, data: PreparedRadiographs, share: float | None
+) -> None:
+    augmentation = AugmentationConfig(variants=share)
+    assert_equal(listed(make(varied, augmentation), 0), listed(make(data, augmentation), 0))
+
+
+def test_variants_follow_the_seed_and_go_on_exactly(varied: PreparedRadiographs) -> None:
+    augmentation = AugmentationConfig(variants=0.5)
+    whole = listed(make(varied, augmentation), 2)
+    assert_equal(listed(make(varied, augmentation, cache="no"), 2, skip=2), whole[2:])
+    two = listed(make(varied, augmentation, Share(replicas=2), batch_size=6), 2)
+    assert_equal(joined_by(two, 2), listed(make(varied, augmentation, batch_size=6), 2))
+
+
+def test_other_readers_see_no_variant(
+    varied: PreparedRadiographs, data: PreparedRadiographs
+) -> None:
+    first, second = (arrays(each.examples("train")) for each in (varied, data))
+    for row, other in zip(first, second, strict=True):
+        for name in (record.ID, record.IMAGE, record.SEX, record.BONE_AGE_MONTHS):
+            np.testing.assert_array_equal(row[name], other[name])
+    assert varied.records("train").ids == data.records("train").ids
