@@ -96,10 +96,10 @@ correction_option = click.option(
     type=click.Choice(CORRECTIONS),
     default="linear",
     show_default=True,
-    help="linear: sex-specific linear recalibration, kept only where it lowers the error in "
-    "cross-validation. none: no recalibration.",
+    help="Sex-specific recalibration, kept only where it helps in cross-validation. linear: a line. monotone: a curve, "
+    "with less bias at the ends of the scale. none: no recalibration.",
 )
-"""`--correction`: linear or none."""
+"""`--correction`: linear, monotone or none."""
 
 
 def input_folder_option(name: str, help: str) -> Decorator:

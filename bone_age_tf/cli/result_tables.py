@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bone_age_tf.cli import console
+from bone_age_tf.config import AGE_BANDS
 
 LONGEST_NAME = 28
 """Characters of a file's name in a table."""
@@ -138,15 +139,16 @@ def ensemble_table(description: dict[str, Any]) -> str:
     return (
         f"{console.table(rows)}\n[ ]: {result['confidence_interval']}\n{held_out['radiographs']} of {held_out['of']} "
         f"radiographs have a held-out prediction of every family\n{_recalibration(correction)}\n"
+        f"{_by_age(result, correction['kept'])}{_cross_validated_coverage(result)}\n"
         + "\n".join([*_mae_of_constant(result.get("constant")), *_warnings(result)])
     )
 
 
 def calibration_table(section: dict[str, Any]) -> str:
-    """MAE before and after a recalibration, its intercepts and slopes, and the prediction intervals."""
+    """MAE and bias before and after a recalibration, what it is, and the prediction intervals."""
     result = section["result"]
-    before, after = result["before"], result["after_leave_one_out"]
-    rows = [["MAE, months", "n", "before", "after (leave-one-out)"]]
+    before, after = result["before"], result["after_cross_validated"]
+    rows = [["MAE, months", "n", "before", "after (cross-validated)"]]
     groups = {"all": (before["overall"], after["overall"])}
     groups |= {sex: (group, after["by_sex"][sex]) for sex, group in before["by_sex"].items()}
     for name, (old, new) in groups.items():
@@ -154,37 +156,66 @@ def calibration_table(section: dict[str, Any]) -> str:
         rows.append([name, str(old["n"]), *maes])
     return (
         f"{console.table(rows)}\n[ ]: {result['confidence_interval']}\n{_recalibration(section['correction'])}\n\n"
+        f"{_by_age(result, section['correction']['kept'])}\n\n"
         f"{_interval_widths(section['intervals'])}{_cross_validated_coverage(result)}"
     )
 
 
 def _recalibration(correction: dict[str, Any]) -> str:
-    """Intercepts and slopes of a recalibration, or why it was left out."""
+    """What a recalibration does, or why it was left out."""
     if correction["method"] == "none":
         return "recalibration: none"
     if not correction["kept"]:
         return "recalibration: left out, as it does not lower the error in cross-validation"
-    return "\n".join(f"recalibration {sex} {_line(correction[sex])}" for sex in _SEXES)
+    if "slope" in correction[_SEXES[0]]:
+        return "\n".join(f"recalibration {sex} {_line(correction[sex])}" for sex in _SEXES)
+    return f"recalibration, months\n{console.table(_curves(correction))}"
 
 
 def _line(line: dict[str, Any]) -> str:
     return f"{line['intercept_months']:+.2f} months + {line['slope']:.3f} x months"
 
 
+def _curves(correction: dict[str, Any]) -> list[list[str]]:
+    """The points of the curves, within 0 and 240 months, a row for each sex."""
+    rows = [["from", *(f"{months:.0f}" for months in correction["F"]["predicted_months"])]]
+    for sex in _SEXES:
+        answers = (min(max(months, 0.0), 240.0) for months in correction[sex]["months"])
+        rows.append([f"to, {sex}", *(f"{months:.1f}" for months in answers)])
+    return rows
+
+
+def _by_age(result: dict[str, Any], kept: bool) -> str:
+    """Bias by band of the true and of the predicted age in cross-validation, and coverage by the latter."""
+    biases = result["bias_by_age"]["after" if kept else "before"]
+    rows = [["by age", *AGE_BANDS]]
+    for name in ("true", "predicted"):
+        bands = [biases[f"by_{name}_age"].get(band) for band in AGE_BANDS]
+        cells = [f"{b['bias_months']['value']:+.1f} ({b['n']})" if b else "-" for b in bands]
+        rows.append([f"bias, {name}", *cells])
+    covered = result["coverage_cross_validated"].get("by_predicted_age", {})
+    if covered:
+        shares = [covered.get(band) for band in AGE_BANDS]
+        cells = [f"{100 * b['coverage']['value']:.0f}" if b else "-" for b in shares]
+        rows.append(["covered, %", *cells])
+    return f"bias (n) in months, and coverage by predicted age, in cross-validation\n{console.table(rows)}"
+
+
 def _interval_widths(intervals: dict[str, Any]) -> str:
     bands = intervals["by_predicted_age"]
-    rows = [["± months", *bands["F"]]]
+    rows = [["months", *bands["F"]]]
     for sex, cells in bands.items():
-        rows.append([sex, *(f"{cell['half_width_months']:.1f}" for cell in cells.values())])
+        ends = [f"{c['low_months']:+.1f} {c['high_months']:+.1f}" for c in cells.values()]
+        rows.append([sex, *ends])
     return (
-        f"{intervals['coverage']:.0%} prediction intervals: half-width by predicted age\n"
+        f"{intervals['coverage']:.0%} prediction intervals, from the estimate, by predicted age\n"
         f"{console.table(rows)}"
     )
 
 
 def _cross_validated_coverage(result: dict[str, Any]) -> str:
     coverage = result["coverage_cross_validated"]["coverage"]
-    if coverage["value"] is None:
+    if coverage is None:
         return ""
     return f"\ncoverage in cross-validation: {_statistic(coverage, 100, 0)} %"
 

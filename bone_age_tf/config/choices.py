@@ -69,7 +69,11 @@ SEX_LOOKS_WRONG = "sex_looks_wrong"
 TRAINED_ON = "trained_on"
 """Warning: the model was trained on this very file."""
 INFANT = "infant"
-"""Warning: too young for a verdict to mean much. `dicom.warnings` has those of a header."""
+"""Warning: the child or the hand is too young for a verdict to mean much."""
+NEAR_END_OF_SCALE = "near_end_of_scale"
+"""Warning: the model was trained on few radiographs of this bone age and beyond it."""
+MATURE = "mature"
+"""Warning: the hand may be skeletally mature. `dicom.warnings` has those of a header."""
 
 # === Network and training ===
 
@@ -98,9 +102,9 @@ WEIGHTINGS = ("mean", "fitted")
 """Of an ensemble's members."""
 TTA_VIEWS = ("none", "mirror", "warps", "warps_mirror")
 """Test-time augmentation: keys of `VIEWS` in `models/test_time_augmentation.py`."""
-Correction = Literal["linear", "none"]
+Correction = Literal["linear", "monotone", "none"]
 CORRECTIONS = get_args(Correction)
-"""Sex-specific linear recalibration, or none."""
+"""Sex-specific recalibration by a line or by a monotone curve, or none."""
 WEIGHTS_DTYPES = ("float32", "float16")
 """Of an exported model's kernels."""
 Engine = Literal["tensorflow", "openvino"]

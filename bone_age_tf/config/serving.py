@@ -22,7 +22,7 @@ class CalibrationConfig(Settings, typed_as="--{}"):
     coverage: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
     """Share of new radiographs whose label the prediction interval should contain."""
     correction: Correction = "linear"
-    """`linear`: sex-specific linear recalibration, where it helps; `none`: intervals alone."""
+    """Sex-specific recalibration, where it helps: `linear` or a `monotone` curve; `none`: intervals alone."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from bone_age_tf.postprocessing.bias_correction import (
     fit_lines,
     parts_of,
 )
+from bone_age_tf.postprocessing.monotone import fit_curves
 from bone_age_tf.sex import Sex
 
 
@@ -38,11 +39,12 @@ def fit_weights(held_out: LabelledPredictions, method: str) -> np.ndarray:
 def fit_correction(
     held_out: LabelledPredictions, shares: np.ndarray, method: str
 ) -> SexSpecificRecalibration:
-    """Correction of the weighted families; `linear`: sex-specific linear recalibration; `none`: identity."""
+    """Sex-specific correction of the weighted families: `linear`, `monotone`; `none`: identity."""
     if method == "none":
         return NO_CORRECTION
+    fit = fit_curves if method == "monotone" else fit_lines
     months = held_out.family_months @ shares
-    return fit_lines(held_out.sex, months, held_out.true_months)
+    return fit(held_out.sex, months, held_out.true_months)
 
 
 def cross_validate(

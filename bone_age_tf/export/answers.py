@@ -1,20 +1,23 @@
 """Predictions of an exported model for each radiograph: months with prediction interval, or the reason for rejection."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from bone_age_tf.config.choices import SEX_LOOKS_WRONG
+from bone_age_tf.config.choices import INFANT, MATURE, NEAR_END_OF_SCALE, SEX_LOOKS_WRONG
 from bone_age_tf.data.header_values import rejected_by, warnings_of
+from bone_age_tf.data.training_ages import TrainingAges
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.export.inputs import RadiographWithSex, Source, pair_with_sex
+from bone_age_tf.growth.reference_standards import INFANT_MONTHS, MATURE_MONTHS
 from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.radiographs import Radiograph, prepare_files
 from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, BOY_PROBABILITY
+from bone_age_tf.sex import sex_from_label
 
 REJECTED = "rejected"
 """The `status` of a radiograph without a bone age; `metrics.predictions.OK` is that of all others."""
@@ -31,6 +34,11 @@ class Model(Protocol):
     @property
     def is_registered(self) -> bool:
         """Whether it receives registered frames."""
+        ...
+
+    @property
+    def training_ages(self) -> TrainingAges | None:
+        """What ages it was trained on; None where they are not recorded."""
         ...
 
     def prepare_with_matrix(self, encoded: bytes) -> tuple[np.ndarray, np.ndarray] | Rejection:
@@ -60,12 +68,12 @@ class Answer:
     reason: str
     """Empty, or a reason code with its explanation."""
     warning: str
-    """Empty, or of `sex_looks_wrong` (the bone age is still that for the given sex) and, of DICOM files, the codes of
-    `dicom.warnings`, with a blank between."""
+    """Empty, or of `sex_looks_wrong` (the bone age is still that for the given sex), `infant`, `near_end_of_scale`,
+    `mature` and, of DICOM files, the codes of `dicom.warnings`, with a blank between."""
 
 
-def answer_of(file: str, sex: str, outcome: Outcome) -> Answer:
-    """The prediction for a file from the model's outputs."""
+def answer_of(file: str, sex: str, outcome: Outcome, ages: TrainingAges | None = None) -> Answer:
+    """The prediction for a file from the model's outputs; `ages` are those that it was trained on, where known."""
     is_rejected = isinstance(outcome, Rejection)
     values: Mapping[str, float] = {} if isinstance(outcome, Rejection) else outcome
     return Answer(
@@ -76,7 +84,7 @@ def answer_of(file: str, sex: str, outcome: Outcome) -> Answer:
         bone_age_high_months=_end(values.get(BONE_AGE_HIGH)),
         status=REJECTED if is_rejected else OK,
         reason=str(outcome) if is_rejected else "",
-        warning=_warning(sex, values[BOY_PROBABILITY]) if BOY_PROBABILITY in values else "",
+        warning=" ".join(_warnings(sex, values, ages)) if values else "",
     )
 
 
@@ -107,7 +115,7 @@ def answer_table(
         sexes = [one.file.sex or "" for one in batch]
         outcomes = outcomes_of(model, made, sexes)
         answers += [
-            _with_header(answer_of(one.file.name, sex, outcome), one, model)
+            _with_header(answer_of(one.file.name, sex, outcome, model.training_ages), one, model)
             for one, sex, outcome in zip(batch, sexes, outcomes, strict=True)
         ]
     columns = [field.name for field in dataclasses.fields(Answer)]
@@ -140,6 +148,19 @@ def _end(months: float | None) -> float | None:
     return None if months is None or months < 0 else months
 
 
-def _warning(sex: str, boy_probability: float) -> str:
+def _warnings(sex: str, values: Mapping[str, float], ages: TrainingAges | None) -> Iterator[str]:
+    """Codes of what a reader must know of the answer itself."""
+    months, code = values[BONE_AGE_MONTHS], sex_from_label(sex)
+    if BOY_PROBABILITY in values and _looks_wrong(sex, values[BOY_PROBABILITY]):
+        yield SEX_LOOKS_WRONG
+    if months < INFANT_MONTHS:
+        yield INFANT
+    if ages is not None and ages.is_near_end(months, code):
+        yield NEAR_END_OF_SCALE
+    if max(months, values.get(BONE_AGE_HIGH, months)) >= MATURE_MONTHS[code]:
+        yield MATURE
+
+
+def _looks_wrong(sex: str, boy_probability: float) -> bool:
     other = {"F": boy_probability, "M": 1 - boy_probability}.get(sex, 0.0)
-    return SEX_LOOKS_WRONG if other > SURE_OF_SEX else ""
+    return other > SURE_OF_SEX

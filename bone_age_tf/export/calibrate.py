@@ -1,11 +1,12 @@
 """Recalibrate an exported model for the radiographs of a new site, with prediction intervals.
 
 Other devices, populations and readers shift a model's predictions in a nearly linear way. A sex-specific
-linear recalibration (`postprocessing/bias_correction.py`) is fitted on labelled radiographs of that site, about 100 in all.
+linear recalibration (`postprocessing/bias_correction.py`) is fitted on labelled radiographs of that site, about 100 in all;
+with several hundred, a monotone curve (`postprocessing/monotone.py`) can be.
 
-The recalibration is left out where it does not lower the leave-one-out error. Prediction intervals of the
-requested coverage are fitted on the same radiographs (`postprocessing/conformal.py`), from their leave-one-out
-predictions. Both are stored in the model's variables `correction` and `intervals`, so that every signature
+The recalibration is left out where it does not help in cross-validation: leave-one-out, of a curve ten parts.
+Prediction intervals of the requested coverage are fitted on the same radiographs (`postprocessing/conformal.py`), from their
+predictions in this cross-validation. Both are stored in the model's variables `correction` and `intervals`, so that every signature
 uses them.
 """
 
@@ -18,8 +19,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
-from tensorflow.core.protobuf import fingerprint_pb2
 
 from bone_age_tf import record
 from bone_age_tf.config import CalibrationConfig
@@ -37,7 +36,7 @@ from bone_age_tf.export.export import (
 )
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.model_card import CARD, card
-from bone_age_tf.export.signatures import CORRECTION, INTERVALS
+from bone_age_tf.export.stored_calibration import require_graph_for, store
 from bone_age_tf.export.versions import new_version
 from bone_age_tf.export.warmup import protos_version, write_warm_up
 from bone_age_tf.files.atomic import write_json
@@ -46,19 +45,22 @@ from bone_age_tf.files.provenance import PROVENANCE, read_provenance
 from bone_age_tf.files.versions import versions
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics import bootstrap
+from bone_age_tf.metrics.error_tables import bias_by_age
 from bone_age_tf.metrics.predictions import LabelledPredictions, read_predictions
 from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
     PRIOR_RADIOGRAPHS,
-    Line,
     SexSpecificRecalibration,
+    cross_validated,
     fit_lines,
+    parts_of,
 )
 from bone_age_tf.postprocessing.conformal import (
     Intervals,
     cross_validated_coverage,
     fit_intervals,
 )
+from bone_age_tf.postprocessing.monotone import COST_MONTHS, fit_curves
 from bone_age_tf.sex import SEX_NAMES
 
 log = logging.getLogger(__name__)
@@ -108,12 +110,13 @@ def calibrate(  # noqa: PLR0913 - one for each option
             f"A calibration needs at least {MIN_RADIOGRAPHS} radiographs with a bone age, better {RECOMMENDED_RADIOGRAPHS}. "
             f"Received {len(labelled)}."
         )
+    require_graph_for(exported, config.correction)
     section, lines, intervals = _fit(exported, labelled, source, config)
     for doubt in doubts(section["correction"], len(labelled)):
         log.warning(doubt)
     with new_version(output, version) as (aside, target):
         shutil.copytree(exported.folder, aside)
-        _store(aside, lines, intervals)
+        store(aside, lines, intervals)
         manifest = json.loads((aside / MANIFEST).read_text(encoding="utf-8"))
         manifest |= {"calibration": section, "intervals": section["intervals"]}
         manifest.pop("reading_method", None)  # that of other bone ages
@@ -130,13 +133,8 @@ def calibrate(  # noqa: PLR0913 - one for each option
 
 
 def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Recalibrated months [n], each from a fit on all other radiographs."""
-    months = np.empty(len(sex))
-    for row in range(len(sex)):
-        rest = np.arange(len(sex)) != row
-        lines = fit_lines(sex[rest], predicted[rest], true[rest])
-        months[row] = lines(predicted[row : row + 1], sex[row : row + 1])[0]
-    return months
+    """Recalibrated months [n], each from lines fitted on all other radiographs."""
+    return cross_validated(fit_lines, np.arange(len(sex)), sex, predicted, true)
 
 
 def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
@@ -148,7 +146,7 @@ def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
         )
     low, high = LIKELY_SLOPES
     for name in SEX_NAMES:
-        slope = correction[name]["slope"]
+        slope = correction[name].get("slope", 1.0)  # a curve's are bounded
         if correction["kept"] and not low <= slope <= high:
             found.append(
                 f"The recalibration for {name} has a slope of {slope:.2f}; expected: {low} to {high}. Before using this version, check that the "
@@ -165,17 +163,20 @@ def _fit(
 ) -> tuple[dict[str, Any], SexSpecificRecalibration, Intervals]:
     """The section of the manifest, and what it describes: the recalibration and the prediction intervals."""
     sex, true, before = labelled.sex, labelled.true_months, labelled.predicted
-    lines = fit_lines(sex, before, true)
-    after = leave_one_out(sex, before, true)
+    is_monotone = config.correction == "monotone"
+    fit = fit_curves if is_monotone else fit_lines
+    parts = parts_of(len(sex)) if is_monotone else np.arange(len(sex))
+    after = cross_validated(fit, parts, sex, before, true)
     gains = np.abs(before - true) - np.abs(after - true)
-    kept = config.correction == "linear" and bool(gains.mean() > 0)
-    if not kept:
-        lines = NO_CORRECTION
+    kept = config.correction != "none" and bool(gains.mean() > (-COST_MONTHS if is_monotone else 0))
+    lines = fit(sex, before, true) if kept else NO_CORRECTION
     answers = after if kept else before
-    intervals = fit_intervals(sex, answers, true, config.coverage)
+    symmetric = exported.is_of_lines
+    intervals = fit_intervals(sex, answers, true, config.coverage, symmetric=symmetric)
     correction = {
-        "method": "linear by sex" if config.correction == "linear" else "none",
+        "method": "none" if config.correction == "none" else f"{config.correction} by sex",
         "kept": kept,
+        "parts": int(parts.max()) + 1,
         "prior_radiographs": PRIOR_RADIOGRAPHS,
         **lines.describe(),
     }
@@ -191,10 +192,14 @@ def _fit(
         "result": {
             "confidence_interval": bootstrap.CONFIDENCE_INTERVAL,
             "before": metrics.summarize_by_sex(before - true, sex),
-            "after_leave_one_out": metrics.summarize_by_sex(after - true, sex),
+            "after_cross_validated": metrics.summarize_by_sex(after - true, sex),
+            "bias_by_age": {
+                "before": bias_by_age(before, true),
+                "after": bias_by_age(after, true),
+            },
             "gain_months": bootstrap.mean(gains),
             "coverage_cross_validated": cross_validated_coverage(
-                sex, answers, true, config.coverage
+                sex, answers, true, config.coverage, symmetric=symmetric
             ),
         },
         "made_with": versions(),
@@ -265,30 +270,3 @@ def _require_predictions_of(exported: ExportedModel, path: Path) -> None:
         raise ModelRefusedError(
             f"{path} holds predictions of another model than {exported.folder}. Predict with this one."
         )
-
-
-def _store(folder: Path, lines: SexSpecificRecalibration, intervals: Intervals) -> None:
-    """Compose the recalibration with that of the SavedModel in `folder`, and store the intervals. The graph is unchanged."""
-    prefix = str(folder / "variables" / "variables")
-    reader = tf.train.load_checkpoint(prefix)
-    names = sorted(reader.get_variable_to_shape_map())
-    key, widths = (f"{name}/.ATTRIBUTES/VARIABLE_VALUE" for name in (CORRECTION, INTERVALS))
-    if not {key, widths} <= set(names):
-        raise ModelRefusedError(
-            "The model was exported by an earlier version and cannot be calibrated. Export it again."
-        )
-    values = {name: reader.get_tensor(name) for name in names}
-    old = SexSpecificRecalibration(tuple(Line(*row) for row in values[key].tolist()))
-    values[key] = lines.after(old).table.astype(np.float32)
-    values[widths] = intervals.half_widths.astype(np.float32)
-    tf.raw_ops.SaveV2(
-        prefix=prefix,
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=list(values.values()),
-    )
-    path = folder / "fingerprint.pb"
-    stored = fingerprint_pb2.FingerprintDef.FromString(path.read_bytes())
-    index = tf.fingerprint([Path(f"{prefix}.index").read_bytes()])
-    stored.checkpoint_hash = int.from_bytes(index.numpy().tobytes(), "little")
-    path.write_bytes(stored.SerializeToString())

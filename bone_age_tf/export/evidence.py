@@ -9,8 +9,8 @@ from typing import Any
 
 from bone_age_tf.config.choices import FOLD_SPLIT, VALIDATION_SPLIT
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
-from bone_age_tf.ensembling.build import families_of
 from bone_age_tf.ensembling.ensemble import Ensemble, open_trained
+from bone_age_tf.ensembling.families import families_of
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.model_card import no_better_than_constant
 from bone_age_tf.metrics.predictions import PREDICTIONS, read_predictions

@@ -13,11 +13,13 @@ import tensorflow as tf
 from bone_age_tf import record
 from bone_age_tf.data.leakage import TrainingData, read_training_files
 from bone_age_tf.data.manifest import MANIFEST
+from bone_age_tf.data.training_ages import TRAINING_AGES, TrainingAges
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.export.allowed_operations import require_harmless
 from bone_age_tf.export.answers import answer_table
 from bone_age_tf.export.inputs import Source
 from bone_age_tf.export.signatures import (
+    CORRECTION,
     EXPLAIN,
     PREDICT_PREPARED,
     PREPARE,
@@ -74,7 +76,7 @@ class ExportedModel:
         Columns: `file` (name of the file; of bytes and arrays their number among what was given), `sex`,
         `bone_age_months` (0 to 240), `bone_age_low_months` and `bone_age_high_months` (the interval; NaN of
         a model without), `status` (`ok` or `rejected`), `reason`, `warning` (`sex_looks_wrong`, of a model with a
-        sex classifier, and codes of `dicom.warnings`). Months are NaN where `status` is `rejected`.
+        sex classifier, `infant`, `near_end_of_scale`, `mature`, and codes of `dicom.warnings`). Months are NaN where `status` is `rejected`.
 
         Raises `ArgumentTypeError` (a `TypeError`) and `ArgumentValueError` (a `ValueError`) where something else
         is given, or no sex for what is not DICOM, `InputDataError` where a path leads to no image.
@@ -108,10 +110,21 @@ class ExportedModel:
         return TrainingData.of(self.manifest["data"], self.training_files, fitted_to)
 
     @property
+    def training_ages(self) -> TrainingAges | None:
+        """How many radiographs of each age it was trained on; None where they are not recorded."""
+        described = self.manifest["data"].get(TRAINING_AGES)
+        return None if described is None else TrainingAges.from_description(described)
+
+    @property
     def coverage(self) -> float | None:
         """Coverage of its prediction intervals; None where it has none."""
         described = self.manifest.get("intervals")
         return None if described is None else float(described["coverage"])
+
+    @property
+    def is_of_lines(self) -> bool:
+        """Whether its graph recalibrates by lines alone, with symmetric intervals, as that of the shipped model."""
+        return self.variable(CORRECTION).shape[1] == 2
 
     def variable(self, name: str) -> np.ndarray:
         """One of the variables that `calibrate` writes: `CORRECTION` or `INTERVALS`, float32."""

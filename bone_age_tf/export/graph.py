@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow.types.experimental import GenericFunction
 
 from bone_age_tf import record
+from bone_age_tf.config import AGE_BANDS
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.export.signatures import (
     EXPLAIN,
@@ -33,7 +34,6 @@ from bone_age_tf.export.signatures import (
 from bone_age_tf.models.parts import split
 from bone_age_tf.models.test_time_augmentation import VIEWS, View, mean_over_views, transforms_of
 from bone_age_tf.postprocessing import apply
-from bone_age_tf.postprocessing.apply import LIMITS_MONTHS
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
 from bone_age_tf.postprocessing.conformal import Intervals
 from bone_age_tf.preprocessing.decoding import require
@@ -43,7 +43,7 @@ from bone_age_tf.preprocessing.rejections import OK
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY
 from bone_age_tf.sex import SEX_NAMES, Sex
 
-NO_INTERVALS = np.full((len(SEX_NAMES), len(LIMITS_MONTHS) + 1), -1.0)
+NO_INTERVALS = np.full((len(SEX_NAMES), len(AGE_BANDS), 2), np.nan)
 
 
 def write_saved_model(  # noqa: PLR0913 - what the graph is made of
@@ -105,8 +105,8 @@ class _Answers(tf.Module):
     def __init__(self, correction: SexSpecificRecalibration, intervals: Intervals | None) -> None:
         super().__init__()
         self.correction = tf.Variable(correction.table, trainable=False, dtype=tf.float32)
-        half_widths = NO_INTERVALS if intervals is None else intervals.half_widths
-        self.intervals = tf.Variable(half_widths, trainable=False, dtype=tf.float32)
+        offsets = NO_INTERVALS if intervals is None else intervals.offsets
+        self.intervals = tf.Variable(offsets, trainable=False, dtype=tf.float32)
 
     def corrected(self, months: tf.Tensor, codes: tf.Tensor) -> tf.Tensor:
         """Recalibrated months [N] for sexes (codes) [N]."""
@@ -116,10 +116,10 @@ class _Answers(tf.Module):
         """Ends of the intervals, [N] each; -1 where there is none."""
         table = tf.convert_to_tensor(self.intervals)
         band = apply.band_of(months)
-        width = tf.gather(tf.gather(table, codes), band, batch_dims=1)
-        is_known = width >= 0
+        offsets = tf.gather(tf.gather(table, codes), band, batch_dims=1)
+        is_known = ~tf.math.is_nan(offsets[:, 0])
         low, high = (
-            tf.where(is_known, end, REJECTED_MONTHS) for end in apply.interval(months, width)
+            tf.where(is_known, end, REJECTED_MONTHS) for end in apply.interval(months, offsets)
         )
         return low, high
 

@@ -201,11 +201,12 @@ def _recalibrated(section: Mapping[str, Any] | None) -> list[str]:
             "",
         ]
     before, after = (
-        result[name]["overall"]["mae_months"]["value"] for name in ("before", "after_leave_one_out")
+        result[name]["overall"]["mae_months"]["value"]
+        for name in ("before", "after_cross_validated")
     )
     return [
-        f"Sex-specific linear recalibration on {count} other radiographs: MAE on these {before:.1f} months before, "
-        f"{after:.1f} after (leave-one-out).",
+        f"Sex-specific recalibration ({section['correction']['method']}) on {count} other radiographs: MAE on these "
+        f"{before:.1f} months before, {after:.1f} after (cross-validated).",
         "",
     ]
 

@@ -30,9 +30,12 @@ views, the recalibration and the prediction interval.
 With a sex classifier, `serving_default` and `predict_prepared` have one more output,
 `boy_probability` float [N]: the probability that the hand is a boy's, independent of `sex`; -1 where rejected.
 
-The variable `correction`, float32 [3, 2], holds an intercept in months and a slope for F, M and
-unknown that every bone age goes through: those of the folds of a run, otherwise 0 and 1, until `calibrate` writes others. The result is
-clipped to 0 to 240 months. The variable `intervals` holds the half-widths of the prediction intervals.
+The variable `correction`, float32 [3, 241], holds for F, M and unknown the bone age that each whole number of months
+of the network becomes: by the recalibration of the folds of a run, otherwise the same, until `calibrate` writes others. The result is
+clipped to 0 to 240 months. The variable `intervals` holds how far the prediction intervals reach.
+
+The graph of the shipped model is older. Its `correction` is [3, 2], an intercept in months and a slope, and its `intervals`
+[3, bands], half-widths, -1 where there are none.
 """
 
 SERVING = "serving_default"
@@ -48,9 +51,9 @@ MONTHS = "months"
 STATUS = "status"
 PREPARED_TO_ORIGINAL = "prepared_to_original"
 CORRECTION = "correction"
-"""Variable of the SavedModel, float32 [3, 2]: intercept in months and slope for F, M and unknown."""
+"""Variable of the SavedModel, float32 [3, 241]: the answers for F, M and unknown at `apply.GRID_MONTHS`."""
 INTERVALS = "intervals"
-"""Variable of the SavedModel, float32 [3, bands]: half-widths of the intervals in months, by sex and age
-band (`postprocessing/conformal.py`); -1 where there are none."""
+"""Variable of the SavedModel, float32 [3, bands, 2]: months from an answer to the ends of its interval, by sex and age
+band (`postprocessing/conformal.py`); NaN where there is none."""
 REJECTED_MONTHS = -1.0
 """Placeholder for a missing bone age, interval or probability: outside their ranges."""

@@ -24,6 +24,10 @@ LIMIT_SD = 2.0
 INFANT_MONTHS = 24.0
 """Below this chronological age, 2 SD are less than about 9 months: hardly more than the error of a reading."""
 
+MATURE_MONTHS = {Sex.F: 204.0, Sex.M: 216.0, Sex.UNKNOWN: 204.0}
+"""Bone age from which the hand is taken as mature: the growth plate of the distal radius, the last to close, does so
+at 16 to 17 years in girls and 17.5 to 19 in boys (Gilsanz and Ratib, Hand Bone Age, 2005). Unknown sex: the earlier."""
+
 DELAYED, AVERAGE, ADVANCED = "delayed", "average", "advanced"
 
 

@@ -2,13 +2,16 @@
 
 from statistics import NormalDist
 
+from bone_age_tf.record import MAX_BONE_AGE_MONTHS
+
 
 def spread_of(
     bone_age_months: float, low_months: float, high_months: float, coverage: float
 ) -> float:
     """SD in months of the normal distribution whose interval of that coverage is as wide as this one."""
-    # The wider side: the other one may be clipped at 0 or 240 months.
-    half = max(high_months - bone_age_months, bone_age_months - low_months)
+    half = (high_months - low_months) / 2
+    if low_months <= 0 or high_months >= MAX_BONE_AGE_MONTHS:  # clipped: the other side tells
+        half = max(high_months - bone_age_months, bone_age_months - low_months)
     return half / NormalDist().inv_cdf((1 + coverage) / 2)
 
 

@@ -15,6 +15,7 @@ from bone_age_tf.config.choices import INFANT, TRAINED_ON
 from bone_age_tf.data.leakage import TRAINING_MEAN, is_trained_on
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.data.problems import PROBLEMS, Problem, write_problems
+from bone_age_tf.data.training_ages import TrainingAges
 from bone_age_tf.dicom.admission import accept
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
@@ -173,13 +174,13 @@ def predict_files(
     model: ExportedModel, files: Iterable[SourceFile], known: Known
 ) -> Iterator[Predicted]:
     """Each file with its prediction, in their order; a rejected one has a reason."""
-    trained_on = model.training_files
+    trained_on, ages = model.training_files, model.training_ages
     for batch in prepare_files(files, model.prepare_with_matrix, rejected=known.rejection):
         sexes = [known.sex_of(one.file) or "" for one in batch]
         made = [one.made if isinstance(one.made, Rejection) else one.made[0] for one in batch]
         outcomes = outcomes_of(model, made, sexes)
         for one, sex, outcome in zip(batch, sexes, outcomes, strict=True):
-            row = prediction_of(one.file.name, known.labels.ids[one.file], sex, outcome)
+            row = prediction_of(one.file.name, known.labels.ids[one.file], sex, outcome, ages)
             row = dataclasses.replace(row, bone_age_months_true=known.true_months_of(one.file))
             row = compared(row, known.age_of(one.file), model.coverage)
             is_trained = row.status == OK and is_trained_on(one.encoded, trained_on)
@@ -209,8 +210,10 @@ def _warnings_by_header(
         yield from known.warnings_of(one.file, one.made[1] if has_thumb else None)
 
 
-def prediction_of(file: str, id: str, sex: str, outcome: Outcome) -> Prediction:
-    """The row of a file from the model's outputs by name, or why there are none."""
+def prediction_of(
+    file: str, id: str, sex: str, outcome: Outcome, ages: TrainingAges | None
+) -> Prediction:
+    """The row of a file from the outputs by name, or why there are none, of a model trained on these ages."""
     return Prediction(
         id=id,
         bone_age_months_true=None,
@@ -219,7 +222,7 @@ def prediction_of(file: str, id: str, sex: str, outcome: Outcome) -> Prediction:
         sd_score=None,
         verdict="",
         verdict_probability=None,
-        **dataclasses.asdict(answer_of(file, sex, outcome)),
+        **dataclasses.asdict(answer_of(file, sex, outcome, ages)),
     )
 
 
@@ -247,8 +250,8 @@ def compared(row: Prediction, age: float | None, coverage: float | None) -> Pred
 
 
 def _warned(row: Prediction, *codes: str) -> Prediction:
-    """The row with more codes among its warnings."""
-    return dataclasses.replace(row, warning=" ".join(filter(None, [row.warning, *codes])))
+    """The row with more codes among its warnings, each once."""
+    return dataclasses.replace(row, warning=" ".join(dict.fromkeys([*row.warning.split(), *codes])))
 
 
 def _shown(file: SourceFile, row: Prediction, known: Known) -> Prediction:

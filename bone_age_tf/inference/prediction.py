@@ -30,8 +30,9 @@ class Prediction:
     reason: str
     """Empty, or a reason code with its explanation."""
     warning: str = ""
-    """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same), `infant` (too
-    young for a verdict to mean much), `trained_on` (the model was trained on this very file, so that its error
+    """Empty, or of `sex_looks_wrong` (the bone age is that for the given sex all the same), `infant` (child or hand too
+    young for a verdict to mean much), `near_end_of_scale` (the model was trained on few of this age and beyond),
+    `mature` (the interval reaches the age of a mature hand), `trained_on` (the model was trained on this very file, so that its error
     says nothing about others) and, of DICOM files, the codes of `dicom.warnings`, with a blank between."""
     sop_instance_uid: str = ""
     """Of a DICOM file as it was received; a column only where it was asked for."""

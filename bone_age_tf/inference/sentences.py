@@ -2,14 +2,22 @@
 
 from collections.abc import Mapping
 
-from bone_age_tf.config.choices import INFANT, SEX_LOOKS_WRONG, TRAINED_ON
+from bone_age_tf.config.choices import (
+    INFANT,
+    MATURE,
+    NEAR_END_OF_SCALE,
+    SEX_LOOKS_WRONG,
+    TRAINED_ON,
+)
 from bone_age_tf.dicom.warnings import WARNINGS as HEADER_WARNINGS
 
 WARNINGS: Mapping[str, str] = {
     **{code: f"{text[0].upper()}{text[1:]}." for code, text in HEADER_WARNINGS.items()},
     SEX_LOOKS_WRONG: "The hand looks like one of the other sex. The estimate is for the sex given; check that it is correct.",
     TRAINED_ON: "The model was trained on this radiograph, so its estimate is closer to the label than for others.",
-    INFANT: "Below two years of age, 2 SD is about as large as the error of a reading, so the classification is of little value.",
+    INFANT: "Below two years of age or bone age, 2 SD is about as large as the error of a reading, so a comparison with the age is of little value.",
+    NEAR_END_OF_SCALE: "The model was trained on few radiographs near this end of its scale. There it tends to read infants too old and mature hands too young.",
+    MATURE: "The hand may be mature. The last growth plates close at about 17 years in girls and 18 in boys, and the atlas ends there: if they are closed, read it as mature, 17 years or more in a girl, 18 years or more in a boy.",
 }
 """Code of the column `warning` -> a sentence."""
 

@@ -8,7 +8,7 @@ from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics import bootstrap
 from bone_age_tf.metrics.predictions import TRUE_MONTHS, LabelledPredictions
 from bone_age_tf.metrics.sex import summarize_sex
-from bone_age_tf.record import BONE_AGE_MONTHS, ID, SEX
+from bone_age_tf.record import BONE_AGE_MONTHS, ID, MAX_BONE_AGE_MONTHS, SEX
 
 AGE_LIMIT_MONTHS = 120
 """Below this bone age, the sex is harder to classify."""
@@ -64,6 +64,27 @@ def _coverage(
         "by_age_band": {
             str(name): summary(bands == name) for name in dict.fromkeys(bands.tolist())
         },
+    }
+
+
+def bias_by_age(predicted: np.ndarray, true: np.ndarray) -> dict[str, Any]:
+    """Bias and MAE by band of the true and of the predicted age, of months [n].
+
+    The true one tells what a child of that age gets; it is biased towards the middle wherever predictions have errors. The predicted one
+    tells what an answer of that age is worth.
+    """
+    ages = {"by_true_age": true, "by_predicted_age": predicted}
+    return {name: _biases(predicted, true, of) for name, of in ages.items()}
+
+
+def _biases(predicted: np.ndarray, true: np.ndarray, ages: np.ndarray) -> dict[str, Any]:
+    bands = np.array([metrics.age_band(age) for age in np.clip(ages, 0, MAX_BONE_AGE_MONTHS)])
+    kinds = {name: metrics.METRICS[name] for name in ("bias_months", "mae_months")}
+    errors = {name: (predicted - true)[bands == name] for name in metrics.AGE_BANDS}
+    return {
+        name: {"n": len(of), **bootstrap.estimates(kinds, of)}
+        for name, of in errors.items()
+        if len(of)
     }
 
 

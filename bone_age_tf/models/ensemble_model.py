@@ -55,7 +55,7 @@ class _Combined(layers.Layer):
     ) -> None:
         super().__init__(name=name, dtype="float32")
         self._table = table
-        self._lines = correction.table.astype(np.float32)
+        self._tables = correction.table.astype(np.float32)
         self.built = True
 
     def compute_output_spec(self, sex, answers):
@@ -65,5 +65,5 @@ class _Combined(layers.Layer):
     def call(self, sex, answers):
         """Months, [N]."""
         shares = ops.take(ops.convert_to_tensor(self._table), sex, axis=0)
-        lines = ops.take(ops.convert_to_tensor(self._lines), sex, axis=0)
-        return apply.corrected(ops.sum(shares * ops.stack(answers, axis=1), axis=1), lines)
+        tables = ops.take(ops.convert_to_tensor(self._tables), sex, axis=0)
+        return apply.corrected(ops.sum(shares * ops.stack(answers, axis=1), axis=1), tables)

@@ -1,9 +1,9 @@
-"""Network output -> bone age: sex-specific linear recalibration, clipping to 0 to 240 months, prediction interval.
+"""Network output -> bone age: recalibration by sex, clipping to 0 to 240 months, prediction interval.
 
 The only implementation of this arithmetic: the graph of an exported model, the model of an ensemble, the engines
 of a server and the fits use it. `keras.ops`, so that it runs inside a graph and on NumPy arrays,
-where the results are tensors, too. The caller looks up line and half-width, since
-their tables are variables of a SavedModel here and arrays there.
+where the results are tensors, too. The caller looks up the row of the recalibration and the offsets of the
+interval, since their tables are variables of a SavedModel here and arrays there.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,18 @@ from bone_age_tf.record import MAX_BONE_AGE_MONTHS
 
 LIMITS_MONTHS = np.array([low for low, _ in AGE_BANDS.values()][1:])
 """Between the age bands, months [bands - 1]."""
+GRID_MONTHS = np.arange(MAX_BONE_AGE_MONTHS + 1)
+"""Months of a network at which a recalibration is tabulated, [241]; it is linear between them."""
 
 
-def corrected(months: Any, lines: Any) -> Any:
+def corrected(months: Any, tables: Any) -> Any:
     """The answer, float [N], within 0 and 240 months.
 
-    `months` [N] are the network's, `lines` [N, 2] intercept in months and slope for the sex of each.
+    `months` [N] are the network's, `tables` [N, 241] the answers at `GRID_MONTHS` for the sex of each.
     """
-    return in_range(lines[:, 0] + lines[:, 1] * months)
+    grid = ops.convert_to_tensor(GRID_MONTHS, tables.dtype)
+    nearness = ops.relu(1.0 - ops.abs(in_range(months)[:, None] - grid))  # of the two neighbours
+    return in_range(ops.sum(nearness * tables, axis=1))
 
 
 def band_of(months: Any) -> Any:
@@ -33,13 +37,13 @@ def band_of(months: Any) -> Any:
     return ops.sum(ops.cast(above, "int32"), axis=1)
 
 
-def interval(months: Any, half_widths: Any) -> Iterator[Any]:
+def interval(months: Any, offsets: Any) -> Iterator[Any]:
     """Lower, then upper end of the interval, float [N] each, within 0 and 240 months.
 
-    `months` [N] are answers, `half_widths` [N] in months. A half-width below 0 stands for no interval: the
+    `months` [N] are answers, `offsets` [N, 2] what is added to them, in months. NaN stands for no interval: the
     caller replaces these ends.
     """
-    return map(in_range, (months - half_widths, months + half_widths))
+    return map(in_range, (months + offsets[:, 0], months + offsets[:, 1]))
 
 
 def in_range(months: Any) -> Any:

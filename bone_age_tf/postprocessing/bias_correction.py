@@ -1,4 +1,4 @@
-"""Sex-specific linear recalibration of predicted months.
+"""Recalibration of predicted months by sex: lines here, monotone curves in `monotone.py`.
 
 Predictions of the networks are biased towards the mean, too old for girls and too young for boys: the
 networks underuse the sex. So each sex has its own line, fitted by least squares of true on predicted months
@@ -8,12 +8,14 @@ own. Unknown sex gets the common line.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from bone_age_tf.postprocessing import apply
+from bone_age_tf.record import MAX_BONE_AGE_MONTHS
 from bone_age_tf.sex import SEX_NAMES, Sex
 
 PARTS = 10
@@ -39,41 +41,76 @@ class Line:
         return Line(intercept, self.slope * first.slope)
 
 
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Increasing and piecewise linear, through points from 0 to 240 predicted months."""
+
+    predicted_months: tuple[float, ...]
+    months: tuple[float, ...]
+    """The answer at each."""
+
+    def __call__(self, months: np.ndarray) -> np.ndarray:
+        """Corrected months, of the same shape."""
+        return np.interp(months, self.predicted_months, self.months)
+
+
 IDENTITY = Line()
 
 
 @dataclasses.dataclass(frozen=True)
 class SexSpecificRecalibration:
-    """Sex-specific linear recalibration: a line for F, M and unknown, in the order of `sex.Sex`."""
+    """A line or a curve for F, M and unknown, in the order of `sex.Sex`."""
 
-    lines: tuple[Line, ...] = (IDENTITY,) * len(SEX_NAMES)
+    maps: tuple[Line | Curve, ...] = (IDENTITY,) * len(SEX_NAMES)
 
     def __call__(self, months: np.ndarray, sex: np.ndarray) -> np.ndarray:
-        """Months [n] of radiographs of the sexes [n], codes of `sex.Sex` -> corrected, within 0 and 240."""
-        return np.asarray(apply.corrected(months, self.table[sex]))
+        """Months [n] of radiographs of the sexes [n], codes of `sex.Sex` -> corrected, within 0 and 240.
+
+        As `apply.corrected` does it by the table, without TensorFlow.
+        """
+        inside = np.clip(months, 0.0, MAX_BONE_AGE_MONTHS)
+        answers = np.stack([each(inside) for each in self.maps])
+        return np.clip(answers[sex, np.arange(len(sex))], 0.0, MAX_BONE_AGE_MONTHS)
 
     @property
     def table(self) -> np.ndarray:
-        """Intercept in months and slope of each, float [3, 2]."""
-        return np.array([dataclasses.astuple(line) for line in self.lines])
-
-    def after(self, first: "SexSpecificRecalibration") -> "SexSpecificRecalibration":
-        """The composition: `first`, then these lines."""
-        pairs = zip(self.lines, first.lines, strict=True)
-        return SexSpecificRecalibration(tuple(line.after(earlier) for line, earlier in pairs))
+        """The answers at `apply.GRID_MONTHS`, float [3, 241], not yet within 0 and 240."""
+        return np.stack([each(apply.GRID_MONTHS) for each in self.maps])
 
     def describe(self) -> dict[str, Any]:
-        """By the name of the sex."""
-        lines = zip(SEX_NAMES, self.lines, strict=True)
-        return {name: dataclasses.asdict(line) for name, line in lines}
+        """By the name of the sex, as plain JSON types."""
+        named = zip(SEX_NAMES, self.maps, strict=True)
+        return {name: json.loads(json.dumps(dataclasses.asdict(each))) for name, each in named}
 
     @classmethod
     def of(cls, description: Mapping[str, Any]) -> "SexSpecificRecalibration":
         """The inverse of `describe`. Raises `KeyError` or `TypeError` for other content."""
-        return cls(tuple(Line(**description[name]) for name in SEX_NAMES))
+        return cls(tuple(_map_of(description[name]) for name in SEX_NAMES))
+
+
+def _map_of(values: Mapping[str, Any]) -> Line | Curve:
+    if "slope" in values:
+        return Line(**values)
+    return Curve(**{name: tuple(points) for name, points in values.items()})
+
+
+def composed(second: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """The table [3, 241] of two recalibrations one after the other."""
+    pairs = zip(second, first, strict=True)
+    return np.stack([np.interp(months, apply.GRID_MONTHS, table) for table, months in pairs])
+
+
+def tables_of(stored: np.ndarray) -> np.ndarray:
+    """The tables [3, 241] of a SavedModel's variable; that of the shipped model holds intercepts and slopes, [3, 2]."""
+    if stored.shape[1] > 2:
+        return stored
+    lines = SexSpecificRecalibration(tuple(Line(*row) for row in stored.tolist()))
+    return lines.table.astype(stored.dtype)
 
 
 NO_CORRECTION = SexSpecificRecalibration()
+Fit = Callable[[np.ndarray, np.ndarray, np.ndarray], SexSpecificRecalibration]
+"""From sexes (codes), predicted and true months, [n] each."""
 
 
 def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None = None) -> Line:
@@ -91,15 +128,37 @@ def fit_line(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray | None
 
 def fit_lines(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> SexSpecificRecalibration:
     """The lines of radiographs [n], at least one, as described in the module's docstring."""
-    common = fit_line(predicted, true)
+    return fit_by_sex(fit_line, sex, predicted, true, np.ones(len(sex)))
+
+
+def fit_by_sex(
+    fit: Callable[[np.ndarray, np.ndarray, np.ndarray], Line | Curve],
+    sex: np.ndarray,
+    predicted: np.ndarray,
+    true: np.ndarray,
+    weights: np.ndarray,
+) -> SexSpecificRecalibration:
+    """A fit of true on predicted months with weights, [n] each, for each sex, shrunk to that for both sexes."""
+    common = fit(predicted, true, weights)
     months = np.concatenate([predicted, predicted])
     targets = np.concatenate([true, common(predicted)])
-    prior = np.full(len(sex), PRIOR_RADIOGRAPHS / len(sex))
+    prior = weights * PRIOR_RADIOGRAPHS / len(sex)
     own = [
-        fit_line(months, targets, np.concatenate([(sex == code).astype(float), prior]))
+        fit(months, targets, np.concatenate([weights * (sex == code), prior]))
         for code in (Sex.F, Sex.M)
     ]
     return SexSpecificRecalibration((*own, common))
+
+
+def cross_validated(
+    fit: Fit, parts: np.ndarray, sex: np.ndarray, predicted: np.ndarray, true: np.ndarray
+) -> np.ndarray:
+    """Recalibrated months [n], each part, int [n], from a fit on all others."""
+    months = np.empty(len(sex))
+    for part in np.unique(parts):
+        out, rest = parts == part, parts != part
+        months[out] = fit(sex[rest], predicted[rest], true[rest])(predicted[out], sex[out])
+    return months
 
 
 def parts_of(count: int, parts: int = PARTS) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Inference engines of a served model: TensorFlow or OpenVINO.
 
-All else of an answer stays as it is: TensorFlow prepares the radiograph and makes its views; mean, line
+All else of an answer stays as it is: TensorFlow prepares the radiograph and makes its views; mean, recalibration
 and interval are those of the SavedModel. OpenVINO computes in float32, since bfloat16 moves some answers by
 more than a tenth of a month (`benchmarks/engines.py`).
 """
@@ -28,6 +28,8 @@ from bone_age_tf.export.signatures import (
     SEX_CODE,
 )
 from bone_age_tf.postprocessing import apply
+from bone_age_tf.postprocessing.bias_correction import tables_of
+from bone_age_tf.postprocessing.conformal import offsets_of
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, IMAGE
 from bone_age_tf.serving.batches import BATCH_SIZE, Network
 from bone_age_tf.sex import SEX_NAMES
@@ -80,9 +82,8 @@ class _OpenVino:
         shape = exported.signatures[NETWORK].structured_input_signature[1][IMAGE].shape
         self._frame = (int(shape[1]), int(shape[2]))
         self._transforms = transforms_of(exported.manifest["views"], self._frame)
-        self._lines, self._half_widths = (
-            exported.variable(name) for name in (CORRECTION, INTERVALS)
-        )
+        self._tables = tables_of(exported.variable(CORRECTION))
+        self._offsets = offsets_of(exported.variable(INTERVALS))
         self._lock = threading.Lock()
 
     def answers(self, images: np.ndarray, sexes: Sequence[str]) -> dict[str, np.ndarray]:
@@ -91,10 +92,11 @@ class _OpenVino:
         views = np.concatenate([self._view(images, each) for each in self._transforms])
         seen = self._seen(views, np.tile(codes, len(self._transforms)))
         mean = seen.reshape(len(self._transforms), len(images)).mean(axis=0)
-        months = np.asarray(apply.corrected(mean, self._lines[codes]))
-        widths = self._half_widths[codes, np.asarray(apply.band_of(months))]
+        months = np.asarray(apply.corrected(mean, self._tables[codes]))
+        offsets = self._offsets[codes, np.asarray(apply.band_of(months))]
+        is_known = ~np.isnan(offsets[:, 0])
         low, high = (
-            np.where(widths < 0, REJECTED_MONTHS, end) for end in apply.interval(months, widths)
+            np.where(is_known, end, REJECTED_MONTHS) for end in apply.interval(months, offsets)
         )
         return {BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
 

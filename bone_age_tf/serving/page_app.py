@@ -127,7 +127,7 @@ class PageApp:
         opened = await open_file(encoded)
         answered = await model.answer_file(opened.file, sex)
         self._metrics.count([answered.outputs[STATUS]])
-        row = prediction_of(FILE, FILE, sex, _outcome(answered))
+        row = prediction_of(FILE, FILE, sex, _outcome(answered), model.exported.training_ages)
         row = compared(row, age, model.exported.coverage)
         return model, opened, _warned(row, opened, answered, age, model)
 

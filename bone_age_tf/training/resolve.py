@@ -12,6 +12,7 @@ from bone_age_tf.config import ExperimentConfig
 from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.leakage import TRAINING_MEAN
 from bone_age_tf.data.splits import Selected
+from bone_age_tf.data.training_ages import TRAINING_AGES, TrainingAges
 from bone_age_tf.errors import UsageError
 from bone_age_tf.files.versions import versions
 from bone_age_tf.models.backbones import find_backbone
@@ -124,6 +125,9 @@ def describe(
             "training": len(selected.training),
             "validation": len(validation) if validation else 0,
             TRAINING_MEAN: statistics.fmean(selected.training.bone_age_months.tolist()),
+            TRAINING_AGES: TrainingAges.of(
+                selected.training.sex, selected.training.bone_age_months
+            ).describe(),
         },
         "preprocessing": configuration.to_dict(manifest.preprocessing.portable()),
         "fingerprint": manifest.fingerprint,

@@ -50,6 +50,14 @@ EVALUATION = {
 }
 LINE = {"intercept_months": -3.25, "slope": 1.021}
 CORRECTION = {"method": "linear", "kept": True, "F": LINE, "M": LINE, "unknown": LINE}
+BY_AGE = {
+    kind: {band: {"n": 285, "bias_months": statistic(-2.71)} for band in AGE_BANDS}
+    for kind in ("by_true_age", "by_predicted_age")
+}
+HELD = {
+    "coverage": statistic(0.9, 0.05),
+    "by_predicted_age": {band: {"n": 285, "coverage": statistic(0.9, 0.05)} for band in AGE_BANDS},
+}
 BY_SEX = {"overall": errors(951), "by_sex": {"F": errors(430), "M": errors(521)}}
 ENSEMBLE = {
     "families": [{"name": "high_resolution frame 325 x 250", "weight": 1.0}],
@@ -59,6 +67,8 @@ ENSEMBLE = {
         "after_correction": BY_SEX,
         "constant": CONSTANT,
         "confidence_interval": INTERVAL,
+        "bias_by_age": {"before": BY_AGE, "after": BY_AGE},
+        "coverage_cross_validated": HELD,
     },
     "correction": CORRECTION,
     "held_out": {"radiographs": 951, "of": 951},
@@ -68,17 +78,20 @@ CALIBRATION = {
     "intervals": {
         "coverage": 0.9,
         "by_predicted_age": {
-            sex: {band: {"half_width_months": 17.31} for band in AGE_BANDS}
+            sex: {band: {"low_months": -17.31, "high_months": 22.14} for band in AGE_BANDS}
             for sex in ("F", "M", "unknown")
         },
     },
     "result": {
         "before": BY_SEX,
-        "after_leave_one_out": BY_SEX,
+        "after_cross_validated": BY_SEX,
         "confidence_interval": INTERVAL,
-        "coverage_cross_validated": {"coverage": statistic(0.9, 0.05)},
+        "bias_by_age": {"before": BY_AGE, "after": BY_AGE},
+        "coverage_cross_validated": HELD,
     },
 }
+CURVE = {"predicted_months": [0, 48, 144, 240], "months": [-8.2, 43.12, 141.0, 244.0]}
+CURVES = {"method": "monotone", "kept": True, "F": CURVE, "M": CURVE, "unknown": CURVE}
 CHANGE = {
     "n": 40,
     "rejected": 3,
@@ -117,14 +130,22 @@ COMPARISON = {
         result_tables.evaluation_table(EVALUATION),
         result_tables.ensemble_table(ENSEMBLE),
         result_tables.calibration_table(CALIBRATION),
+        result_tables.calibration_table(CALIBRATION | {"correction": CURVES}),
         result_tables.stress_table(STRESS),
         result_tables.comparison_text(COMPARISON),
     ],
-    ids=["evaluation", "ensemble", "calibration", "stress", "comparison"],
+    ids=["evaluation", "ensemble", "calibration", "curves", "stress", "comparison"],
 )
 def test_a_result_fits_80_columns(text: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert text.isprintable() or text.replace("\n", "").isprintable()
+
+
+def test_a_curve_is_shown_by_its_points_within_the_scale() -> None:
+    lines = result_tables.calibration_table(CALIBRATION | {"correction": CURVES}).splitlines()
+    start = lines.index("recalibration, months") + 1
+    assert lines[start].split() == ["from", "0", "48", "144", "240"]
+    assert lines[start + 1].split() == ["to,", "F", "0.0", "43.1", "141.0", "240.0"]
 
 
 NO_BETTER = CONSTANT | {"difference_months": statistic(0.2), "model_is_better": False}

@@ -14,8 +14,9 @@ from bone_age_tf.cli.result_tables import ensemble_table
 from bone_age_tf.config import ExperimentConfig, override
 from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import select
-from bone_age_tf.ensembling.build import ensemble, families_of
+from bone_age_tf.ensembling.build import ensemble
 from bone_age_tf.ensembling.ensemble import Ensemble, is_trained, open_trained, shares_of
+from bone_age_tf.ensembling.families import families_of
 from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.export.export import export_saved_model
@@ -166,7 +167,7 @@ def test_the_correction_is_fitted_on_what_was_held_out(
     lines = fit_lines(sex, plain, true)
     assert description["correction"]["kept"]
     shown = ensemble_table(description)
-    for line, name in zip(lines.lines, ("F", "M", "unknown"), strict=True):
+    for line, name in zip(lines.maps, ("F", "M", "unknown"), strict=True):
         kept = description["correction"][name]
         assert kept["slope"] == pytest.approx(line.slope, rel=0.01)
         assert f"{name} {kept['intercept_months']:+.2f} months + {kept['slope']:.3f}" in shown
@@ -408,8 +409,8 @@ def test_a_run_is_exported_with_what_its_folds_held_out(
         np.testing.assert_allclose(months, expected, atol=0.05)
     fitted = fit_intervals(*_columns(read_predictions(folds)))
     assert model.manifest["intervals"] == fitted.describe()
-    width = fitted.half_width(sex, received["bone_age_months"])
-    low = np.clip(received["bone_age_months"] - width, 0, 240)
+    down = fitted.offsets_of(sex, received["bone_age_months"])[:, 0]
+    low = np.clip(received["bone_age_months"] + down, 0, 240)
     np.testing.assert_allclose(received["bone_age_low_months"], low, atol=0.01)
     section = model.manifest["metrics"]["cross_validation"]
     assert section["result"] == opened.description["result"]

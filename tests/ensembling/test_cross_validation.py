@@ -12,6 +12,7 @@ from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.metrics.predictions import LabelledPredictions
 from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
+    Curve,
     Line,
     fit_line,
     fit_lines,
@@ -107,9 +108,19 @@ def test_the_correction_undoes_the_shrinking() -> None:
     before, after = cross_validate(held_out, "fitted", "linear")
     assert mae(after, held_out) < 0.7 * mae(before, held_out)
     first = np.array([1.0, 0, 0])
-    lines = fit_correction(held_out, first, "linear").lines
+    lines = fit_correction(held_out, first, "linear").maps
     assert [line.slope for line in lines] == pytest.approx([1 / 0.7] * 3, rel=0.05)
     assert fit_correction(held_out, first, "none") == NO_CORRECTION
+
+
+def test_a_monotone_correction_is_fitted_within_each_part() -> None:
+    """Its outermost bands, too, are answered by curves that did not see them."""
+    held_out = drawn(120, slope=0.7)
+    before, after = cross_validate(held_out, "mean", "monotone")
+    assert mae(after, held_out) < 0.8 * mae(before, held_out)
+    fitted = fit_correction(held_out, np.full(3, 1 / 3), "monotone")
+    assert all(isinstance(curve, Curve) for curve in fitted.maps)
+    assert mae(fitted(before, held_out.sex), held_out) < mae(after, held_out)
 
 
 def test_the_correction_knows_the_sexes_apart() -> None:
@@ -117,7 +128,7 @@ def test_the_correction_knows_the_sexes_apart() -> None:
     held_out = drawn(slope=1)
     shifted = held_out.family_months + np.where(held_out.sex == 0, 6, -6)[:, np.newaxis]
     apart = of_families(held_out.sex, held_out.true_months, shifted)
-    girls, boys, unknown = fit_correction(apart, np.array([1.0, 0, 0]), "linear").lines
+    girls, boys, unknown = fit_correction(apart, np.array([1.0, 0, 0]), "linear").maps
     for line, months in ((girls, -6), (boys, 6), (unknown, 0)):
         assert line(np.array([120.0])) - 120 == pytest.approx(months, abs=1.5)
     errors = (cross_validate(apart, "fitted", "linear")[1] - apart.true_months)[apart.sex == 0]
@@ -131,9 +142,8 @@ def test_lines_by_sex_are_described_and_stay_in_range() -> None:
     )
     assert type(lines).of(lines.describe()) == lines
     months = np.array([60.0, 60, 60])
-    expected = [line(60.0) for line in lines.lines]
+    expected = [line(60.0) for line in lines.maps]
     np.testing.assert_allclose(lines(months, sex), expected)
-    np.testing.assert_allclose(lines.after(lines)(months, sex), lines(lines(months, sex), sex))
     assert lines(np.array([-50.0, 900, 100]), sex)[:2].tolist() == [0, 240]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import draw_phantom, encode
 
+from bone_age_tf.data.training_ages import TrainingAges
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError, BoneAgeError, InputDataError
 from bone_age_tf.export.answers import answer_of
 from bone_age_tf.export.exported_model import ExportedModel
@@ -27,6 +28,12 @@ def model(exported: Path) -> ExportedModel:
 def months(model: ExportedModel) -> float:
     """Of the hand as a PNG file, for F."""
     return model.predict(encode(HAND), sex="F").bone_age_months[0]
+
+
+def test_the_ages_that_it_was_trained_on_are_known(model: ExportedModel) -> None:
+    ages = model.training_ages
+    assert ages is not None
+    assert ages.counts.sum() == model.manifest["data"]["training"]
 
 
 def test_one_file_is_one_row(model: ExportedModel, months: float, tmp_path: Path) -> None:
@@ -151,3 +158,36 @@ def test_a_model_without_intervals_has_no_ends() -> None:
     assert answer.bone_age_low_months is answer.bone_age_high_months is None
     rejected = answer_of("a.png", "F", Rejection("blank", "one grey"))
     assert (rejected.bone_age_months, rejected.reason) == (None, "blank: one grey")
+
+
+def outputs(months: float, high: float = -1.0) -> dict[str, float]:
+    """Of a model, with or without an interval."""
+    low = -1.0 if high < 0 else 0.0
+    return {"bone_age_months": months, "bone_age_low_months": low, "bone_age_high_months": high}
+
+
+@pytest.mark.parametrize(
+    ("sex", "months", "high", "warning"),
+    [
+        ("F", 23.9, 45, "infant near_end_of_scale"),
+        ("F", 24, 45, "near_end_of_scale"),
+        ("M", 48, 70, ""),
+        ("F", 120, 140, ""),
+        ("F", 185, 203.9, ""),
+        ("F", 185, 204, "mature"),
+        ("M", 185, 215.9, ""),
+        ("M", 204, 216, "near_end_of_scale mature"),
+        ("unknown", 185, 204, "mature"),
+        ("M", 216, -1, "near_end_of_scale mature"),  # without an interval, the estimate alone
+    ],
+)
+def test_an_answer_near_an_end_says_so(sex: str, months: float, high: float, warning: str) -> None:
+    everyone = np.repeat([0, 1], 170)
+    ages = TrainingAges.of(everyone, np.tile(np.linspace(30, 209, 170), 2))
+    assert answer_of("a.png", sex, outputs(months, high), ages).warning == warning
+
+
+def test_without_training_ages_only_the_hand_gives_warnings() -> None:
+    assert answer_of("a.png", "F", outputs(30)).warning == ""
+    assert answer_of("a.png", "F", outputs(8)).warning == "infant"
+    assert answer_of("a.png", "F", Rejection("blank", "one grey")).warning == ""

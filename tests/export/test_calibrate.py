@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from conftest import prepare_hands
 
+from bone_age_tf.cli.result_tables import calibration_table
 from bone_age_tf.config import CalibrationConfig
 from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.errors import BoneAgeError, InputDataError, ModelRefusedError, UsageError
@@ -18,7 +19,11 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.provenance import PROVENANCE
 from bone_age_tf.metrics.bone_age import age_band
-from bone_age_tf.postprocessing.bias_correction import fit_line, fit_lines
+from bone_age_tf.postprocessing.bias_correction import (
+    SexSpecificRecalibration,
+    fit_line,
+    fit_lines,
+)
 
 WritePredictions = Callable[..., Path]
 
@@ -82,7 +87,7 @@ def golden_months(model: ExportedModel, signature: str, prepared: Path) -> np.nd
 
 def test_each_sex_gets_its_line() -> None:
     sex, predicted, true = place(5000, 5000)
-    girls, boys, unknown = fit_lines(sex, predicted, true).lines
+    girls, boys, unknown = fit_lines(sex, predicted, true).maps
     assert (girls.intercept_months, girls.slope) == pytest.approx((-9, 1), abs=0.2)
     assert (boys.intercept_months, boys.slope) == pytest.approx((0, 1.2), abs=0.2)
     assert unknown == fit_line(predicted, true)
@@ -92,7 +97,7 @@ def test_a_sex_with_few_radiographs_gets_nearly_the_common_line() -> None:
     months = np.array([60.0, 120, 180])
     away = []
     for girls in (0, 2, 20, 500):
-        own, _, common = fit_lines(*place(girls, 100)).lines
+        own, _, common = fit_lines(*place(girls, 100)).maps
         away.append(np.abs(own(months) - common(months)).mean())
         exact = np.abs(own(months) - (months - 9)).mean()
     assert away[0] == pytest.approx(0, abs=1e-9)
@@ -168,7 +173,7 @@ def test_the_manifest_says_what_was_done(
     before = result["before"]["overall"]["mae_months"]["value"]
     assert before == pytest.approx(np.abs(predicted - true).mean(), abs=0.01)
     after = np.abs(leave_one_out(sex, predicted, true) - true).mean()
-    assert result["after_leave_one_out"]["overall"]["mae_months"]["value"] == pytest.approx(
+    assert result["after_cross_validated"]["overall"]["mae_months"]["value"] == pytest.approx(
         after, abs=0.01
     )
     gain = result["gain_months"]
@@ -330,8 +335,27 @@ def test_lines_that_do_not_help_are_left_out(
         for folder in (exported, made["folder"])
     ]
     assert months[0] == months[1]
-    width = made["intervals"]["by_predicted_age"]["F"]["8-12 years"]["half_width_months"]
-    assert width == pytest.approx(5, abs=0.011)
+    cell = made["intervals"]["by_predicted_age"]["F"]["8-12 years"]
+    assert (cell["low_months"], cell["high_months"]) == pytest.approx((-5, 5), abs=0.011)
+
+
+@pytest.mark.large
+def test_a_new_version_answers_on_the_curves(
+    exported: Path, prepared: Path, tmp_path: Path, write_predictions: WritePredictions
+) -> None:
+    output = tmp_path / "local"
+    path, config = write_predictions(100, 100), CalibrationConfig(correction="monotone")
+    made = calibrate(model=str(exported), predictions=str(path), output=str(output), config=config)
+    assert made["correction"]["kept"]
+    assert made["correction"]["method"] == "monotone by sex"
+    before, after = ExportedModel.open(exported), ExportedModel.open(output)  # allowed operations
+    months = golden_months(before, "serving_default", prepared)
+    curves = SexSpecificRecalibration.of(made["correction"])
+    expected = curves(months, np.arange(3))
+    np.testing.assert_allclose(
+        golden_months(after, "serving_default", prepared), expected, atol=0.05
+    )
+    assert calibration_table(made)
 
 
 def test_predictions_of_training_files_are_refused(
@@ -367,15 +391,13 @@ def test_answers_come_with_their_interval(
     table = after.manifest["intervals"]["by_predicted_age"]
     months, low, high = golden_answers(after, signature, prepared)
     np.testing.assert_array_equal(months, golden_months(before, signature, prepared))
-    width = np.array(
-        [
-            table[sex][age_band(float(m))]["half_width_months"]
-            for sex, m in zip(("F", "M", "unknown"), months, strict=True)
-        ]
-    )
-    assert width.min() > 1
-    np.testing.assert_allclose(low, np.clip(months - width, 0, 240), rtol=1e-5)
-    np.testing.assert_allclose(high, np.clip(months + width, 0, 240), rtol=1e-5)
+    cells = [
+        table[sex][age_band(float(m))] for sex, m in zip(("F", "M", "unknown"), months, strict=True)
+    ]
+    down, up = (np.array([cell[f"{end}_months"] for cell in cells]) for end in ("low", "high"))
+    assert (up - down).min() > 2
+    np.testing.assert_allclose(low, np.clip(months + down, 0, 240), rtol=1e-5)
+    np.testing.assert_allclose(high, np.clip(months + up, 0, 240), rtol=1e-5)
     assert set(golden_answers(before, signature, prepared)[1]) == {-1}
     held = made["result"]["coverage_cross_validated"]["coverage"]
     assert held["value"] == pytest.approx(0.8, abs=0.06)
@@ -384,7 +406,7 @@ def test_answers_come_with_their_interval(
 def test_a_coverage_that_needs_more_radiographs_is_refused(
     exported: Path, tmp_path: Path, write_predictions: WritePredictions
 ) -> None:
-    with pytest.raises(InputDataError, match="99% coverage needs at least 99 radiographs"):
+    with pytest.raises(InputDataError, match="99% coverage needs at least 199 radiographs"):
         calibrate(
             model=str(exported),
             predictions=str(write_predictions(20, 20)),

@@ -60,12 +60,12 @@ def test_the_summary_of_a_recalibrated_model() -> None:
     del manifest["data"]["training"]
     manifest["calibration"] = {
         "radiographs": {"n": {"F": 20, "M": 30}},
-        "correction": {"kept": True},
+        "correction": {"kept": True, "method": "linear by sex"},
         "result": {
             name: {"overall": {"mae_months": {"value": months}}}
-            for name, months in (("before", 12.3), ("after_leave_one_out", 9.8))
+            for name, months in (("before", 12.3), ("after_cross_validated", 9.8))
         },
     }
     text = performance_summary(manifest)
     assert text.startswith("Trained on folds of train 951 radiographs. ")
-    assert text.endswith("MAE on these 12.3 months before, 9.8 after (leave-one-out).")
+    assert text.endswith("MAE on these 12.3 months before, 9.8 after (cross-validated).")

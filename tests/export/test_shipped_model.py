@@ -11,6 +11,7 @@ from conftest import ROOT
 from bone_age_tf.cli import main as cli
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import NETWORK, SERVING
+from bone_age_tf.sex import Sex
 
 SHIPPED = ROOT / "saved_models" / "bone_age" / "1"
 LARGEST_BYTES = 50_000_000
@@ -34,6 +35,14 @@ def test_it_answers_as_where_it_was_made(shipped: ExportedModel) -> None:
     np.testing.assert_allclose(
         answer["bone_age_months"].numpy(), golden["bone_age_months"], atol=0.05
     )
+
+
+def test_its_ends_are_those_of_its_training_ages(shipped: ExportedModel) -> None:
+    ages = shipped.training_ages
+    assert ages is not None
+    assert ages.counts.sum() == shipped.manifest["data"]["training"] == 951
+    assert [ages.ends(sex) for sex in Sex] == [(48, 186), (60, 192), (60, 186)]
+    assert shipped.is_of_lines
 
 
 def test_it_predicts_in_one_command(

@@ -22,7 +22,7 @@ from bone_age_tf.evaluation.external import evaluate_tables
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.hashing import FileEntry
 from bone_age_tf.growth.reference_standards import compare_with_age
-from bone_age_tf.inference.predict import PredictReport, predict
+from bone_age_tf.inference.predict import PredictReport, compared, predict, prediction_of
 from bone_age_tf.inference.prediction import Prediction
 from bone_age_tf.metrics.predictions import COLUMNS
 from bone_age_tf.preprocessing import radiographs
@@ -400,13 +400,19 @@ def test_chronological_ages_come_from_the_table_or_the_option(
     for row in (a, b, c):
         months = float(row["bone_age_months"]) - float(row["chronological_age_months"])
         assert float(row["difference_months"]) == pytest.approx(months, abs=0.011)
-    compared = compare_with_age(float(a["bone_age_months"]), 100, Sex.M)
-    assert float(a["sd_score"]) == pytest.approx(compared.sd_score, abs=0.006)
-    assert a["verdict"] == compared.verdict
+    comparison = compare_with_age(float(a["bone_age_months"]), 100, Sex.M)
+    assert float(a["sd_score"]) == pytest.approx(comparison.sd_score, abs=0.006)
+    assert a["verdict"] == comparison.verdict
     assert a["verdict_probability"] == ""  # this model has no intervals
     assert (b["sd_score"], b["verdict"]) == ("", "")  # a girl above the table's 192 months
     assert (c["sd_score"], c["verdict"]) == ("", "")  # of unknown sex
     assert [row["warning"] for row in (a, b, c)] == ["", "", "infant"]
+
+
+@pytest.mark.parametrize(("months", "age"), [(20.0, 18), (20.0, 30), (30.0, 18), (20.0, None)])
+def test_a_young_hand_or_child_is_an_infant_once(months: float, age: float | None) -> None:
+    row = prediction_of("a.png", "a", "F", {"bone_age_months": months}, None)
+    assert compared(row, age, 0.9).warning == "infant"
 
 
 def test_without_chronological_ages_nothing_is_said_of_them(

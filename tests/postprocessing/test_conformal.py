@@ -13,6 +13,7 @@ from bone_age_tf.postprocessing.conformal import (
     cross_validated_coverage,
     fit_intervals,
     min_radiographs_for,
+    offsets_of,
     quantile,
 )
 
@@ -33,7 +34,7 @@ def test_bands_are_those_of_the_tables() -> None:
 
 
 @pytest.mark.parametrize(
-    ("coverage", "fewest"), [(0.5, 1), (0.8, 4), (0.9, 9), (0.95, 19), (0.99, 99)]
+    ("coverage", "fewest"), [(0.5, 3), (0.8, 9), (0.9, 19), (0.95, 39), (0.99, 199)]
 )
 def test_a_coverage_needs_so_many_radiographs(coverage: float, fewest: int) -> None:
     assert min_radiographs_for(coverage) == fewest
@@ -49,7 +50,7 @@ def test_the_quantile_is_the_one_with_a_guarantee() -> None:
     assert quantile(np.arange(1.0, 10), 0.9) == 9
 
 
-def test_half_widths_are_those_of_crepes() -> None:
+def test_symmetric_intervals_are_those_of_crepes() -> None:
     """Mondrian conformal regression by the same groups, fitted by a library on the same residuals.
 
     The coverage 15/16 is exact in binary: with 0.9, the library's (1 - 0.9) * (n + 1) may fall just
@@ -61,19 +62,21 @@ def test_half_widths_are_those_of_crepes() -> None:
         from crepes import ConformalRegressor
     sex, predicted, true = read_hands(3000)
     new_sex, new, _ = read_hands(500, seed=1)
-    ours = fit_intervals(sex, predicted, true, coverage).half_width(new_sex, new)
+    symmetric = fit_intervals(sex, predicted, true, coverage, symmetric=True)
+    ours = symmetric.offsets_of(new_sex, new)
     regressor = ConformalRegressor()
     regressor.fit(true - predicted, bins=sex * 10 + np.asarray(band_of(predicted)))
     theirs = regressor.predict_int(
         new, bins=new_sex * 10 + np.asarray(band_of(new)), confidence=coverage
     )
-    np.testing.assert_allclose(theirs, np.stack([new - ours, new + ours], axis=1))
+    np.testing.assert_allclose(theirs, new[:, None] + ours)
+    assert fit_intervals(sex, predicted, true).offsets.shape == (3, len(AGE_BANDS), 2)
 
 
 def test_new_radiographs_are_covered_in_every_group() -> None:
     intervals = fit_intervals(*read_hands(6000))
     sex, predicted, true = read_hands(60_000, seed=5)
-    held = np.abs(predicted - true) <= intervals.half_width(sex, predicted)
+    held = intervals.holds(sex, predicted, true)
     for code in (0, 1):
         for band in range(len(AGE_BANDS)):
             rows = (sex == code) & (np.asarray(band_of(predicted)) == band)
@@ -89,7 +92,8 @@ def test_a_group_with_few_takes_that_above_it() -> None:
     few = fit_intervals(sex[keep], predicted[keep], true[keep])
     assert few.groups[0][0] == "band"
     assert few.groups[1][0] == "sex and band"
-    assert few.half_widths[0, 0] == quantile(np.abs(predicted - true)[keep & is_infant], 0.9)
+    assert few.offsets[0, 0, 1] == quantile((true - predicted)[keep & is_infant], 0.95)
+    assert few.offsets[0, 0, 0] == -quantile((predicted - true)[keep & is_infant], 0.95)
     keep = ~is_infant | (np.cumsum(is_infant) < MIN_IN_GROUP)
     none = fit_intervals(sex[keep], predicted[keep], true[keep])
     assert [row[0] for row in none.groups] == ["all"] * 3
@@ -99,8 +103,9 @@ def test_a_group_with_few_takes_that_above_it() -> None:
 def test_unknown_sex_takes_the_band() -> None:
     intervals = fit_intervals(*read_hands(2000))
     assert set(intervals.groups[2]) == {"band"}
-    assert (intervals.half_widths[2] > intervals.half_widths[1]).all()
-    assert (intervals.half_widths[2] < intervals.half_widths[0]).all()
+    widths = np.diff(intervals.offsets)[..., 0]
+    assert (widths[2] > widths[1]).all()
+    assert (widths[2] < widths[0]).all()
 
 
 def test_a_description_holds_everything() -> None:
@@ -110,7 +115,8 @@ def test_a_description_holds_everything() -> None:
     for sex, name in enumerate(("F", "M", "unknown")):
         for column, cell in enumerate(described["by_predicted_age"][name].values()):
             assert cell == {
-                "half_width_months": intervals.half_widths[sex, column],
+                "low_months": intervals.offsets[sex, column, 0],
+                "high_months": intervals.offsets[sex, column, 1],
                 "group": intervals.groups[sex][column],
                 "n": intervals.counts[sex, column],
             }
@@ -120,16 +126,51 @@ def test_cross_validation_tells_the_coverage() -> None:
     held = cross_validated_coverage(*read_hands(1500), 0.9)
     assert held["n"] == 1500
     assert held["coverage"]["low"] < 0.9 < held["coverage"]["high"]
-    assert 8 < held["half_width_months"] < 20
-    assert cross_validated_coverage(*read_hands(20), 0.95)["coverage"] is None
+    assert 16 < held["width_months"] < 40
+    for kind in ("by_true_age", "by_predicted_age"):
+        assert sum(band["n"] for band in held[kind].values()) == 1500
+    assert cross_validated_coverage(*read_hands(40), 0.95)["coverage"] is None
 
 
 def test_the_graph_has_the_same_ends() -> None:
     intervals: Intervals = fit_intervals(*read_hands(2000))
     sex, predicted, _ = read_hands(300, seed=3)
     predicted = np.clip(predicted, 0, 240).astype(np.float32)
-    width = intervals.half_width(sex, predicted)
-    ends = tf.function(lambda months, widths: tuple(interval(months, widths)))
-    low, high = ends(tf.constant(predicted), tf.constant(width, tf.float32))
-    np.testing.assert_allclose(low, np.clip(predicted - width, 0, 240), atol=1e-4)
-    np.testing.assert_allclose(high, np.clip(predicted + width, 0, 240), atol=1e-4)
+    offsets = intervals.offsets_of(sex, predicted)
+    ends = tf.function(lambda months, offsets: tuple(interval(months, offsets)))
+    low, high = ends(tf.constant(predicted), tf.constant(offsets, tf.float32))
+    np.testing.assert_allclose(low, np.clip(predicted + offsets[:, 0], 0, 240), atol=1e-4)
+    np.testing.assert_allclose(high, np.clip(predicted + offsets[:, 1], 0, 240), atol=1e-4)
+
+
+def test_where_errors_lean_to_one_side_the_interval_does_too() -> None:
+    """Mature hands are read too young: the interval reaches up, and misses either side alike."""
+    random = np.random.default_rng(0)
+    true = random.uniform(150, 228, 6000)
+    predicted = np.minimum(true, 200 + (true - 200) * 0.2) + random.normal(0, 5, 6000)
+    sex = np.arange(6000) % 2
+    intervals = fit_intervals(sex, predicted, true)
+    down, up = intervals.offsets[0, -1]
+    assert up > 1.5 * -down
+    symmetric = fit_intervals(sex, predicted, true, symmetric=True).offsets[0, -1]
+    assert up - down < symmetric[1] - symmetric[0]
+    is_old = np.asarray(band_of(predicted)) == len(AGE_BANDS) - 1
+    low, high = (
+        predicted[is_old] + intervals.offsets_of(sex, predicted)[is_old, n] for n in (0, 1)
+    )
+    for missed in (true[is_old] < low, true[is_old] > high):
+        assert missed.mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_an_answer_is_in_its_own_interval() -> None:
+    """Also where every error is to one side."""
+    sex, predicted, _ = read_hands(400)
+    intervals = fit_intervals(sex, predicted, predicted + 9)
+    assert (intervals.offsets[..., 0] == 0).all()
+    np.testing.assert_allclose(intervals.offsets[..., 1], 9)
+
+
+def test_half_widths_that_a_graph_holds_are_read_as_offsets() -> None:
+    read = offsets_of(np.array([[17.0, -1.0]], np.float32))
+    np.testing.assert_array_equal(read, [[[-17, 17], [np.nan, np.nan]]])
+    np.testing.assert_array_equal(offsets_of(read), read)

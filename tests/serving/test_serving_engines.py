@@ -22,7 +22,7 @@ from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.graph import write_saved_model
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.models.test_time_augmentation import VIEWS
-from bone_age_tf.postprocessing.bias_correction import Line, SexSpecificRecalibration
+from bone_age_tf.postprocessing.bias_correction import Curve, Line, SexSpecificRecalibration
 from bone_age_tf.postprocessing.conformal import Intervals
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.serving import engines
@@ -31,17 +31,19 @@ from bone_age_tf.training.run import Run
 
 if importlib.util.find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
-LINES = SexSpecificRecalibration((Line(3.0, 0.9), Line(-20.0, 1.1), Line(1.0, 1.0)))
-HALF_WIDTHS = np.array([[9.0, 10, 11, 12, 13], [19, 20, 21, 22, 23], [-1, -1, -1, -1, -1]])
+BENT = Curve((0.0, 96.0, 240.0), (-20.0, 90.0, 250.0))
+MAPS = SexSpecificRecalibration((Line(3.0, 0.9), BENT, Line(1.0, 1.0)))
+ENDS = np.array([[9.0, 10, 11, 12, 13], [19, 20, 21, 22, 23], [np.nan] * 5])
+OFFSETS = np.stack([-ENDS, 2 * ENDS], axis=-1)
 
 
 def written(run: Path, exported: Path, output: Path, views: str, **parts: Any) -> Path:
-    """`run` as an exported model with these views, `LINES` and `HALF_WIDTHS`; its folder of versions."""
+    """`run` as an exported model with these views, `MAPS` and `OFFSETS`; its folder of versions."""
     trained, folder = Run.open(run), output / "bone_age" / "1"
-    intervals = Intervals(0.9, HALF_WIDTHS, (), np.zeros(0))
+    intervals = Intervals(0.9, OFFSETS, (), np.zeros(0))
     write_saved_model(
         trained.load_model(), parts.pop("classifier", None), Preprocessor(trained.preprocessing), folder,
-        weights_dtype="float16", intervals=intervals, correction=LINES, views=VIEWS[views],
+        weights_dtype="float16", intervals=intervals, correction=MAPS, views=VIEWS[views],
         **{"explained": True, **parts},
     )  # fmt: skip
     manifest = json.loads((exported / "1" / MANIFEST).read_text())
@@ -166,4 +168,4 @@ def test_the_network_alone_is_what_engines_run(with_views: Path) -> None:
         "months"
     ].numpy()
     expected = model.months_of_one_view(images, ["F", "M", "unknown"])
-    np.testing.assert_allclose(LINES(seen, np.arange(3)), expected, atol=1e-3)
+    np.testing.assert_allclose(MAPS(seen, np.arange(3)), expected, atol=1e-3)
