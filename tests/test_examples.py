@@ -136,6 +136,7 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
     more = {
         "phantom": "--count 4",
         "ensemble": "--weighting mean --correction none",  # eight are too few to fit
+        "stress": "" if {"--changes", "--against"} & set(arguments) else "--changes mirrored",
         "serve": "--rest-port 0 --grpc-port 0 --web-port 0",
     }
     if command == "prepare" and not {"--scale", "--for-model"} & set(arguments):
@@ -162,6 +163,9 @@ def _needed(arguments: list[str]) -> Iterator[str]:
         yield "phantom --output phantoms --count 4 --size 256"
     if any(argument.split("/")[0] == "dicom" for argument in arguments[1:2]):
         yield "phantom --output dicom --count 4 --size 256 --format dicom"
+    for folder in ("preset-a", "preset-b"):
+        if folder in arguments:
+            yield f"phantom --output {folder} --count 4 --size 256"
     if "ensembles/1" in arguments and command != "ensemble":
         yield "ensemble runs/1 --data prepared --output ensembles/1 --correction none"
     if "runs/fold2" in arguments and command == "evaluate":
@@ -188,7 +192,7 @@ NOT_RUN = re.compile(r" demo | echo$")
 def _marked(example: str) -> Any:
     if "--max-shift" in example:
         return pytest.param(example, marks=pytest.mark.release)
-    is_large = re.search(r" stress |hand_localizer|--localizer|--engine", example)
+    is_large = re.search(r" stress |preset-|hand_localizer|--localizer|--engine", example)
     return pytest.param(example, marks=pytest.mark.large) if is_large else example
 
 

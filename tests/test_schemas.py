@@ -13,7 +13,7 @@ from conftest import ROOT, draw_phantom
 from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.external import evaluate_tables
-from bone_age_tf.evaluation.stress import STRESS_SCHEMA, stress
+from bone_age_tf.evaluation.stress.stress import STRESS_SCHEMA, stress
 from bone_age_tf.inference.predict import predict
 from bone_age_tf.inference.prediction import Prediction
 
@@ -70,10 +70,13 @@ def test_an_evaluation_of_a_table_and_a_comparison(tmp_path: Path) -> None:
 
 def test_stress_results(hands: dict[str, str], exported: Path, tmp_path: Path) -> None:
     output = str(tmp_path / "out")
-    result = stress([hands["folder"]], model=str(exported), labels=hands["labels"], output=output)
-    require("stress-2", result)
+    given = {"model": str(exported), "labels": hands["labels"], "output": output}
+    result = stress([hands["folder"]], changes=["noise", "inverted"], **given)
+    require("stress-3", result)
     with pytest.raises(jsonschema.ValidationError):
-        require("stress-2", result | {"changes": {"mirrored": {"n": 1}}})
+        require("stress-3", result | {"changes": [{"change": "mirrored", "n": 1}]})
+    pairs = {"against": hands["folder"], "overwrite": True, **given, "labels": None}
+    require("stress-3", stress([hands["folder"]], sex="F", **pairs))
 
 
 def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: P
 def test_schemas_have_the_versions_that_are_written() -> None:
     properties = json.loads((SCHEMAS / "evaluation-4.json").read_text())["oneOf"][0]["properties"]
     assert properties["schema"]["const"] == EVALUATION_SCHEMA
-    for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-2", STRESS_SCHEMA)):
+    for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-3", STRESS_SCHEMA)):
         stored = json.loads((SCHEMAS / f"{name}.json").read_text())
         assert stored["properties"]["schema"]["const"] == schema
     stored = json.loads((SCHEMAS / "prediction-4.json").read_text())

@@ -220,25 +220,6 @@ def _cross_validated_coverage(result: dict[str, Any]) -> str:
     return f"\ncoverage in cross-validation: {_statistic(coverage, 100, 0)} %"
 
 
-def stress_table(result: dict[str, Any]) -> str:
-    """The effect of each perturbation."""
-    rows = [["months", "n", "rejected", "MAE shift", "mean", "max", "sig. %"]]
-    for name, change in result["changes"].items():
-        cells = [str(change["n"]), str(change["rejected"])]
-        if change["n"]:
-            cells += [_statistic(change["mae_shift_months"])]
-            cells += [_number(change["mean_change_months"]["value"], "+.2f")]
-            cells += [_number(change["largest_change_months"], ".1f")]
-            cells += [_percent(change["significant_changes"])]
-        rows.append([name, *cells, *[""] * (6 - len(cells))])
-    n, rejected = (result["radiographs"][name] for name in ("n", "rejected_unchanged"))
-    return (
-        f"{console.table(rows)}\nmean, max: change of the prediction; sig. %: clinically significant "
-        f"changes\n{n} radiographs, {rejected} rejected unperturbed; MAE of the others "
-        f"{_statistic(result['mae_months'])}\n[ ]: {result['confidence_interval']}"
-    )
-
-
 def composition_table(
     splits: Mapping[str, int], composition: Mapping[str, Mapping[str, int]]
 ) -> str:

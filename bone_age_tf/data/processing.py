@@ -1,8 +1,8 @@
-"""A radiograph as other devices would have processed and collimated it: the same hand, other grey levels.
+"""A radiograph as other devices would have processed and collimated it: the same hand, other grey values.
 
-A picture is float32 [height, width], grey values from 0 to 1, bone bright. Every function returns
-the same of another one, of the same size but for `bordered`. Radiography devices equalise local
-contrast, sharpen, and enhance each scale by itself (Vuylsteke and Schoeters 1994); films have an S-shaped curve.
+A picture is float32 [height, width], grey values from 0 to 1, bone bright. Every function returns a new one, of the same
+size but for `bordered`. Devices equalise local contrast (CLAHE: Pizer et al. 1987), sharpen, and amplify small
+differences at each scale (Vuylsteke and Schoeters 1994); a film has an S-shaped characteristic curve.
 """
 
 from collections.abc import Callable
@@ -19,24 +19,26 @@ Random = np.random.Generator
 
 
 def clahe(picture: np.ndarray, clip: float, tiles: int = 8) -> np.ndarray:
-    """Contrast-limited adaptive histogram equalisation on `tiles` x `tiles` parts, of 8 bits."""
+    """Contrast-limited adaptive histogram equalisation in `tiles` x `tiles` tiles, in 8 bits; 1 < `clip`."""
     levels = cv2.createCLAHE(clip, (tiles, tiles)).apply(_to_bytes(picture))
     return levels.astype(np.float32) / 255
 
 
 def equalised(picture: np.ndarray) -> np.ndarray:
-    """Histogram equalisation of the whole picture, of 8 bits."""
+    """Histogram equalisation of the whole picture, in 8 bits."""
     return cv2.equalizeHist(_to_bytes(picture)).astype(np.float32) / 255
 
 
 def unsharp(picture: np.ndarray, amount: float, sigma: float) -> np.ndarray:
-    """Unsharp mask: `amount` times the difference from a Gaussian blur (SD `sigma` pixels) is added."""
+    """Unsharp mask: plus `amount` times the difference from a Gaussian blur of SD `sigma` pixels, for a longer side of
+    `COMMON_SIDE` pixels."""
     smooth = cv2.GaussianBlur(picture, (0, 0), sigma * max(picture.shape) / COMMON_SIDE)
     return np.clip(picture + amount * (picture - smooth), 0, 1)
 
 
 def multiscale(picture: np.ndarray, exponent: float) -> np.ndarray:
-    """Each level of a Laplacian pyramid to the power of `exponent`: below 1, small differences grow."""
+    """Each level of a Laplacian pyramid to the power of `exponent`, relative to its largest value: below 1, small
+    differences grow. The result is stretched from its percentiles 0.5 and 99.5 to 0 and 1."""
     pyramid = [picture]
     while min(pyramid[-1].shape) > 16:
         pyramid.append(cv2.pyrDown(pyramid[-1]))
@@ -44,15 +46,18 @@ def multiscale(picture: np.ndarray, exponent: float) -> np.ndarray:
     for finer in reversed(pyramid[:-1]):
         size = finer.shape[::-1]
         detail = finer - cv2.pyrUp(cv2.pyrDown(finer), dstsize=size)
-        reach = max(float(np.abs(detail).max()), 1e-6)
-        enhanced = np.sign(detail) * reach * (np.abs(detail) / reach) ** exponent
+        largest = max(float(np.abs(detail).max()), 1e-6)
+        enhanced = np.sign(detail) * largest * (np.abs(detail) / largest) ** exponent
         result = cv2.pyrUp(result, dstsize=size) + enhanced
     low, high = np.percentile(result, (0.5, 99.5))
     return np.clip((result - low) / max(high - low, 1e-6), 0, 1).astype(np.float32)
 
 
 def film_curve(picture: np.ndarray, middle: float, slope: float) -> np.ndarray:
-    """The S-shaped curve of a film: grey `middle` of the picture's range becomes half, soft tissue dark."""
+    """The characteristic curve of a film: steepest at `middle` of the range that the picture uses (percentiles 1 to 99.5).
+
+    Soft tissue, which lies below, becomes dark: above 0.6, the fingers of some radiographs are hardly seen.
+    """
     low, high = np.percentile(picture, (1, 99.5))
     share = np.clip((picture - low) / max(high - low, 1e-6), 0, 1)
     curve, ends = _logistic(share, middle, slope), _logistic(np.array([0, 1]), middle, slope)
@@ -65,13 +70,13 @@ def gamma(picture: np.ndarray, exponent: float) -> np.ndarray:
 
 
 def bordered(picture: np.ndarray, share: float, grey: float) -> np.ndarray:
-    """A border of one grey around the picture, `share` of its longer side wide."""
+    """A border of one grey value around the picture, `share` of its longer side wide."""
     wide = max(1, round(share * max(picture.shape)))
     return cv2.copyMakeBorder(picture, *[wide] * 4, cv2.BORDER_CONSTANT, value=(grey,) * 4)
 
 
 def collimated(picture: np.ndarray, share: float, grey: float) -> np.ndarray:
-    """The shutters of a collimator: the outer `share` of each side has one grey."""
+    """The shutters of a collimator inside the picture: the outer `share` of each side has one grey value."""
     rows, columns = (round(share * length) for length in picture.shape)
     shown = np.full_like(picture, grey)
     inner = slice(rows, picture.shape[0] - rows), slice(columns, picture.shape[1] - columns)
@@ -84,7 +89,7 @@ TRAINED: dict[str, Callable[[np.ndarray, Random], np.ndarray]] = {
     "equalised": lambda p, rng: _blend(p, equalised(p), rng.uniform(0.5, 1)),
     "unsharp": lambda p, rng: unsharp(p, float(rng.uniform(0.5, 2.5)), float(rng.uniform(2, 12))),
     "film_curve": lambda p, rng: film_curve(
-        p, float(rng.uniform(0.4, 0.7)), float(rng.uniform(4, 10))
+        p, float(rng.uniform(0.3, 0.6)), float(rng.uniform(4, 8))
     ),
     "gamma": lambda p, rng: gamma(p, float(np.exp(rng.uniform(-0.7, 0.7)))),
 }

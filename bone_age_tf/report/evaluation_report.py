@@ -9,7 +9,7 @@ from markupsafe import Markup
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA
 from bone_age_tf.evaluation.notices import named, notices
-from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
+from bone_age_tf.evaluation.stress.stress import STRESS_FILE, STRESS_SCHEMA
 from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import read_predictions
@@ -31,7 +31,7 @@ def write_evaluation_report(evaluation: str, output: str, *, stress: str | None 
             f"{folder} evaluates the {result['target']}. Expected the evaluation of a bone age model."
         )
     predictions = read_predictions(folder)
-    stressed = None if stress is None else _read(Path(stress) / "stress.json", STRESS_SCHEMA)
+    stressed = None if stress is None else _read(Path(stress) / STRESS_FILE, STRESS_SCHEMA)
     for entry in (*result["worst"], *result["best"]):
         picture = folder / entry.get("picture", "")
         entry["source"] = embedded(picture) if picture.is_file() else None
@@ -56,7 +56,6 @@ def write_evaluation_report(evaluation: str, output: str, *, stress: str | None 
         interval=_interval,
         coverage=_coverage_rows(result),
         stress=stressed,
-        changes=[] if stressed is None else [(name, stressed["changes"][name]) for name in CHANGES],
         figures={
             "scatter": Markup(figures.true_and_predicted(predictions)),
             "bland_altman": Markup(figures.bland_altman(predictions)),

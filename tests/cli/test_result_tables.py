@@ -7,7 +7,6 @@ import pytest
 
 from bone_age_tf.cli import console, result_tables
 from bone_age_tf.config import TTA_VIEWS
-from bone_age_tf.evaluation.stress import CHANGES
 from bone_age_tf.inference.sentences import WARNINGS
 from bone_age_tf.metrics.bone_age import AGE_BANDS
 
@@ -92,21 +91,6 @@ CALIBRATION = {
 }
 CURVE = {"predicted_months": [0, 48, 144, 240], "months": [-8.2, 43.12, 141.0, 244.0]}
 CURVES = {"method": "monotone", "kept": True, "F": CURVE, "M": CURVE, "unknown": CURVE}
-CHANGE = {
-    "n": 40,
-    "rejected": 3,
-    "mae_shift_months": statistic(12.34),
-    "mean_change_months": statistic(-1.5),
-    "largest_change_months": 34.5,
-    "significant_changes": statistic(0.2, 0.1),
-}
-NOTHING_LEFT = {"n": 0, "rejected": 43}
-STRESS = {
-    "changes": {**dict.fromkeys(CHANGES, CHANGE), "inverted": NOTHING_LEFT},
-    "radiographs": {"n": 43, "rejected_unchanged": 0},
-    "mae_months": statistic(9.9),
-    "confidence_interval": INTERVAL,
-}
 COMPARISON = {
     "first": "default",
     "second": "high_resolution",
@@ -131,10 +115,9 @@ COMPARISON = {
         result_tables.ensemble_table(ENSEMBLE),
         result_tables.calibration_table(CALIBRATION),
         result_tables.calibration_table(CALIBRATION | {"correction": CURVES}),
-        result_tables.stress_table(STRESS),
         result_tables.comparison_text(COMPARISON),
     ],
-    ids=["evaluation", "ensemble", "calibration", "curves", "stress", "comparison"],
+    ids=["evaluation", "ensemble", "calibration", "curves", "comparison"],
 )
 def test_a_result_fits_80_columns(text: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
@@ -206,15 +189,6 @@ def test_a_leaky_comparison_says_so() -> None:
     assert text.startswith("Warning: high_resolution was trained or fitted on these radiographs")
     assert "data leakage" in text
     assert "high_resolution is better." in text
-
-
-def test_a_perturbation_that_leaves_nothing_has_no_numbers() -> None:
-    (row,) = (
-        line
-        for line in result_tables.stress_table(STRESS).splitlines()
-        if line.startswith("inverted")
-    )
-    assert row.split() == ["inverted", "0", "43"]
 
 
 def test_predictions_have_columns_for_what_there_is() -> None:

@@ -17,7 +17,7 @@ from dicom_files import dataset_of, dicom_of
 from bone_age_tf.cli import main as cli
 from bone_age_tf.dicom.admission import accept
 from bone_age_tf.errors import ArgumentTypeError, UsageError
-from bone_age_tf.evaluation.stress import stress
+from bone_age_tf.evaluation.stress.stress import stress
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.inference.explain import explain
 from bone_age_tf.inference.known import Known
@@ -342,18 +342,25 @@ def test_localizations_show_nothing_that_names_a_patient(named: Path, tmp_path: 
     assert (tmp_path / "located/masks/dicom-0003.png").is_file()
 
 
-def test_stress_has_the_sex_of_the_header_and_no_name(
-    opened: ExportedModel, named: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bone_age_tf.evaluation.stress.CHANGES", {})
-    (named / f"{NAME}-chest").unlink()
-    table = labels(tmp_path, "Accession Number,boneage", "canary-accession,100")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bone_age_tf.evaluation.stress._table", lambda *_: {})
-        stress([str(named)], model="m", labels=table, output=str(tmp_path / "stressed"))
-    require_no_canary(tmp_path / "stressed")
-    lines = (tmp_path / "stressed/stress.csv").read_text().splitlines()
-    assert lines[1].startswith("dicom-0002,F,100,unchanged,")
+def test_stress_has_the_sex_of_the_header_and_no_name(named: Path, tmp_path: Path) -> None:
+    table, output = (
+        labels(tmp_path, "Accession Number,boneage", "canary-accession,100"),
+        tmp_path / "out",
+    )
+    stress(
+        [str(named)],
+        model="m",
+        labels=table,
+        output=str(output),
+        changes=["mirrored"],
+        pictures=9,
+    )
+    require_no_canary(output)
+    with (output / "stress.csv").open() as stream:
+        rows = {(row["id"], row["change"]): row for row in csv.DictReader(stream)}
+    assert rows["dicom-0003", "unchanged"]["sex"] == "F"
+    assert rows["dicom-0003", "mirrored"]["shift_months"]
+    assert (output / "pictures/unchanged/dicom-0003.png").is_file()
 
 
 # === Command line ===

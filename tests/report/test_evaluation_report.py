@@ -2,6 +2,7 @@ import itertools
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,8 @@ from page_reader import Page
 
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
-from bone_age_tf.evaluation.stress import CHANGES, STRESS_SCHEMA
+from bone_age_tf.evaluation.stress.perturbations import GROUP_OF, GROUPS
+from bone_age_tf.evaluation.stress.stress import STRESS_SCHEMA
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.provenance import model_name, write_provenance
 from bone_age_tf.inference.sentences import years
@@ -155,31 +157,61 @@ def test_an_evaluation_of_a_run_becomes_a_page(run: Path, prepared: Path, tmp_pa
     assert "MAE of a constant prediction" in page.text
 
 
-def test_stress_is_shown_from_the_weakest_on(tmp_path: Path) -> None:
-    folder = write_evaluation(tmp_path / "evaluation", 30)
+def write_stress(folder: Path, **other: Any) -> str:
+    """A `stress.json` with every change; returns its folder."""
     number = {"value": 0.5, "low": -1.0, "high": 2.0}
-    change = {
+    summary = {
         "n": 9,
-        "rejected": 1,
+        "rejected": 3,
+        "rejection_reasons": {"two_hands": 2, "blank": 1},
+        "accepted_only_changed": 0,
+        "mean_shift_months": number,
+        "mean_absolute_shift_months": number,
+        "p95_absolute_shift_months": None,
+        "largest_absolute_shift_months": 7.0,
         "mae_shift_months": number,
-        "mean_change_months": number,
-        "largest_change_months": 7.0,
         "significant_changes": None,
     }
-    (tmp_path / "stress").mkdir()
     written = {
         "schema": STRESS_SCHEMA,
         "model": {"version": "1", "manifest_sha256": "a" * 64},
-        "radiographs": {"n": 10, "rejected_unchanged": 0},
+        "radiographs": {"n": 12, "labelled": 12, "trained_on": 0, "rejected_unchanged": 0},
         "mae_months": number,
-        "changes": dict.fromkeys(CHANGES, change),
+        "changes": [{"change": n, "group": g, **summary} for n, g in GROUP_OF.items()],
     }
-    write_json(tmp_path / "stress/stress.json", written)
-    output = str(tmp_path / "r.html")
-    page = read(write_evaluation_report(str(folder), output, stress=str(tmp_path / "stress")))
-    places = [page.text.index(f"{name}") for name in ("blur 1 px", "blur 2 px", "blur 4 px")]
+    folder.mkdir()
+    write_json(folder / "stress.json", written | other)
+    return str(folder)
+
+
+@pytest.fixture
+def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("true_and_predicted", "bland_altman", "error_by_age", "within"):
+        monkeypatch.setattr(figures, name, lambda *_: "")
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_stress_is_shown_by_group_from_the_weakest_on(tmp_path: Path) -> None:
+    folder, output = write_evaluation(tmp_path / "evaluation", 30), str(tmp_path / "r.html")
+    stress = write_stress(tmp_path / "stress")
+    page = read(write_evaluation_report(str(folder), output, stress=stress))
+    names = (*GROUPS["sharpness"], "processing", "CLAHE clip 2", "CLAHE clip 4")
+    places = [page.text.index(name) for name in ("sharpness", *names)]
     assert places == sorted(places)
-    assert page.text.count("0.50 [\N{MINUS SIGN}1.00, 2.00]") >= 2 * len(CHANGES)
+    assert page.text.count("0.50 [\N{MINUS SIGN}1.00, 2.00]") >= 3 * len(GROUP_OF)
+    assert "3 (two_hands 2, blank 1)" in page.text
+    assert "change of MAE" in page.text
+    assert "was trained on" not in page.text
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_stress_without_labels_has_no_mae(tmp_path: Path) -> None:
+    folder, output = write_evaluation(tmp_path / "evaluation", 30), str(tmp_path / "r.html")
+    counts = {"n": 12, "labelled": 0, "trained_on": 5, "rejected_unchanged": 0}
+    stress = write_stress(tmp_path / "stress", mae_months=None, radiographs=counts)
+    page = read(write_evaluation_report(str(folder), output, stress=stress))
+    assert "change of MAE" not in page.text
+    assert "The model was trained on 5 of them" in page.text
 
 
 def test_other_folders_are_refused(tmp_path: Path) -> None:
