@@ -14,6 +14,7 @@ from bone_age_tf.evaluation.compare import COMPARISON_SCHEMA, compare
 from bone_age_tf.evaluation.evaluate import EVALUATION_SCHEMA, evaluate
 from bone_age_tf.evaluation.external import evaluate_tables
 from bone_age_tf.evaluation.stress.stress import STRESS_SCHEMA, stress
+from bone_age_tf.growth import GROWTH_COLUMNS
 from bone_age_tf.inference.predict import predict
 from bone_age_tf.inference.prediction import Prediction
 
@@ -85,11 +86,11 @@ def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: P
     lines = [json.loads(x) for x in (output / "predictions.jsonl").read_text().splitlines()]
     assert {line["status"] for line in lines} == {"ok", "rejected"}
     for line in lines:
-        require("prediction-4", line)
+        require("prediction-5", line)
     read = next(line for line in lines if line["status"] == "ok")
     for wrong in ({"bone_age_months": None}, {"verdict": "old"}, {"reason": "x"}, {"more": 1}):
         with pytest.raises(jsonschema.ValidationError):
-            require("prediction-4", read | wrong)
+            require("prediction-5", read | wrong)
 
 
 def test_schemas_have_the_versions_that_are_written() -> None:
@@ -98,5 +99,7 @@ def test_schemas_have_the_versions_that_are_written() -> None:
     for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-3", STRESS_SCHEMA)):
         stored = json.loads((SCHEMAS / f"{name}.json").read_text())
         assert stored["properties"]["schema"]["const"] == schema
-    stored = json.loads((SCHEMAS / "prediction-4.json").read_text())
-    assert tuple(stored["properties"]) == tuple(Prediction.__dataclass_fields__)
+    stored = json.loads((SCHEMAS / "prediction-5.json").read_text())
+    *fields, growth = Prediction.__dataclass_fields__
+    assert growth == "growth"
+    assert tuple(stored["properties"]) == (*fields, *GROWTH_COLUMNS)

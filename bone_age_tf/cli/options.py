@@ -284,7 +284,7 @@ reading_method_option = click.option(
     "--reading-method",
     type=click.Choice(READING_METHODS),
     help="How the bone ages that it was fitted to were read, for DICOM and FHIR results, which name the method "
-    "only where it is known.",
+    "only where it is known, and for adult heights, which are for greulich_pyle alone.",
 )
 """`--reading-method` of the commands that write a model."""
 

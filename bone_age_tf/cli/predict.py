@@ -8,7 +8,14 @@ from typing import Any
 
 import click
 
-from bone_age_tf.cli import SOME_REJECTED, console, dicomweb_source, options, result_tables
+from bone_age_tf.cli import (
+    SOME_REJECTED,
+    console,
+    dicomweb_source,
+    height_options,
+    options,
+    result_tables,
+)
 from bone_age_tf.config import RESEARCH_ONLY
 
 log = logging.getLogger(__name__)
@@ -28,6 +35,7 @@ log = logging.getLogger(__name__)
 )
 @click.option("--chronological-age-column", help="Column of that age in --labels.")
 @options.age_unit_option("--chronological-age-unit", "chronological age")
+@height_options.heights_options
 @click.option(
     "--report",
     "with_report",
@@ -76,6 +84,7 @@ def predict(
     Examples:
       bone-age-tf predict hand.png --sex F --output predictions/1
       bone-age-tf predict hand.png --sex M --chronological-age-months 126 --report --output predictions/3
+      bone-age-tf predict hand.png --sex F --chronological-age-months 126 --height-cm 138 --output predictions/8
       bone-age-tf predict study --output predictions/4      # DICOM: the header tells the sex
       bone-age-tf predict study --output predictions/5 --dicom-output objects
       bone-age-tf predict --dicomweb https://pacs.example/dicom-web --study 1.2.840.113619.2.1 --output predictions/6
@@ -87,6 +96,7 @@ def predict(
     if source and source.is_stored:
         dicom_output = dicom_output or str(Path(settings["output"], dicomweb_source.OBJECTS))
     label_options = options.pop_label_options(settings)
+    heights = height_options.pop_heights(settings)
     objects = options.pop_dicom_objects(settings, destination=dicom_output, of="--dicom-output")
     output, model = settings["output"], settings["model"]
     dicom = _dicom_folder(dicom_output, objects, settings) if dicom_output else None
@@ -98,6 +108,7 @@ def predict(
         report = run(
             paths,
             label_options=label_options,
+            heights=heights,
             on_progress=progress,
             on_predicted=_to_all(writers),
             **settings,

@@ -259,6 +259,8 @@ def prediction_table(report: Any) -> str:
         columns["difference"] = [_number(row.difference_months, "+.1f") for row in shown]
     if any(row.verdict for row in shown):
         columns["verdict"] = [row.verdict for row in shown]
+    if any(row.growth for row in shown):
+        columns["adult cm"] = [_adult_height(row) for row in shown]
     columns["status"] = [_code(row.reason) or _first_of(row.warning) or row.status for row in shown]
     more = report.predicted + report.rejected - len(shown)
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
@@ -282,6 +284,15 @@ def _warnings_in_words(rows: Sequence[Any]) -> list[str]:
     return [
         _wrapped(f"{code}: {sentence}") for code in codes for sentence in warning_sentences(code)
     ]
+
+
+def _adult_height(row: Any) -> str:
+    found = row.growth
+    return (
+        ""
+        if found is None
+        else _number(found.adult_height_cm, ".1f") or _code(found.adult_height_reason)
+    )
 
 
 def _first_of(codes: str) -> str:

@@ -31,6 +31,9 @@ AGE_BANDS = {
 """Bands of the bone age in months: lower end included, upper not."""
 AgeUnit = Literal["months", "years"]
 AGE_UNITS = get_args(AgeUnit)
+HeightUnit = Literal["cm", "m", "in"]
+HEIGHT_UNITS = get_args(HeightUnit)
+"""Centimetres, metres, inches."""
 
 DicomReason = Literal["body_part", "for_processing"]
 DICOM_REASONS = get_args(DicomReason)
@@ -42,7 +45,7 @@ DICOM_OBJECTS = get_args(DicomObject)
 Grayscale Softcopy Presentation State, the mask of the hand."""
 SrClass = Literal["comprehensive_3d", "comprehensive"]
 SR_CLASSES = get_args(SrClass)
-ReadingMethod = Literal["greulich_pyle"]
+ReadingMethod = Literal["greulich_pyle", "tanner_whitehouse"]
 READING_METHODS = get_args(ReadingMethod)
 """How the readers of a training set came to its bone ages."""
 

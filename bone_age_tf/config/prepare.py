@@ -18,6 +18,7 @@ from bone_age_tf.config.choices import (
     AgeUnit,
     DicomReason,
     Encoding,
+    HeightUnit,
     PhantomFormat,
     PhantomStyle,
     PreprocessingMethod,
@@ -105,6 +106,14 @@ class LabelOptions(Settings, typed_as="--{}"):
     """Column of the chronological age; read where `unlabelled`."""
     chronological_age_unit: AgeUnit | None = None
     """As `age_unit`."""
+    height_column: str | None = None
+    """Column of the child's height; this and the next are read where `unlabelled`."""
+    mother_height_column: str | None = None
+    """Column of the mother's height."""
+    father_height_column: str | None = None
+    """Column of the father's height."""
+    height_unit: HeightUnit | None = None
+    """`cm`, `m` or `in`; None: centimetres, and a column that is evidently in another unit is an error."""
 
 
 @dataclass(frozen=True)

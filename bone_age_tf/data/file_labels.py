@@ -10,6 +10,7 @@ from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.dicom_headers import names_of, read_headers
 from bone_age_tf.data.dicom_joining import attributes_of, join_headers
 from bone_age_tf.data.header_values import parse_with_headers
+from bone_age_tf.data.height_columns import unread_height
 from bone_age_tf.data.joining import (
     How,
     Match,
@@ -76,6 +77,7 @@ def read_file_labels(
     if path is None:
         return labels
     table = read_table(SourceFile(Path(path).name, path), options)
+    _say_unread_height(table)
     headers = {file: one for file, one in labels.headers.items() if isinstance(one, Header)}
     joined = join_table(table, files, headers) if table.has_ids else {}
     file_of = {row: files[match.place] for row, match in joined.items() if match.place is not None}
@@ -126,6 +128,16 @@ def join_table(
     if matches and not any(match.place is not None or match.others for match in matches):
         _say_better_column(table, places, headers)
     return dict(zip(table.table.rows.index.tolist(), matches, strict=True))
+
+
+def _say_unread_height(table: LabelTable) -> None:
+    column = unread_height(table)
+    if column is not None:
+        log.warning(
+            f"{table.name}: the column {column!r} is not read, since its name does not tell the unit of a height. "
+            f"For the predicted adult height pass --height-column {column!r} (centimetres; --height-unit m or in for "
+            "others)."
+        )
 
 
 def _say_zeros(

@@ -30,6 +30,32 @@ AGE_HEADERS = (
     *("edad ósea", "edad osea", "edad_osea", "edad_osea_meses", "âge osseux", "age osseux"),
 )
 CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
+_CM = ("{}_cm", "{} (cm)", "{} cm", "{} [cm]")
+
+
+def _in_cm(*names: str) -> tuple[str, ...]:
+    """Headers of heights: with their unit, since a height may be in others (or that of a picture)."""
+    return tuple(form.format(name) for name in names for form in _CM)
+
+
+HEIGHT_HEADERS = {
+    "height_column": _in_cm(
+        *("height", "body height", "body_height", "standing height", "standing_height", "stature"),
+        *("child_height", "child height", "größe", "groesse", "körpergröße", "koerpergroesse"),
+        *("talla", "estatura", "taille"),
+    ),
+    "mother_height_column": _in_cm(
+        *("mother_height", "mother height", "mother's height", "maternal_height"),
+        *("maternal height", "height_mother", "height mother", "größe_mutter", "groesse_mutter"),
+        *("talla_madre", "taille_mère", "taille_mere"),
+    ),
+    "father_height_column": _in_cm(
+        *("father_height", "father height", "father's height", "paternal_height"),
+        *("paternal height", "height_father", "height father", "größe_vater", "groesse_vater"),
+        *("talla_padre", "taille_père", "taille_pere"),
+    ),
+}
+"""Columns of the heights of the child and its parents, by the names of `LabelOptions`."""
 DICOM_HEADERS = {
     "sop_instance_uid_column": ("sop instance uid", "sopinstanceuid", "sop_instance_uid"),
     "accession_number_column": (
@@ -54,6 +80,7 @@ _IDENTIFYING = [header for headers in list(DICOM_HEADERS.values())[:3] for heade
 _KNOWN = {
     *(*ID_HEADERS, *AGE_HEADERS, *CHRONOLOGICAL_AGE_HEADERS, *sex_column.HEADERS),
     *(header for headers in DICOM_HEADERS.values() for header in headers),
+    *(header for headers in HEIGHT_HEADERS.values() for header in headers),
 }
 
 
@@ -72,6 +99,9 @@ class LabelTable:
     accession_number_column: str | None = None
     patient_id_column: str | None = None
     study_date_column: str | None = None
+    height_column: str | None = None
+    mother_height_column: str | None = None
+    father_height_column: str | None = None
 
     @property
     def name(self) -> str:
@@ -130,9 +160,10 @@ def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
         **DICOM_HEADERS,
     }
     if options.unlabelled:
-        known["chronological_age_column"] = CHRONOLOGICAL_AGE_HEADERS
+        known |= {"chronological_age_column": CHRONOLOGICAL_AGE_HEADERS, **HEIGHT_HEADERS}
     else:
-        named.pop("chronological_age_column", None)
+        for name in ("chronological_age_column", *HEIGHT_HEADERS):
+            named.pop(name, None)
     columns = [field.name for field in dataclasses.fields(LabelTable) if field.name != "table"]
     return LabelTable(
         table,

@@ -5,7 +5,6 @@ Nothing is guessed: a cell that cannot be read with certainty is a `Problem`.
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ import pandas as pd
 
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data import sex_column
+from bone_age_tf.data.height_columns import height_columns, height_unit_problems, heights_in
 from bone_age_tf.data.label_table import (
     AGE_HEADERS,
     CHRONOLOGICAL_AGE_HEADERS,
@@ -21,6 +21,7 @@ from bone_age_tf.data.label_table import (
 )
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data.sex_column import SexColumn
+from bone_age_tf.files.tables import number_in
 from bone_age_tf.record import MAX_BONE_AGE_MONTHS
 from bone_age_tf.sex import Sex, sex_from_label
 
@@ -46,6 +47,9 @@ class LabelRow:
     """NaN where it was not requested or is empty."""
     is_sex_told: bool = True
     """False where the table is silent and the sex is that of the options."""
+    heights: tuple[float | str, float | str, float | str] = ("", "", "")
+    """Of the child, its mother and its father: centimetres, or the cell where that has no number. They are checked where
+    they are used: a radiograph has a bone age without them."""
 
 
 def parse_table(
@@ -62,6 +66,7 @@ def parse_table(
     if not labels.has_ids:
         return [], problems
     problems += _age_unit_problems(labels, options)
+    problems += height_unit_problems(labels, options)
     problems += _duplicates(labels)
     rows: list[LabelRow] = []
     sexes = labels.sexes(options)
@@ -119,6 +124,10 @@ def _missing_columns(
             labels.chronological_age_column,
             CHRONOLOGICAL_AGE_HEADERS,
             False,
+        ),
+        *(
+            (what, flag, column, known, False)
+            for what, flag, column, known in height_columns(labels)
         ),
         ("group", "--group-column", labels.group_column, (), False),
         ("split", "--split-column", labels.split_column, (), False),
@@ -213,6 +222,7 @@ def _parse_row(
     return LabelRow(
         *(identifier, sex, age, labels.name, number, group, split, chronological),
         is_sex_told=bool(cell),
+        heights=heights_in(labels, cells, options),
     )
 
 
@@ -242,10 +252,3 @@ def _parse_chronological_age(cell: str, options: LabelOptions) -> float | str:
             f"{MAX_CHRONOLOGICAL_AGE_MONTHS:g}"
         )
     return number
-
-
-def number_in(cell: str) -> float | None:
-    """The number in a cell, with point or comma; None where there is none, or NaN."""
-    if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
-        return None
-    return float(cell.replace(",", "."))

@@ -24,6 +24,7 @@ KINDS = {
     "bad_study_date": "unusable study date",
     "duplicate_id": "repeated identifier",
     "group_in_two_splits": "patient in several splits",
+    "height_unit": "heights in another unit than centimetres",
     "missing_column": "missing column",
     "missing_sex": "row without a sex",
     "no_id": "row without an identifier",

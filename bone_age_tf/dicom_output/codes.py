@@ -34,6 +34,9 @@ SUBJECT_SEX = Concept("121032", "DCM", "Subject Sex")
 """TID 1007: the sex that the bone age is for."""
 SUBJECT_AGE = Concept("121033", "DCM", "Subject Age")
 """TID 1007: the chronological age."""
+BODY_HEIGHT = Concept("8302-2", "LN", "Body height")
+"""LOINC, as in FHIR's vital signs (hl7.org/fhir/R4/bodyheight.html). Neither LOINC nor DICOM has a code of a predicted
+adult height or of a mid-parental height: these are told in words."""
 ARTIFICIAL_INTELLIGENCE = Concept("123110", "DCM", "Artificial Intelligence")
 """CID 7162, the algorithm family."""
 IMAGE_QUALITY = Concept("111101", "DCM", "Image Quality")

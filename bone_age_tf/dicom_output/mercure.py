@@ -156,7 +156,7 @@ def _file_name(dataset: "Dataset") -> str:
 
 
 def _row(predicted: Predicted, objects: Mapping[str, str]) -> dict[str, Any]:
-    row = dataclasses.asdict(predicted.prediction)
+    row = predicted.prediction.flat()
     told = {name: value for name, value in row.items() if name not in _NOT_TOLD}
     return {**told, "id": predicted.shown_id, "objects": dict(objects)}
 

@@ -2,7 +2,12 @@
 
 from bone_age_tf.config.choices import RESEARCH_ONLY, SD_SCORE_CONVENTION
 from bone_age_tf.dicom_output.result import Result
-from bone_age_tf.inference.sentences import reason_without_advice, warning_sentences, years
+from bone_age_tf.inference.sentences import (
+    growth_sentences,
+    reason_without_advice,
+    warning_sentences,
+    years,
+)
 
 VERDICTS = {
     "delayed": "delayed (more than 2 SD below)",
@@ -32,8 +37,9 @@ def conclusion_of(result: Result) -> str:
 
 
 def remarks_of(result: Result) -> list[str]:
-    """What a reader should know: the warnings, and that it is for research."""
+    """What a reader should know: the adult height where a height was given, the warnings, and that it is for research."""
     return [
+        *growth_sentences(result.prediction, result.model.coverage),
         *warning_sentences(result.prediction.warning),
         f"{RESEARCH_ONLY} Preliminary, not verified by a reader.",
     ]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import numbers
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 
-_DIGITS = {"sd_score": 2, "verdict_probability": 2}
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 FAULTS_OF_THE_MACHINE = ("no_decoder", "dicom_not_installed", "unreadable")
 """Reasons that say nothing of the radiograph: no object, the file is to be predicted again."""
@@ -42,6 +41,14 @@ class ModelIdentity:
     """Whether it receives the hand alone; else the whole radiograph."""
 
 
+def _rounded(row: Any) -> Any:
+    """A dataclass with its numbers as they are shown."""
+    digits = {n: 2 if n.endswith(("_score", "_probability")) else 1 for n in vars(row)}
+    numbers_in = {n: value for n, value in vars(row).items() if isinstance(value, numbers.Real)}
+    shown = {n: float(round(value, digits[n])) + 0.0 for n, value in numbers_in.items()}  # no -0.0
+    return dataclasses.replace(row, **shown)
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """A prediction, or a rejection, with the radiograph that it is about."""
@@ -59,14 +66,9 @@ class Result:
     def __post_init__(self) -> None:
         """Numbers as precise as they are shown: another machine, which computes them a little differently, makes the same
         objects."""
-        row = dataclasses.replace(
-            self.prediction,
-            **{
-                name: float(round(value, _DIGITS.get(name, 1))) + 0.0  # no -0.0
-                for name, value in dataclasses.asdict(self.prediction).items()
-                if isinstance(value, numbers.Real)
-            },
-        )
+        row = _rounded(self.prediction)
+        if row.growth is not None:
+            row = dataclasses.replace(row, growth=_rounded(row.growth))
         object.__setattr__(self, "prediction", row)
         if self.outline is not None:
             object.__setattr__(self, "outline", np.round(np.asarray(self.outline, float), 1))

@@ -6,6 +6,7 @@ from bone_age_tf import __version__
 from bone_age_tf.config.choices import RESEARCH_ONLY, SD_SCORE_CONVENTION
 from bone_age_tf.dicom_output.instance import side_of
 from bone_age_tf.dicom_output.result import Result
+from bone_age_tf.growth.wording import METHOD
 from bone_age_tf.inference.prediction import Prediction
 from bone_age_tf.inference.sentences import reason_without_advice, warning_sentences, years
 
@@ -35,6 +36,7 @@ def wording_of(result: Result) -> Wording:
         (interval_label(result), interval_of(row)),
         ("Chronological age", _months(row.chronological_age_months)),
         ("SD score", "" if row.sd_score is None else f"{row.sd_score:+.2f} ({row.verdict})"),
+        ("Adult height", _adult_height(row)),
         ("Sex, side", f"{SEXES.get(row.sex, 'Sex unknown')}, {SIDES[side_of(result)]}"),
     )
     return Wording(
@@ -72,6 +74,16 @@ def interval_of(row: Prediction) -> str:
 
 def _months(months: float | None) -> str:
     return "" if months is None else f"{months:.1f} months ({years(months)})"
+
+
+def _adult_height(row: Prediction) -> str:
+    """`176.0 cm (171.6 to 183.5 cm)`; empty without one."""
+    found = row.growth
+    if found is None or found.adult_height_cm is None:
+        return ""
+    low, high = found.adult_height_low_cm, found.adult_height_high_cm
+    between = "" if low is None or high is None else f" ({low:.1f} to {high:.1f} cm)"
+    return f"{found.adult_height_cm:.1f} cm{between}, {METHOD}"
 
 
 def _notes(result: Result) -> tuple[str, ...]:

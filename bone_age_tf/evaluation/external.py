@@ -14,7 +14,7 @@ from bone_age_tf.config import LabelOptions
 from bone_age_tf.data import sex_column
 from bone_age_tf.data.joining import How, Place, join
 from bone_age_tf.data.label_table import LabelTable, column_named, read_table
-from bone_age_tf.data.labels import LabelRow, number_in, parse_table
+from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.leakage import TRAINED_ON_SPLIT
 from bone_age_tf.data.problems import summary
 from bone_age_tf.errors import InputDataError, UsageError
@@ -26,6 +26,7 @@ from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.outputs import claim_output, require_free
 from bone_age_tf.files.provenance import PROVENANCE, read_provenance, write_provenance
+from bone_age_tf.files.tables import number_in
 from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.error_tables import tables

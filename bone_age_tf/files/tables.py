@@ -169,3 +169,10 @@ def _read_excel(content: bytes, name: str) -> pd.DataFrame:
 def _excel_text(cell: object) -> str:
     """Numbers without a fraction are whole numbers by now (pandas), and empty cells empty text."""
     return EXCEL_ERROR if pd.isna(cell) else str(cell).strip()
+
+
+def number_in(cell: str) -> float | None:
+    """The number in a cell, with point or comma; None where there is none, or NaN."""
+    if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
+        return None
+    return float(cell.replace(",", "."))

@@ -6,6 +6,13 @@ from bone_age_tf.growth.adult_height_interval import (
     ColumnHeight,
     predict_adult_height_interval,
 )
+from bone_age_tf.growth.assessment import (
+    GROWTH_COLUMNS,
+    GROWTH_TEXT,
+    GrowthAssessment,
+    Heights,
+    assess,
+)
 from bone_age_tf.growth.parental_height import (
     BRITISH_ADULTS,
     CONVENTIONS,
@@ -19,6 +26,8 @@ from bone_age_tf.growth.reference_standards import Comparison, compare_with_age,
 __all__ = [
     "BRITISH_ADULTS",
     "CONVENTIONS",
+    "GROWTH_COLUMNS",
+    "GROWTH_TEXT",
     "LATER_STUDIES",
     "REASONS",
     "WARNINGS",
@@ -27,7 +36,10 @@ __all__ = [
     "Adults",
     "ColumnHeight",
     "Comparison",
+    "GrowthAssessment",
+    "Heights",
     "TargetHeight",
+    "assess",
     "compare_with_age",
     "method_sd_cm",
     "mid_parental_height",

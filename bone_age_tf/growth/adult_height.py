@@ -95,7 +95,7 @@ def predict_adult_height(
     name = column_of(child.bone_age, child.chronological_age)
     column = table_of(child.sex)[name]
     difference = child.bone_age - child.chronological_age
-    why = _why(name, difference)
+    why = why_column(name, difference)
     if not column.covers(child.bone_age):
         reason = BELOW_TABLE if child.bone_age < column.first else ABOVE_TABLE
         text = f"{why} {_capital(REASONS[reason])} ({_rows(column)})."
@@ -160,7 +160,7 @@ def _warnings(difference: float) -> tuple[str, ...]:
     return (FAR_ACCELERATED,) if difference > 0 else (FAR_DELAYED,)
 
 
-def _why(name: str, difference: float) -> str:
+def why_column(name: str, difference: float) -> str:
     """The column and why it applies, as a sentence."""
     # Not rounded up: 11.96 months are less than a year, and must not be shown as 12.0.
     months = math.floor(abs(difference) * 10 + ROUNDING_MONTHS * 10) / 10

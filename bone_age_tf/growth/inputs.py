@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import re
 
 from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
@@ -22,6 +23,25 @@ FIRST_ROW_MONTHS = 72.0
 
 _UNITS = (("metres", 100.0, (0.3, 2.6)), ("feet", 30.48, (2.6, 8.6)), ("inches", 2.54, (20, 90)))
 """Name, centimetres in one, and the numbers that are heights in it. Millimetres are those above 300."""
+_NUMBER = r"(\d+(?:[.,]\d*)?)"
+_CENTIMETRES = re.compile(rf"{_NUMBER} ?(?:cm)?", re.IGNORECASE)
+_METRES = re.compile(rf"{_NUMBER} ?m", re.IGNORECASE)
+_INCHES = re.compile(rf"{_NUMBER} ?(?:in|inch|inches|\"|″|”)", re.IGNORECASE)
+_FEET = re.compile(
+    rf"{_NUMBER} ?(?:ft|feet|foot|'|′|’)(?: ?{_NUMBER} ?(?:in|inch|inches|\"|″|”|'')?)?",
+    re.IGNORECASE,
+)
+
+
+class OtherUnitError(ArgumentValueError):
+    """A height that is evidently in another unit than centimetres."""
+
+    def __init__(self, message: str, unit: str, centimetres: float) -> None:
+        super().__init__(message)
+        self.unit = unit
+        """`metres`, `feet`, ..."""
+        self.centimetres = centimetres
+        """What it would be; to be confirmed by whoever gave it."""
 
 
 def number_of(name: str, value: object) -> float:
@@ -46,23 +66,52 @@ def centimetres_of(name: str, value: object, limits: tuple[float, float]) -> flo
     low, high = limits
     if low <= height <= high:
         return height
-    raise ArgumentValueError(
-        f"{name}: expected a height in centimetres, {low:g} to {high:g}. Received {height:g}"
-        f"{_likely_unit(height)}"
-    )
+    raise _other_height(name, f"{height:g}", _likely_unit(height), limits)
 
 
-def _likely_unit(height: float) -> str:
-    """The end of the sentence about a height that cannot be in centimetres."""
+def read_height(name: str, text: str) -> float:
+    """The number of a cell or field with a height in centimetres, with point or comma, also as `138 cm`.
+
+    Raises `OtherUnitError` for a text with another unit, and `ArgumentValueError` for any other.
+    """
+    words = " ".join(text.split())
+    found = _CENTIMETRES.fullmatch(words)
+    if found:
+        return _number(found[1])
+    raise _other_height(name, text[:40], _stated_unit(words), None)
+
+
+def _other_height(
+    name: str, received: str, unit: tuple[str, float] | None, limits: tuple[float, float] | None
+) -> ArgumentValueError:
+    between = "" if limits is None else f", {limits[0]:g} to {limits[1]:g}"
+    text = f"{name}: expected a height in centimetres{between}. Received {received}"
+    if unit is None:
+        return ArgumentValueError(f"{text}.")
+    text = f"{text}, which looks like {unit[0]}: that would be {unit[1]:.1f} cm."
+    return OtherUnitError(f"{text} Nothing is converted; give centimetres.", *unit)
+
+
+def _likely_unit(height: float) -> tuple[str, float] | None:
+    """Unit and centimetres of a height that cannot be in centimetres."""
     for unit, factor, (low, high) in _UNITS:
         if low <= height <= high:
-            return (
-                f", which looks like {unit}: that would be {height * factor:.1f} cm. Nothing is converted; "
-                "give centimetres."
-            )
-    if 300 < height <= 2600:
-        return f", which looks like millimetres: that would be {height / 10:.1f} cm. Nothing is converted; give centimetres."
-    return "."
+            return unit, height * factor
+    return ("millimetres", height / 10) if 300 < height <= 2600 else None
+
+
+def _stated_unit(words: str) -> tuple[str, float] | None:
+    """Unit and centimetres of a height with its unit."""
+    for unit, pattern, factor in (("metres", _METRES, 100.0), ("inches", _INCHES, 2.54)):
+        if found := pattern.fullmatch(words):
+            return unit, _number(found[1]) * factor
+    if found := _FEET.fullmatch(words):
+        return "feet and inches", _number(found[1]) * 30.48 + _number(found[2] or "0") * 2.54
+    return None
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
 
 
 def age_of(name: str, value: object, oldest: float) -> float:

@@ -12,6 +12,7 @@ from bone_age_tf.data.file_labels import FileLabels, read_file_labels
 from bone_age_tf.data.header_values import UNKNOWN, rejected_by, warnings_of
 from bone_age_tf.errors import UsageError
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.growth.assessment import Heights
 from bone_age_tf.preprocessing.rejections import Rejection
 
 
@@ -22,6 +23,7 @@ class Known:
     labels: FileLabels
     sex: str | None = None
     chronological_age_months: float | None = None
+    heights: Heights = Heights()  # noqa: RUF009 - frozen
 
     @classmethod
     def read(
@@ -33,6 +35,7 @@ class Known:
         labels: str | None,
         label_options: LabelOptions,
         chronological_age_months: float | None = None,
+        heights: Heights = Heights(),  # noqa: B008 - frozen
     ) -> "Known":
         """The table and all headers. Raises `UsageError` where nothing tells a sex, `InputDataError` where the table
         cannot be used."""
@@ -44,7 +47,7 @@ class Known:
                 f"{command} needs the sex. Expected --sex F, M or unknown, or a table with --labels. "
                 "Received neither."
             )
-        return cls(found, sex, chronological_age_months)
+        return cls(found, sex, chronological_age_months, heights)
 
     def rejection(self, file: SourceFile) -> Rejection | None:
         """Why the file is not read: for what its header tells, its row in the table, or the lack of a sex."""
@@ -77,6 +80,12 @@ class Known:
             header.chronological_age_months if header else math.nan,
         )
         return next((age for age in told if not math.isnan(age)), self.chronological_age_months)
+
+    def heights_of(self, file: SourceFile) -> Heights:
+        """Of the child and its parents: by the table and the command. What a header says of the size is not used: it
+        does not say when it was measured."""
+        label = self.labels.rows.get(file)
+        return Heights(*label.heights).otherwise(self.heights) if label else self.heights
 
     def true_months_of(self, file: SourceFile) -> float | None:
         """The bone age of the table."""

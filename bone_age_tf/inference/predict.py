@@ -25,6 +25,7 @@ from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.outputs import claim_output, require_free
 from bone_age_tf.files.provenance import write_provenance
+from bone_age_tf.growth.assessment import Heights, assess
 from bone_age_tf.growth.reference_standards import compare_with_age
 from bone_age_tf.inference.accuracy import accuracy_of
 from bone_age_tf.inference.known import Known
@@ -90,6 +91,7 @@ def predict(  # noqa: PLR0913 - one for each option
     labels: str | None = None,
     label_options: LabelOptions = LabelOptions(unlabelled=True),  # noqa: B008
     chronological_age_months: float | None = None,
+    heights: Heights = Heights(),  # noqa: B008 - frozen
     accept_dicom: Sequence[str] = (),
     keep_uids: bool = False,
     overwrite: bool = False,
@@ -99,7 +101,7 @@ def predict(  # noqa: PLR0913 - one for each option
     """Predict files, folders and zips; every file is a row of `predictions.csv`.
 
     Sex and chronological age come from the label table, then from the header of a DICOM file, and from `sex` and
-    `chronological_age_months` where neither tells them. Rows without a file are in `problems.csv`. `overwrite` replaces
+    `chronological_age_months` where neither tells them; heights, for the adult height, from the table, then from `heights`. Rows without a file are in `problems.csv`. `overwrite` replaces
     earlier predictions. `accept_dicom`: reasons of `dicom.admission.ACCEPTABLE` for which no header rejects a file.
     `keep_uids` adds the column `sop_instance_uid`. `on_predicted` is called for each file, in their order.
     Memory grows with the number of files by their rows alone. Raises `UsageError` where `output` holds results, or
@@ -116,6 +118,7 @@ def predict(  # noqa: PLR0913 - one for each option
         labels=labels,
         label_options=label_options,
         chronological_age_months=chronological_age_months,
+        heights=heights,
     )
     exported = ExportedModel.open(model)
     folder = claim_output(output, COMMAND, RESULTS, overwrite=overwrite)
@@ -133,7 +136,7 @@ def predict(  # noqa: PLR0913 - one for each option
             if on_predicted is not None:
                 on_predicted(one)
             notify("predict", len(rows), len(files))
-        values = [dataclasses.asdict(row) for row in rows]
+        values = [row.flat() for row in rows]
         values = values if keep_uids else _without_uids(values)
         table = table_of(values)
         csv_file.write(csv_text(table))
@@ -186,6 +189,7 @@ def predict_files(
             is_trained = row.status == OK and is_trained_on(one.encoded, trained_on)
             row = _warned(row, TRAINED_ON) if is_trained else row
             row = _warned(row, *_warnings_by_header(model, one, known))
+            row = assessed(row, known.heights_of(one.file), model)
             yield _predicted(one, row, known)
 
 
@@ -247,6 +251,23 @@ def compared(row: Prediction, age: float | None, coverage: float | None) -> Pred
         verdict=found.verdict or "",
         verdict_probability=found.verdict_probability,
     )
+
+
+def assessed(row: Prediction, heights: Heights, model: ExportedModel) -> Prediction:
+    """The row with the adult height, where a height was given: of the child or of a parent."""
+    if not heights.any:
+        return row
+    growth = assess(
+        heights,
+        bone_age_months=row.bone_age_months,
+        chronological_age_months=row.chronological_age_months,
+        sex=row.sex,
+        low_months=row.bone_age_low_months,
+        high_months=row.bone_age_high_months,
+        coverage=model.coverage or DEFAULT_COVERAGE,
+        reading_method=model.manifest.get("reading_method"),
+    )
+    return dataclasses.replace(row, growth=growth)
 
 
 def _warned(row: Prediction, *codes: str) -> Prediction:

@@ -1,6 +1,9 @@
 """The prediction for one radiograph, without TensorFlow."""
 
 import dataclasses
+from typing import Any
+
+from bone_age_tf.growth.assessment import GROWTH_COLUMNS, GrowthAssessment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,3 +39,17 @@ class Prediction:
     says nothing about others) and, of DICOM files, the codes of `dicom.warnings`, with a blank between."""
     sop_instance_uid: str = ""
     """Of a DICOM file as it was received; a column only where it was asked for."""
+    growth: GrowthAssessment | None = None
+    """Where a height was given: its fields are columns of their own (`flat`)."""
+
+    def flat(self) -> dict[str, Any]:
+        """The row as results hold it: values by column, those of `growth` only where a height was given."""
+        values = dataclasses.asdict(self)
+        return values | (values.pop("growth") or {})
+
+
+def growth_of(row: dict[str, Any]) -> GrowthAssessment | None:
+    """The assessment in a flat row; None without one."""
+    if GROWTH_COLUMNS[0] not in row:
+        return None
+    return GrowthAssessment(**{name: row[name] for name in GROWTH_COLUMNS})

@@ -10,6 +10,8 @@ from bone_age_tf.config.choices import (
     TRAINED_ON,
 )
 from bone_age_tf.dicom.warnings import WARNINGS as HEADER_WARNINGS
+from bone_age_tf.growth.wording import adult_height_sentences, target_height_sentence
+from bone_age_tf.inference.prediction import Prediction
 
 WARNINGS: Mapping[str, str] = {
     **{code: f"{text[0].upper()}{text[1:]}." for code, text in HEADER_WARNINGS.items()},
@@ -25,6 +27,14 @@ WARNINGS: Mapping[str, str] = {
 def warning_sentences(codes: str) -> list[str]:
     """The column `warning` in words."""
     return [WARNINGS[code] for code in codes.split()]
+
+
+def growth_sentences(row: Prediction, coverage: float | None) -> list[str]:
+    """Adult height and target height with their uncertainty, or why there is none; empty where no height was given."""
+    if row.growth is None:
+        return []
+    heights = adult_height_sentences(row.growth, row.difference_months, coverage)
+    return [*heights, *filter(None, [target_height_sentence(row.growth)])]
 
 
 def plain_reason(reason: str) -> str:

@@ -16,6 +16,7 @@ apply. Cells without a value are empty.
 | `difference_months`, `sd_score`, `verdict`, `verdict_probability` | as in `growth/reference_standards.py`   |
 | `status`, `reason`, `warning`    | by `predict`: `ok`, or why there is no bone age; warnings                |
 | `sop_instance_uid`               | of a DICOM file, by `predict --keep-uids`                                |
+| `height_cm` to `target_height_reason` | by `predict` where heights are given: fields of `growth.GrowthAssessment` |
 | any other                        | of an ensemble: months of a family, by its name                          |
 """
 
@@ -31,6 +32,7 @@ from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.atomic import write_text
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.tables import read_text_table
+from bone_age_tf.growth.assessment import GROWTH_COLUMNS, GROWTH_TEXT
 from bone_age_tf.record import (
     BONE_AGE_HIGH,
     BONE_AGE_LOW,
@@ -63,9 +65,12 @@ COLUMNS = (
     "reason",
     "warning",
     "sop_instance_uid",
+    *GROWTH_COLUMNS,
 )
 """Of `predictions.csv`, in this order."""
-_TEXT = frozenset((ID, "file", SEX, "verdict", STATUS, "reason", "warning", "sop_instance_uid"))
+_TEXT = GROWTH_TEXT.union(
+    (ID, "file", SEX, "verdict", STATUS, "reason", "warning", "sop_instance_uid")
+)
 _FORMATS = {TRUE_MONTHS: "g", BOY_PROBABILITY: ".6f"}
 """Of numbers; all others have two digits after the point."""
 
@@ -173,8 +178,9 @@ class LabelledPredictions:
 
 
 def table_of(rows: Sequence[Mapping[str, object]]) -> pd.DataFrame:
-    """Rows of predictions, by column, as a table: text or float64, NaN where there is no number."""
+    """Rows of predictions, by column, as a table: text or float64, empty or NaN where there is none."""
     table = pd.DataFrame(rows)
+    table = table.fillna({name: "" for name in table if name in _TEXT})
     return table.astype({name: float for name in table if name not in _TEXT})
 
 

@@ -4,7 +4,7 @@
 |---|---|
 | `status` | `preliminary`: nobody has verified it; `cancelled` of a rejected radiograph, with the reason in `dataAbsentReason` |
 | `code`, `valueQuantity` | LOINC 85151-9, months |
-| `component` | prediction interval, SD score with its limits and verdict, chronological age |
+| `component` | prediction interval, SD score with its limits and verdict, chronological age; where a height was given: it, the adult height and the target height |
 | `bodySite`, `method` | the hand and its side; the method, where the labels were read by one |
 | `device` | contained: the model with its version and fingerprints |
 | `subject`, `derivedFrom` | of DICOM files alone, by identifiers: the Patient ID; the study and the image by their UIDs |
@@ -34,20 +34,18 @@ from bone_age_tf.files.atomic import write_json
 from bone_age_tf.growth.reference_standards import LIMIT_SD
 from bone_age_tf.inference.predict import Predicted
 from bone_age_tf.inference.prediction import Prediction
-from bone_age_tf.inference.sentences import reason_without_advice, warning_sentences
+from bone_age_tf.inference.sentences import (
+    growth_sentences,
+    reason_without_advice,
+    warning_sentences,
+)
 from bone_age_tf.metrics.predictions import OK
+from bone_age_tf.report.fhir_elements import concept, heights, months, scores
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 FOLDER = "fhir"
-SYSTEMS = {
-    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
-    "LN": "http://loinc.org",
-    "SCT": "http://snomed.info/sct",
-    "UCUM": "http://unitsofmeasure.org",
-}
-"""Coding scheme -> its system in FHIR."""
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 URI = "urn:ietf:rfc:3986"
 DICOM_UID = "urn:dicom:uid"
@@ -96,7 +94,7 @@ def observation_of(predicted: Predicted, model: ModelIdentity) -> dict[str, Any]
         "identifier": [{"system": URI, "value": f"urn:oid:{uid}"}],
         "status": "preliminary" if row.status == OK else "cancelled",
         "category": [_category()],
-        "code": _concept(codes.BONE_AGE),
+        "code": concept(codes.BONE_AGE),
         "bodySite": _body_site(source),
         "method": _method(model),
         "device": {"reference": "#model"},
@@ -124,33 +122,35 @@ def _uid_by_content(predicted: Predicted, model: ModelIdentity) -> str:
 def _value(row: Prediction, model: ModelIdentity) -> dict[str, Any]:
     assert row.bone_age_months is not None
     return {
-        "valueQuantity": _months(row.bone_age_months),
+        "valueQuantity": months(row.bone_age_months),
         "component": list(_components(row, model)),
     }
 
 
 def _components(row: Prediction, model: ModelIdentity) -> Iterator[dict[str, Any]]:
     low, high = row.bone_age_low_months, row.bone_age_high_months
+    coverage = "" if model.coverage is None else f"{100 * model.coverage:g} % "
     if low is not None and high is not None:
-        coverage = "" if model.coverage is None else f"{100 * model.coverage:g} % "
         yield {
-            "code": {**_concept(codes.UNCERTAINTY), "text": f"{coverage}prediction interval"},
-            "valueRange": {"low": _months(low), "high": _months(high)},
+            "code": {**concept(codes.UNCERTAINTY), "text": f"{coverage}prediction interval"},
+            "valueRange": {"low": months(low), "high": months(high)},
         }
     if row.sd_score is not None:
         yield _sd_score(row.sd_score, row.verdict)
     if row.chronological_age_months is not None:
         yield {
-            "code": {**_concept(codes.SUBJECT_AGE), "text": "Chronological age"},
-            "valueQuantity": _months(row.chronological_age_months),
+            "code": {**concept(codes.SUBJECT_AGE), "text": "Chronological age"},
+            "valueQuantity": months(row.chronological_age_months),
         }
+    if row.growth is not None:
+        yield from heights(row.growth, coverage)
 
 
 def _sd_score(score: float, verdict: str) -> dict[str, Any]:
     component = {
-        "code": {**_concept(codes.Z_SCORE), "text": f"SD score ({SD_SCORE_CONVENTION})"},
-        "valueQuantity": _scores(score),
-        "referenceRange": [{"low": _scores(-LIMIT_SD), "high": _scores(LIMIT_SD)}],
+        "code": {**concept(codes.Z_SCORE), "text": f"SD score ({SD_SCORE_CONVENTION})"},
+        "valueQuantity": scores(score),
+        "referenceRange": [{"low": scores(-LIMIT_SD), "high": scores(LIMIT_SD)}],
     }
     if verdict in INTERPRETATIONS:
         code, display = INTERPRETATIONS[verdict]
@@ -171,23 +171,11 @@ def _absent(row: Prediction) -> dict[str, Any]:
     return {"dataAbsentReason": {"coding": [coding], "text": text}}
 
 
-def _months(value: float) -> dict[str, Any]:
-    return {
-        "value": round(value, 1),
-        "unit": "months",
-        "system": SYSTEMS["UCUM"],
-        "code": codes.MONTH.value,
-    }
-
-
-def _scores(value: float) -> dict[str, Any]:
-    return {"value": round(value, 2), "unit": "SD", "system": SYSTEMS["UCUM"], "code": "1"}
-
-
 def _notes(row: Prediction, model: ModelIdentity) -> list[str]:
     return [
         f"{RESEARCH_ONLY} Preliminary, not verified by a reader.",
         *([] if row.status == OK else [f"No bone age: {reason_without_advice(row.reason)}."]),
+        *growth_sentences(row, model.coverage),
         *warning_sentences(row.warning),
         f"Sex that the bone age is for: {row.sex or 'not told'}.",
         f"Model: {model.statement}",
@@ -204,15 +192,6 @@ def _narrative(row: Prediction) -> dict[str, str]:
     return {"status": "generated", "div": f'<div xmlns="http://www.w3.org/1999/xhtml">{text}</div>'}
 
 
-def _concept(concept: Concept) -> dict[str, Any]:
-    coding = {
-        "system": SYSTEMS[concept.scheme],
-        "code": concept.value,
-        "display": concept.meaning,
-    }
-    return {"coding": [coding], "text": concept.meaning}
-
-
 def _category() -> dict[str, Any]:
     system = f"{TERMINOLOGY}/observation-category"
     return {"coding": [{"system": system, "code": "imaging", "display": "Imaging"}]}
@@ -221,11 +200,11 @@ def _category() -> dict[str, Any]:
 def _body_site(source: "Dataset | None") -> dict[str, Any]:
     told = () if source is None else (source.get("ImageLaterality"), source.get("Laterality"))
     side = next((side for side in told if side in HANDS), "")
-    return _concept(HANDS.get(side, codes.HAND))
+    return concept(HANDS.get(side, codes.HAND))
 
 
 def _method(model: ModelIdentity) -> dict[str, Any] | None:
-    return _concept(codes.GREULICH_PYLE) if model.reading_method == "greulich_pyle" else None
+    return concept(codes.GREULICH_PYLE) if model.reading_method == "greulich_pyle" else None
 
 
 def _device(model: ModelIdentity) -> dict[str, Any]:

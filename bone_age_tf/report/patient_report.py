@@ -21,6 +21,7 @@ from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.images import safe_name
 from bone_age_tf.files.provenance import read_provenance
 from bone_age_tf.growth.reference_standards import LIMIT_SD, sd_at
+from bone_age_tf.inference.prediction import growth_of
 from bone_age_tf.inference.saliency import Explanation, explain_prepared, on_original, over
 from bone_age_tf.inference.sentences import plain_reason, warning_sentences
 from bone_age_tf.metrics.predictions import OK
@@ -28,6 +29,7 @@ from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.grey import grey_levels
 from bone_age_tf.preprocessing.radiographs import find_radiographs
 from bone_age_tf.preprocessing.rejections import Rejection
+from bone_age_tf.report.adult_height import adult_height_view
 from bone_age_tf.report.page import render, write_page
 from bone_age_tf.sex import sex_from_label
 
@@ -103,10 +105,19 @@ def patient_page(
         band=age_band(row),
         model=made_with,
         performance=performance_summary(model.manifest),
+        growth=_growth(row, model.coverage),
         brightness=BRIGHTNESS,
         made_at=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         **{"zones": [], "ticks": _ticks([]), **values},
     )
+
+
+def _growth(row: dict[str, Any], coverage: float | None) -> dict[str, Any] | None:
+    """The adult height as it is shown; None where no height was given."""
+    found = growth_of(row)
+    if found is None:
+        return None
+    return adult_height_view(found, row["difference_months"], coverage)
 
 
 def _ticks(contributions: Sequence[float]) -> list[int]:

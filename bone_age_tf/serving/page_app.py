@@ -5,8 +5,9 @@
 | `GET /`, `/page.css`, `/page.js` and its modules | the page |
 | `GET /sample.png` | a synthetic radiograph to try |
 | `POST /header` | bytes of a file -> what its DICOM header says, its picture, or why it is not read, JSON |
-| `POST /read?sex=F&chronological_age_months=126` | bytes of an image file -> what the page shows, JSON |
-| `POST /report?...` | the same -> the HTML report of `predict --report` |
+| `POST /read?sex=F&chronological_age_months=126&height_cm=138` | bytes of an image file -> what the page shows, JSON |
+| `POST /growth` | JSON with an estimate and heights -> the adult height, JSON: no radiograph (`serving/growth.py`) |
+| `POST /report?...` | the same as `/read` -> the HTML report of `predict --report` |
 
 Nothing is written to disk, and no file is kept after its response.
 """
@@ -35,7 +36,7 @@ from bone_age_tf.export.export import GOLDEN_HAND
 from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.export.signatures import STATUS
 from bone_age_tf.files.hashing import sha256_of
-from bone_age_tf.inference.predict import compared, prediction_of
+from bone_age_tf.inference.predict import assessed, compared, prediction_of
 from bone_age_tf.inference.prediction import Prediction
 from bone_age_tf.inference.sentences import plain_reason, warning_sentences, years
 from bone_age_tf.metrics.predictions import OK
@@ -45,6 +46,7 @@ from bone_age_tf.report.patient_report import age_band, patient_page
 from bone_age_tf.serving.admission import Admission
 from bone_age_tf.serving.bodies import Bodies
 from bone_age_tf.serving.contract import Code, ServingError, invalid
+from bone_age_tf.serving.growth import growth_answer, growth_of_body, heights_of
 from bone_age_tf.serving.metrics import Metrics
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.opening import Opened, described, open_file
@@ -89,6 +91,7 @@ class PageApp:
             *(Route(path, _static(file), methods=["GET"]) for path, file in STATIC.items()),
             Route("/header", answering_errors(self._header), methods=["POST"]),
             Route("/read", answering_errors(self._read), methods=["POST"]),
+            Route("/growth", answering_errors(self._growth), methods=["POST"]),
             Route("/report", answering_errors(self._report), methods=["POST"]),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: _unknown})
@@ -104,7 +107,13 @@ class PageApp:
             async with self._bodies.held(request) as encoded:
                 model, opened, row = await self._row(request, encoded)
                 shown = await self._drawn(_view, model, opened, row)
-        return JSONResponse(_answer(model, opened, row) | {"view": shown})
+        heights = heights_of(request.query_params)
+        growth = growth_answer(row, heights, model.exported.coverage)
+        return JSONResponse(_answer(model, opened, row) | {"view": shown, "growth": growth})
+
+    async def _growth(self, request: Request) -> Response:
+        async with self._bodies.held(request) as body:
+            return JSONResponse(growth_of_body(body, self._models.get().exported))
 
     async def _report(self, request: Request) -> Response:
         with self._admission.slots():
@@ -129,6 +138,7 @@ class PageApp:
         self._metrics.count([answered.outputs[STATUS]])
         row = prediction_of(FILE, FILE, sex, _outcome(answered), model.exported.training_ages)
         row = compared(row, age, model.exported.coverage)
+        row = assessed(row, heights_of(request.query_params), model.exported)
         return model, opened, _warned(row, opened, answered, age, model)
 
 
@@ -179,7 +189,7 @@ def _view(model: ServedModel, opened: Opened, row: Prediction) -> Mapping[str, A
 
 def _page(model: ServedModel, opened: Opened, row: Prediction) -> str:
     file = b"" if isinstance(opened.file, Rejection) else opened.file
-    return patient_page(model.exported, dataclasses.asdict(row), file, _made_with(model))
+    return patient_page(model.exported, row.flat(), file, _made_with(model))
 
 
 def _made_with(model: ServedModel) -> dict[str, str]:
@@ -192,7 +202,7 @@ def _made_with(model: ServedModel) -> dict[str, str]:
 
 
 def _answer(model: ServedModel, opened: Opened, row: Prediction) -> dict[str, Any]:
-    values = dataclasses.asdict(row)
+    values = dataclasses.replace(row, growth=None).flat()  # heights are an answer of their own
     ends = (row.bone_age_months, row.bone_age_low_months, row.bone_age_high_months)
     return {
         "prediction": values,

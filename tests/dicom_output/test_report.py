@@ -14,8 +14,10 @@ from bone_age_tf.config import DicomOutputConfig
 from bone_age_tf.config.choices import DICOM_OBJECTS, RESEARCH_ONLY, SD_SCORE_CONVENTION
 from bone_age_tf.dicom_output import identifiers
 from bone_age_tf.dicom_output.attributes import encoded
+from bone_age_tf.dicom_output.identifiers import derived_uid
 from bone_age_tf.dicom_output.report import report_of
 from bone_age_tf.dicom_output.result import FAULTS_OF_THE_MACHINE, Result
+from bone_age_tf.growth import Heights, assess
 from bone_age_tf.inference.sentences import WARNINGS
 
 CONFIG = DicomOutputConfig()
@@ -127,6 +129,28 @@ def test_a_reader_finds_it_in_sentences() -> None:
         *(WARNINGS["right_hand"], WARNINGS["lossy"]),
     ):
         assert part in text
+
+
+def test_the_adult_height_is_told_in_words_since_it_has_no_code() -> None:
+    growth = assess(
+        Heights(138.0, 165.0, 180.0),
+        bone_age_months=121.34,
+        chronological_age_months=118.2,
+        sex="F",
+        low_months=105.2,
+        high_months=137.5,
+        reading_method="greulich_pyle",
+    )
+    result = result_of_phantom(1, prediction={"growth": growth, "sex": "F"})
+    comments = [item.TextValue for item in _items(_report(result))["121106"]]
+    assert comments[0].startswith("Predicted adult height 159.1 cm, 90 % interval")
+    assert any(text.startswith("Target height by the parents 166.0 cm") for text in comments)
+    assert derived_uid(result, "x", uid_root=None) != derived_uid(
+        result_of_phantom(1, prediction={"sex": "F"}), "x", uid_root=None
+    )
+    rounded = result.prediction.growth
+    assert rounded is not None
+    assert rounded.adult_height_cm == round(growth.adult_height_cm or 0, 1)
 
 
 def test_what_is_not_known_is_not_said() -> None:

@@ -121,7 +121,7 @@ def test_a_mixed_folder_is_predicted_by_what_is_told_of_each_file(
         jsonschema.validate(json.loads(line), SCHEMA)
 
 
-SCHEMA = json.loads((ROOT / "bone_age_tf/schemas/prediction-4.json").read_text())
+SCHEMA = json.loads((ROOT / "bone_age_tf/schemas/prediction-5.json").read_text())
 
 
 def test_without_a_sex_a_header_that_does_not_tell_it_means_unknown(

@@ -7,6 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,9 +22,16 @@ from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation.external import evaluate_tables
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.hashing import FileEntry
+from bone_age_tf.growth import GROWTH_COLUMNS, Heights
 from bone_age_tf.growth.reference_standards import compare_with_age
-from bone_age_tf.inference.predict import PredictReport, compared, predict, prediction_of
-from bone_age_tf.inference.prediction import Prediction
+from bone_age_tf.inference.predict import (
+    PredictReport,
+    assessed,
+    compared,
+    predict,
+    prediction_of,
+)
+from bone_age_tf.inference.prediction import Prediction, growth_of
 from bone_age_tf.metrics.predictions import COLUMNS
 from bone_age_tf.preprocessing import radiographs
 from bone_age_tf.sex import Sex
@@ -441,6 +449,42 @@ def test_chronological_ages_in_years_are_not_taken_for_months(
             for name in ("a.png", "b.jpg", "deeper/c.JPEG")
         ]
         assert ages == [round(age * factor, 2) for age in (11.5, 9, 2.25)]
+
+
+def test_heights_add_the_adult_height_where_they_are_given(
+    hands: Path, predicted: Predicted, opened: ExportedModel
+) -> None:
+    lines = ("id,sex,chronological_age_months,height_cm", "a,M,120,140", "b,F,120,1.4", "c,F,,120")
+    labels = table(hands, *lines)
+    report, rows = predicted(hands, labels=labels, heights=Heights(None, 165.0, 180.0))
+    assert {row["adult_height_cm"] for row in rows.values()} == {""}
+    assert "not_greulich_pyle: the table is for bone ages" in rows["a.png"]["adult_height_reason"]
+    assert "looks like metres" in rows["b.jpg"]["adult_height_reason"]
+    assert rows["a.png"]["target_height_cm"] == "179.00"
+    assert set(GROWTH_COLUMNS) <= set(report.table)
+    manifest = {**opened.manifest, "reading_method": "greulich_pyle"}
+    row = prediction_of("a", "a", "M", {"bone_age_months": 123.0}, opened.training_ages)
+    row = assessed(compared(row, 113.0, None), Heights(140.0), SimpleNamespace(coverage=None, manifest=manifest))  # type: ignore[arg-type]  # fmt: skip
+    assert row.growth is not None
+    assert row.growth.adult_height_cm == pytest.approx(177.0, abs=0.05)
+    assert growth_of(row.flat()) == row.growth
+
+
+def test_without_heights_there_are_no_columns_of_them(hands: Path, predicted: Predicted) -> None:
+    labels = table(hands, "id,sex,height_cm", "a,M,140", "b,F,", "c,F,")
+    report, rows = predicted(hands, labels=labels)
+    assert rows["b.jpg"]["height_cm"] == rows["b.jpg"]["adult_height_reason"] == ""
+    lines = {row.file: row.flat() for row in report.first}
+    assert "height_cm" in lines["a.png"]
+    assert not set(GROWTH_COLUMNS) & set(lines["b.jpg"])
+    _, rows = predicted(hands, labels=table(hands, "id,sex", "a,M", "b,F", "c,F"))
+    assert not set(GROWTH_COLUMNS) & set(rows["a.png"])
+
+
+def test_a_height_in_metres_is_refused_by_the_command(hands: Path, exported: Path) -> None:
+    words = ["predict", str(hands), "--model", str(exported), "--sex", "F", "--output", "o"]
+    with pytest.raises(UsageError, match="--height-cm: .* looks like metres"):
+        cli.commands.main([*words, "--height-cm", "1.38"], standalone_mode=False)
 
 
 def test_a_table_in_years_is_converted_by_the_command(

@@ -17,6 +17,7 @@ from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.header import read_header
 from bone_age_tf.dicom_output.results import identity_of
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.growth import Heights, assess
 from bone_age_tf.inference.predict import Predicted
 from bone_age_tf.report.fhir import FhirFolder, observation_of
 
@@ -52,7 +53,8 @@ def observation(content: bytes, **given: Any) -> dict[str, Any]:
 
 def component(made: dict[str, Any], code: str) -> dict[str, Any]:
     """The component with this code."""
-    [found] = [one for one in made["component"] if one["code"]["coding"][0]["code"] == code]
+    coded = [one for one in made["component"] if "coding" in one["code"]]
+    [found] = [one for one in coded if one["code"]["coding"][0]["code"] == code]
     return found
 
 
@@ -208,3 +210,28 @@ def test_a_file_for_each_row(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "fhir").iterdir())
     assert names == ["0001.json", "0002.json"]
     assert json.loads((tmp_path / "fhir/0002.json").read_text())["status"] == "cancelled"
+
+
+def test_the_adult_height_is_there_where_a_height_was_given() -> None:
+    growth = assess(
+        Heights(138.0, 165.0, 180.0),
+        bone_age_months=121.3,
+        chronological_age_months=118.2,
+        sex="F",
+        low_months=105.2,
+        high_months=137.5,
+        reading_method="greulich_pyle",
+    )
+    made = observation(dicom_of(GREY), growth=growth)
+    height = component(made, "8302-2")["valueQuantity"]
+    assert (height["value"], height["unit"]) == (138.0, "cm")
+    by_text = {one["code"]["text"]: one for one in made["component"]}
+    adult = by_text["Predicted adult height (Bayley-Pinneau)"]
+    assert "coding" not in adult["code"]  # neither LOINC nor SNOMED CT has one
+    assert adult["valueQuantity"]["value"] == round(growth.adult_height_cm or 0, 1)
+    between = by_text[
+        "Predicted adult height (Bayley-Pinneau): 90 % interval by that of the bone age"
+    ]
+    assert between["valueRange"]["low"]["value"] < 160 < between["valueRange"]["high"]["value"]
+    assert by_text["Target height by the parents (tanner)"]["valueQuantity"]["value"] == 166.0
+    assert any("errors of 5 to 6 cm" in note["text"] for note in made["note"])

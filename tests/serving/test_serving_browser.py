@@ -118,6 +118,33 @@ def test_a_file_is_dropped(page: Any, hand: Path) -> None:
     page.wait_for_selector(".months", timeout=SECONDS)
 
 
+def test_a_height_is_answered_without_another_upload(page: Any, hand: Path) -> None:
+    read(page, hand, "F")
+    page.wait_for_selector(".growth button", timeout=SECONDS)
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.url.rpartition("/")[2]))
+    page.click(".growth button")
+    page.keyboard.type("1,3")
+    page.wait_for_selector(".fault")
+    assert "Child “1,3” looks like metres." in page.inner_text(".fault")
+    assert "has to be corrected" in page.inner_text(".growth")
+    page.click("text=Use 130.0 cm")
+    page.fill("#mother_height_cm", "165")
+    page.fill("#father_height_cm", "180 cm")
+    page.wait_for_selector(".growth svg")
+    assert page.locator(".fault").count() == 0
+    text = page.inner_text(".growth")
+    assert (
+        "None: the table is for bone ages by Greulich and Pyle" in text
+    )  # the manifest names no method
+    assert "Target height by the parents 166.0 cm, range 157.5 to 174.5 cm" in text
+    assert {one.partition("?")[0] for one in sent} == {"growth"}
+    assert " y " in page.inner_text(".months")
+    for name in ("height_cm", "mother_height_cm", "father_height_cm"):
+        page.fill(f"#{name}", "")
+    page.wait_for_selector(".growth button")
+
+
 def test_nothing_is_read_without_a_sex(page: Any, hand: Path) -> None:
     page.click("#read")
     assert "radiograph" in page.inner_text("#missing")

@@ -106,6 +106,23 @@ def test_the_age_is_compared_with(client: httpx.Client, server: Running) -> None
     assert beside["band"][0] < 100 < beside["band"][1]
 
 
+def test_heights_are_answered_with_the_radiograph_and_without(
+    client: httpx.Client, server: Running
+) -> None:
+    first = read(client, server, chronological_age_months="100", height_cm="1.3")
+    assert first["growth"]["faults"] == [
+        {"field": "height_cm", "unit": "metres", "centimetres": 130.0}
+    ]
+    assert "height_cm" not in first["prediction"]
+    assert read(client, server)["growth"] is None
+    names = ("sex", "bone_age_months", "bone_age_low_months", "bone_age_high_months")
+    asked = {name: first["prediction"][name] for name in names} | {"height_cm": 130}
+    answer = client.post(f"{server.page}/growth", json=asked | {"chronological_age_months": 100})
+    assert answer.status_code == 200
+    assert answer.json()["view"]["reason_code"] == "not_greulich_pyle"  # its manifest names none
+    assert client.post(f"{server.page}/growth", content=b"x").status_code == 400
+
+
 def test_a_refusal_has_its_reason_in_words(client: httpx.Client, server: Running) -> None:
     answer = read(client, server, encode(np.full((300, 200), 90, np.uint8)))
     assert answer["prediction"]["status"] == "rejected"

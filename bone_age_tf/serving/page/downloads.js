@@ -1,7 +1,7 @@
 import { element } from "./elements.js";
 import { send } from "./requests.js";
 
-/** Buttons that save the report and the JSON of a result. `file` and `query` are what it was asked for. */
+/** Buttons that save the report and the JSON of a result. `file` and `query`, a function, are what it was asked for. */
 export function downloads(result, file, query, say) {
   const box = element("div", "downloads", "");
   const report = element("button", "quiet", "Save the report");
@@ -13,7 +13,7 @@ export function downloads(result, file, query, say) {
     report.disabled = true;
     report.textContent = "Preparing the report …";
     try {
-      const html = named(await (await send("report", file, query)).text(), name);
+      const html = named(await (await send("report", file, query())).text(), name);
       save(new Blob([html], { type: "text/html" }), `${made}.html`);
     } catch (error) {
       say(error.message);
@@ -22,8 +22,8 @@ export function downloads(result, file, query, say) {
     report.textContent = "Save the report";
   });
   json.addEventListener("click", () => {
-    const { prediction, model, bone_age_tf, at } = result;
-    const whole = { ...prediction, file: given, id: name, read_at: at.toISOString(), model, bone_age_tf };
+    const { prediction, growth, model, bone_age_tf, at } = result;
+    const whole = { ...prediction, ...growth?.prediction, file: given, id: name, read_at: at.toISOString(), model, bone_age_tf };
     save(new Blob([JSON.stringify(whole, null, 2)], { type: "application/json" }), `${made}.json`);
   });
   box.append(report, json);

@@ -2,6 +2,7 @@ import { compareHeader, showHeader } from "./dicom.js";
 import { downloads } from "./downloads.js";
 import { $, element, sentence, shape } from "./elements.js";
 import { chosenSex, enteredAge } from "./form.js";
+import { adultHeight, askGrowth, enteredHeights, isHeight, showFaults } from "./growth.js";
 import { send } from "./requests.js";
 import { scale } from "./scale.js";
 
@@ -13,6 +14,7 @@ let isSynthetic = false; // whether it is the bundled sample
 let result = null; // the response of the server
 let question = null; // the query of that response
 let asked = 0; // the number of the latest request: older answers are dropped
+let entered = 0; // the number of the latest change of a height: older answers are dropped
 
 // === Choosing a file ===
 
@@ -77,6 +79,7 @@ function forget() {
   $("overlay").replaceChildren();
   $("heat").removeAttribute("src");
   $("heat-shown").checked = false;
+  showFaults([]);
   for (const id of ["outline-tool", "heat-tool", "legend"]) $(id).hidden = true;
   layers();
   busy(false);
@@ -114,7 +117,12 @@ for (const kind of ["dragleave", "drop"]) {
 }
 addEventListener("drop", (event) => choose(event.dataTransfer.files[0]));
 addEventListener("paste", (event) => choose(event.clipboardData.files[0]));
-$("form").addEventListener("input", () => { forget(); compareHeader(); say(""); });
+$("form").addEventListener("input", ({ target }) => {
+  if (isHeight(target)) { predictHeight(); return; } // the estimate stays
+  forget();
+  compareHeader();
+  say("");
+});
 
 // === Requests ===
 
@@ -126,9 +134,11 @@ $("form").addEventListener("submit", async (event) => {
   const mine = asked;
   busy(true);
   try {
-    const answer = await send("read", file, question);
+    const heights = String(withHeights());
+    const answer = await send("read", file, heights);
     const read = await answer.json();
     if (mine === asked) { result = { ...read, at: new Date() }; show(); }
+    if (mine === asked && heights !== String(withHeights())) predictHeight(); // changed meanwhile
   } catch (error) {
     if (mine === asked) reject("Request failed.", error.message);
   } finally {
@@ -152,6 +162,31 @@ function asking() {
     query.set("chronological_age_months", age);
   }
   return query;
+}
+
+/** The query with the heights as they are now. */
+const withHeights = () => new URLSearchParams([...question, ...Object.entries(enteredHeights())]);
+
+/** Another height: the adult height by the estimate that is shown, without the radiograph. */
+async function predictHeight() {
+  entered += 1;
+  const mine = entered, of = result;
+  if (!of || of.prediction.status !== "ok") { showFaults([]); return; }
+  await new Promise((done) => { setTimeout(done, 250); }); // while it is typed
+  if (mine !== entered || of !== result) return;
+  try {
+    const growth = await askGrowth(of.prediction);
+    if (mine !== entered || of !== result) return;
+    of.growth = growth;
+    showGrowth();
+  } catch (error) {
+    if (mine === entered) say(error.message);
+  }
+}
+
+function showGrowth() {
+  showFaults(result.growth ? result.growth.faults : []);
+  $("answer").querySelector(".growth").replaceWith(adultHeight(result.growth));
 }
 
 const say = (text) => { $("missing").textContent = text; };
@@ -185,7 +220,9 @@ function show() {
   const known = result.header ? result.header.warnings : []; // beside the form
   for (const text of result.warnings.filter((one) => !known.includes(one))) box.append(element("p", "banner", text));
   if (row.difference_months !== null) box.append(...comparison(row));
-  box.append(downloads(result, file, question, say));
+  box.append(adultHeight(result.growth));
+  showFaults(result.growth ? result.growth.faults : []);
+  box.append(downloads(result, file, withHeights, say));
   box.append(element("p", "note", `Model ${result.model.name}, version ${result.model.version}. ${result.performance}`));
   if (result.view) draw(result.view);
   box.focus({ preventScroll: innerWidth > 820 });
