@@ -22,6 +22,7 @@ _HOME = {
     "shipped_model": "bone_age_tf.export.shipped_model",
     "predict": "bone_age_tf.inference.predict",
     "predict_adult_height": "bone_age_tf.growth.adult_height",
+    "chart_growth": "bone_age_tf.report.growth_charts",
 }
 __all__ = ["__version__", *_HOME]
 

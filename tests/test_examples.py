@@ -72,6 +72,9 @@ def workspace(
     table = Path("children.csv").read_text().replace("sex", "sex,boneage").splitlines()
     lines = [table[0], *(f"{line},{24 + 10 * n}" for n, line in enumerate(table[1:]))]
     Path("radiographs/labels.csv").write_text("\n".join(lines) + "\n")
+    header = "child,sex,age_months,height_cm,bone_age_months,file"
+    visits = [header, "c1,M,60,108,58,", "c1,M,66,111,,radiographs/c3.png"]
+    Path("visits.csv").write_text("\n".join(visits) + "\n")
     _write_dicom(Path("study"), Path("archive"))
     Path("out").mkdir()
     Path("in").mkdir()

@@ -17,6 +17,7 @@ from bone_age_tf.evaluation.stress.stress import STRESS_SCHEMA, stress
 from bone_age_tf.growth import GROWTH_COLUMNS
 from bone_age_tf.inference.predict import predict
 from bone_age_tf.inference.prediction import Prediction
+from bone_age_tf.report.growth_tables import GROWTH_SCHEMA
 
 SCHEMAS = ROOT / "bone_age_tf" / "schemas"
 
@@ -96,7 +97,11 @@ def test_lines_of_predictions(hands: dict[str, str], exported: Path, tmp_path: P
 def test_schemas_have_the_versions_that_are_written() -> None:
     properties = json.loads((SCHEMAS / "evaluation-4.json").read_text())["oneOf"][0]["properties"]
     assert properties["schema"]["const"] == EVALUATION_SCHEMA
-    for name, schema in (("comparison-2", COMPARISON_SCHEMA), ("stress-3", STRESS_SCHEMA)):
+    for name, schema in (
+        ("comparison-2", COMPARISON_SCHEMA),
+        ("growth-1", GROWTH_SCHEMA),
+        ("stress-3", STRESS_SCHEMA),
+    ):
         stored = json.loads((SCHEMAS / f"{name}.json").read_text())
         assert stored["properties"]["schema"]["const"] == schema
     stored = json.loads((SCHEMAS / "prediction-5.json").read_text())

@@ -32,6 +32,7 @@ COMMANDS = (
     "export",
     "calibrate",
     "predict",
+    "growth",
     "explain",
     "localize",
     "serve",

@@ -77,6 +77,7 @@ if TYPE_CHECKING:
         PreprocessingConfig,
     )
     from bone_age_tf.config.serving import CalibrationConfig, ServeConfig
+    from bone_age_tf.config.visits import VisitOptions
 
 __all__ = [
     "ACTIVATIONS",
@@ -138,6 +139,7 @@ __all__ = [
     "StoreDestination",
     "TlsSection",
     "TrainConfig",
+    "VisitOptions",
     "WebDestination",
     "from_dict",
     "override",
@@ -153,7 +155,7 @@ if not TYPE_CHECKING:  # otherwise every misspelt name would be `Any`
 
     def __getattr__(name: str) -> Any:
         for module in (
-            ("dicom_output", "experiment", "node", "prepare", "serving", "parsing")
+            ("dicom_output", "experiment", "node", "prepare", "serving", "visits", "parsing")
             if name in __all__
             else ()
         ):

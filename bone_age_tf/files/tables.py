@@ -77,6 +77,13 @@ def read_text_table(file: SourceFile, known: Collection[str] = ()) -> Table:
     return Table(file.name, rows, has_nameless=bool((nameless != "").any(axis=None)))
 
 
+def number_in(cell: str) -> float | None:
+    """The number in a cell, with point or comma; None where there is none, or NaN."""
+    if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
+        return None
+    return float(cell.replace(",", "."))
+
+
 def _name(header: str) -> str:
     """A column's name; empty where pandas made it up."""
     return "" if _UNNAMED.fullmatch(header) else header

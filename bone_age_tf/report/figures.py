@@ -1,25 +1,20 @@
 """The figures of an evaluation, as self-contained SVG elements.
 
-Text is drawn as outlines, so that a figure looks the same on every system. Large numbers of points are
-rasterized, so that a page stays small.
+Large numbers of points are rasterized, so that a page stays small.
 """
 
-import io
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from bone_age_tf.metrics import bone_age as metrics
 from bone_age_tf.metrics.predictions import LabelledPredictions
+from bone_age_tf.report.drawing import GRID, INK, QUIET, svg
 from bone_age_tf.sex import Sex
 
-INK, QUIET, GRID = "#1f2933", "#66737f", "#e3e8ec"
 COLOURS = {Sex.F: "#c2456b", Sex.M: "#1d7a8c", Sex.UNKNOWN: "#8d8d8d"}
 NAMES = {Sex.F: "girls", Sex.M: "boys", Sex.UNKNOWN: "sex unknown"}
 TALL, FLAT = (4.6, 4.2), (4.6, 3.1)
@@ -27,19 +22,6 @@ TALL, FLAT = (4.6, 4.2), (4.6, 3.1)
 MIN_FOR_LIMITS = 3
 """Limits of agreement are not drawn for fewer radiographs."""
 MANY_POINTS = 400
-STYLE = {
-    "svg.fonttype": "path",
-    "svg.hashsalt": "bone-age-tf",
-    "font.size": 9,
-    "axes.edgecolor": QUIET,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.8,
-    "xtick.color": QUIET,
-    "ytick.color": QUIET,
-    "text.color": INK,
-}
 
 
 def true_and_predicted(predictions: LabelledPredictions) -> str:
@@ -59,7 +41,7 @@ def true_and_predicted(predictions: LabelledPredictions) -> str:
         axes.set(xlabel="true bone age, years", ylabel="predicted bone age, years")
         _legend(axes, predictions)
 
-    return _svg(draw, TALL)
+    return svg(draw, TALL)
 
 
 def bland_altman(predictions: LabelledPredictions) -> str:
@@ -92,7 +74,7 @@ def bland_altman(predictions: LabelledPredictions) -> str:
             ylabel="predicted \N{MINUS SIGN} true, months",
         )
 
-    return _svg(draw, TALL)
+    return svg(draw, TALL)
 
 
 def _agreement(predictions: LabelledPredictions) -> dict[str, tuple[str, float]]:
@@ -139,7 +121,7 @@ def error_by_age(result: dict[str, Any]) -> str:
         axes.set(xlim=(-0.5, len(bands) - 0.5), ylim=(0, highest * 1.1 + 1))
         axes.set(xlabel="true bone age, years (below: number of radiographs)", ylabel="MAE, months")
 
-    return _svg(draw, FLAT)
+    return svg(draw, FLAT)
 
 
 def within(predictions: LabelledPredictions) -> str:
@@ -164,7 +146,7 @@ def within(predictions: LabelledPredictions) -> str:
         axes.set_xticks(range(0, int(min(end, 60)) + 1, 6))
         axes.set(xlabel="absolute error, months", ylabel="radiographs with at most this error, %")
 
-    return _svg(draw, FLAT)
+    return svg(draw, FLAT)
 
 
 def learning_curve(history: pd.DataFrame, constant: float) -> str:
@@ -180,21 +162,7 @@ def learning_curve(history: pd.DataFrame, constant: float) -> str:
         axes.set(ylim=(0, None), xlabel="epoch", ylabel="MAE, months")
         axes.legend(frameon=False, fontsize=8)
 
-    return _svg(draw, FLAT)
-
-
-def _svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
-    """A figure of `size` inches, as an `<svg>` element that scales to the available width."""
-    with rc_context(STYLE):
-        figure = Figure(figsize=size, dpi=150, layout="constrained")
-        axes = figure.add_subplot()
-        axes.grid(color=GRID, lw=0.6)
-        axes.set_axisbelow(True)
-        draw(axes)
-        stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None}, transparent=True)
-    text = stream.getvalue()
-    return text[text.index("<svg") :].replace("<svg ", '<svg role="img" ', 1)
+    return svg(draw, FLAT)
 
 
 def _points(axes: Axes, predictions: LabelledPredictions, x: np.ndarray, y: np.ndarray) -> None:
