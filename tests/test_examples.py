@@ -1,10 +1,12 @@
 """Every command that the README, the docs and the helps show is run, on synthetic radiographs.
 
-That of the demo by `cli/test_demo_steps.py`.
+That of the demo by `cli/test_demo_steps.py`. Where two of them do the same work, one is run (`_distinct`).
 """
 
+import contextlib
 import csv
 import functools
+import itertools
 import json
 import re
 import shlex
@@ -16,7 +18,7 @@ from typing import Any
 
 import cv2
 import pytest
-from conftest import ROOT, draw_phantom, write_kaggle_layout
+from conftest import ROOT, Once, draw_phantom, write_kaggle_layout
 from dicom_files import dicom_of
 
 from bone_age_tf.cli import main as cli
@@ -48,17 +50,27 @@ def _examples() -> list[str]:
 
 
 @pytest.fixture
-def workspace(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    prepared: Path,
-    run: Path,
-    exported: Path,
-    local: Path,
-) -> Path:
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: Path) -> None:
     """The files that the examples name, in the current folder."""
+    shutil.copytree(files, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    write_kaggle_layout(tmp_path / "rsna-bone-age", 12)
+
+
+@pytest.fixture(scope="session")
+def files(once: Once, prepared: Path, run: Path, exported: Path, local: Path) -> Path:
+    """The same, to be copied. Read only."""
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        with contextlib.chdir(folder):
+            _write_files(prepared, run, exported, local)
+
+    return once("files_of_examples", write)
+
+
+def _write_files(prepared: Path, run: Path, exported: Path, local: Path) -> None:
+    """Into the current folder."""
+    write_kaggle_layout(Path("rsna-bone-age"), 12)
     cv2.imwrite("hand.png", draw_phantom(120, 1))
     Path("radiographs").mkdir()
     with Path("ages.csv").open("w", newline="") as ages, Path("children.csv").open("w") as children:
@@ -93,7 +105,6 @@ def workspace(
     Path("node.toml").write_text(ports.replace('"shipped"', '"saved_models/bone_age"'))
     Path("truth.csv").write_text("id,sex,boneage\n1,F,100\n2,M,30\n3,F,180\n")
     Path("theirs.csv").write_text("id,months\n1,104\n2,25\n3,181\n")
-    return tmp_path
 
 
 def _write_dicom(study: Path, archive: Path) -> None:
@@ -142,7 +153,7 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
         "stress": "" if {"--changes", "--against"} & set(arguments) else "--changes mirrored",
         "serve": "--rest-port 0 --grpc-port 0 --web-port 0",
     }
-    if command == "prepare" and not {"--scale", "--for-model"} & set(arguments):
+    if command == "prepare" and "--for-model" not in arguments:
         more[command] = "--scale 0.05"
     return arguments + shlex.split(more.get(command, ""))
 
@@ -199,8 +210,44 @@ def _marked(example: str) -> Any:
     return pytest.param(example, marks=pytest.mark.large) if is_large else example
 
 
-@pytest.mark.parametrize("example", [_marked(e) for e in _examples() if not NOT_RUN.search(e)])
-def test_example_runs(example: str, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _work(arguments: list[str]) -> list[str]:
+    """What a training does: without the name of its run, and of each setting the last value. Else all words."""
+    if arguments[0] != "train":
+        return arguments
+    words = _shortened(arguments, pytest.MonkeyPatch())
+    settings = {}
+    for option, value in itertools.pairwise(words):
+        if option.startswith("--") and option != "--run":
+            settings[option, value.split("=")[0]] = value
+    return sorted(map(str, settings.items()))
+
+
+def _includes(theirs: list[str], mine: list[str]) -> bool:
+    """They do my work: it is the same, they need it, or both are exports, mine with fewer options."""
+    done = [theirs, *(shlex.split(command) for command in _needed(theirs))]
+    fewer = mine[0] == theirs[0] == "export" and set(mine) < set(theirs)
+    return fewer or _work(mine) in map(_work, done)
+
+
+def _distinct(examples: list[str]) -> list[str]:
+    """Without those whose work another one does; of equal ones the first stays."""
+    commands = [shlex.split(example, comments=True)[1:] for example in examples]
+    left_out = {
+        number
+        for number, mine in enumerate(commands)
+        for other, theirs in enumerate(commands)
+        if other != number and _includes(theirs, mine)
+        if other < number or not _includes(mine, theirs)
+    }
+    return [example for number, example in enumerate(examples) if number not in left_out]
+
+
+SHOWN = [example for example in _examples() if not NOT_RUN.search(example)]
+
+
+@pytest.mark.parametrize("example", map(_marked, _distinct(SHOWN)))
+@pytest.mark.usefixtures("workspace")
+def test_example_runs(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = localizer.load("shipped").limits  # a few steps teach no network to find hands
     monkeypatch.setattr("bone_age_tf.training.localizer.train.set_limits", lambda *given: limits)
     arguments = shlex.split(example, comments=True)[1:]

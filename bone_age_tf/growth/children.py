@@ -151,9 +151,9 @@ def _differing(
 def _with_age(visit: Visit, header: Told | None) -> Visit:
     """With the age by the dates, where both are there; of the header, where the row has none."""
     if visit.date is None or visit.birth_date is None:
-        is_told = visit.chronological_age_months is not None or header is None
-        age = visit.chronological_age_months if is_told else header.chronological_age_months
-        return dataclasses.replace(visit, chronological_age_months=age)
+        if visit.chronological_age_months is not None or header is None:
+            return visit
+        return dataclasses.replace(visit, chronological_age_months=header.chronological_age_months)
     days = (visit.date - visit.birth_date).days
     if days < 0:
         message = f"the birth date {visit.birth_date} is after the visit on {visit.date}"

@@ -456,7 +456,8 @@ def test_evaluate_prints_a_table_or_the_json(
 
 
 def test_quiet_leaves_only_the_result(shell: Shell, phantoms: Path, tmp_path: Path) -> None:
-    outcome = shell("prepare", phantoms, "--output", tmp_path / "data", "--scale", 0.05, "--quiet")
+    few = ["--scale", 0.05, "--limit", 6]
+    outcome = shell("prepare", phantoms, "--output", tmp_path / "data", *few, "--quiet")
     assert outcome.code == 0
     assert "images/s" not in outcome.stderr
     assert "104 x 80" in outcome.stdout
@@ -479,6 +480,8 @@ def test_every_step_names_the_next_one(shell: Shell, phantoms: Path, tmp_path: P
                 "none",
                 "--set",
                 "train.epochs=1",
+                "--set",
+                "logging.tensorboard=false",
             ],
             "bone-age-tf evaluate",
         ),

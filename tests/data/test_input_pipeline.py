@@ -29,6 +29,8 @@ NOTHING = AugmentationConfig(
     rotation_degrees=0, shift=0, zoom=0, mirror=False, gamma=1, sex_dropout=0
 )
 ALONE = Share()
+KNOWN: dict[str, dict[str, Any]] = {}
+"""Plan of a data set -> sha256 of each training radiograph's pixels -> its identifier."""
 Batch = tuple[dict[str, np.ndarray], np.ndarray]
 
 
@@ -83,11 +85,13 @@ def joined_by(slices: Sequence[Batch], number: int) -> list[Batch]:
 
 def identifiers(data: PreparedRadiographs, batches: list[Batch]) -> list[Any]:
     """The identifier of each radiograph; made without augmentation."""
-    known = {
-        hashlib.sha256(row[record.IMAGE].tobytes()).hexdigest(): row[record.ID]
-        for row in data.examples("train").as_numpy_iterator()
-    }
-    return [known[digest] for digest in digests(batches)]
+    plan = data.manifest.plan  # `with_shards` keeps it, and the pixels
+    if plan not in KNOWN:
+        KNOWN[plan] = {
+            hashlib.sha256(row[record.IMAGE].tobytes()).hexdigest(): row[record.ID]
+            for row in data.examples("train").as_numpy_iterator()
+        }
+    return [KNOWN[plan][digest] for digest in digests(batches)]
 
 
 def arrays(data: tf.data.Dataset) -> list[Any]:

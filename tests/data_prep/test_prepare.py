@@ -80,6 +80,20 @@ def _pixels(item: dict[str, Any], encoding: str = "png") -> np.ndarray:
     return record.decode_images(item["image"][tf.newaxis], SMALL.frame, encoding)[0].numpy()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `raw` holds before a test damages it. Read only."""
+    return write_kaggle_layout(tmp_path_factory.mktemp("whole") / "raw", 12)
+
+
+@pytest.fixture(scope="module")
+def straight(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data set of it, made without a disturbance. Read only."""
+    folder = tmp_path_factory.mktemp("straight") / "out"
+    _prepare(whole, folder)
+    return folder
+
+
 def _write_blank(path: Path) -> None:
     """A radiograph that only preprocessing refuses."""
     assert cv2.imwrite(str(path), np.full((300, 260), 80, np.uint8))
@@ -101,17 +115,16 @@ def test_tensorflow_datasets_reads_the_folder_as_it_is(prepared: Path) -> None:
     assert builder.info.features["sex"].names == ["F", "M", "unknown"]
 
 
-def test_records_hold_the_labels_and_the_prepared_pixels(raw: Path, tmp_path: Path) -> None:
-    _prepare(raw, tmp_path / "out")
-    records = _records(tmp_path / "out")
-    rows = [line.split(",") for line in (raw / TABLE).read_text().splitlines()[1:]]
+def test_records_hold_the_labels_and_the_prepared_pixels(whole: Path, straight: Path) -> None:
+    records = _records(straight)
+    rows = [line.split(",") for line in (whole / TABLE).read_text().splitlines()[1:]]
     assert set(records) == {identifier for identifier, _, _ in rows}
     preprocessor = Preprocessor(SMALL)
     for identifier, age, male in rows:
         item = records[identifier]
         assert item["bone_age_months"].numpy() == float(age)
         assert item["sex"].numpy() == (Sex.M if male == "True" else Sex.F)
-        encoded = (raw / IMAGES / f"{identifier}.png").read_bytes()
+        encoded = (whole / IMAGES / f"{identifier}.png").read_bytes()
         expected = preprocessor(tf.constant(encoded))
         assert expected.status == "ok"
         np.testing.assert_array_equal(_pixels(item), expected.image)
@@ -202,13 +215,12 @@ def test_nothing_tells_where_the_source_lay_or_what_else_the_table_says(tmp_path
 # === Encoding ===
 
 
-@pytest.fixture
-def both(raw: Path, tmp_path: Path) -> dict[str, Path]:
-    """The same radiographs as a data set of each encoding."""
-    folders = {encoding: tmp_path / f"{encoding}_records" for encoding in record.ENCODINGS}
-    for encoding, folder in folders.items():
-        _prepare(raw, folder, encoding=encoding)
-    return folders
+@pytest.fixture(scope="module")
+def both(whole: Path, straight: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same radiographs as a data set of each encoding. Read only."""
+    unpacked = tmp_path_factory.mktemp("raw_records") / "out"
+    _prepare(whole, unpacked, encoding="raw")
+    return {"png": straight, "raw": unpacked}
 
 
 def test_raw_records_hold_the_pixels_of_the_png_ones(both: dict[str, Path]) -> None:
@@ -342,15 +354,14 @@ def test_problems_are_written_and_nothing_is_published(raw: Path, tmp_path: Path
     assert [line.split(",")[1:3] for line in lines] == [["row", "id"], ["5", "1003"], ["6", "1004"]]
 
 
-def test_mended_source_leaves_no_problems_behind(raw: Path, tmp_path: Path) -> None:
+def test_mended_source_leaves_no_problems_behind(raw: Path, straight: Path, tmp_path: Path) -> None:
     content = (raw / IMAGES / "1003.png").read_bytes()
     (raw / IMAGES / "1003.png").write_bytes(b"")
     with pytest.raises(InputDataError):
         _prepare(raw, tmp_path / "out")
     (raw / IMAGES / "1003.png").write_bytes(content)
     assert _prepare(raw, tmp_path / "out").problems == ()
-    _prepare(raw, tmp_path / "straight")
-    assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
+    assert _digests(tmp_path / "out") == _digests(straight)
 
 
 def test_skip_bad_goes_on_without_them_and_lists_them(raw: Path, tmp_path: Path) -> None:
@@ -561,17 +572,19 @@ def test_a_folder_that_is_no_localizer_is_rejected_before_any_work(
     ids=["seed", "shards", "limit", "encoding", "scale", "method"],
 )
 def test_other_settings_are_rejected_and_the_data_set_stays(
-    raw: Path, tmp_path: Path, settings: dict[str, Any]
+    raw: Path, straight: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    _prepare(raw, tmp_path / "out")
+    shutil.copytree(straight, tmp_path / "out")
     before = _digests(tmp_path / "out")
     with pytest.raises(UsageError, match="other settings"):
         _prepare(raw, tmp_path / "out", **settings)
     assert _digests(tmp_path / "out") == before
 
 
-def test_damaged_data_set_is_not_taken_for_complete(raw: Path, tmp_path: Path) -> None:
-    _prepare(raw, tmp_path / "out")
+def test_damaged_data_set_is_not_taken_for_complete(
+    raw: Path, straight: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(straight, tmp_path / "out")
     shard = next((tmp_path / "out").glob("*.tfrecord-*"))
     shard.write_bytes(b"")
     with pytest.raises(InputDataError, match=shard.name):
@@ -625,7 +638,7 @@ def test_interrupted_run_goes_on_with_its_finished_shards(raw: Path, tmp_path: P
 
 @pytest.mark.parametrize("settings", [{"seed": 1}, {"encoding": "raw"}], ids=["seed", "encoding"])
 def test_unfinished_work_of_other_settings_is_not_mixed_in(
-    raw: Path, tmp_path: Path, settings: dict[str, Any]
+    raw: Path, straight: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     def stop(stage: str, done: int, total: int) -> None:
         if (stage, done) == ("prepare", 8):
@@ -634,8 +647,7 @@ def test_unfinished_work_of_other_settings_is_not_mixed_in(
     with pytest.raises(_StopError):
         prepare(_config(raw, tmp_path / "out", **settings), on_progress=stop)
     _prepare(raw, tmp_path / "out")
-    _prepare(raw, tmp_path / "straight")
-    assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
+    assert _digests(tmp_path / "out") == _digests(straight)
 
 
 _KILLER = """
@@ -713,8 +725,10 @@ def test_killed_runs_end_byte_identical_to_an_undisturbed_one(tmp_path: Path) ->
         assert not (folder / ".prepare").exists()
 
 
-def test_run_killed_after_publishing_is_tidied_up_by_the_next(raw: Path, tmp_path: Path) -> None:
-    _prepare(raw, tmp_path / "out")
+def test_run_killed_after_publishing_is_tidied_up_by_the_next(
+    raw: Path, straight: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(straight, tmp_path / "out")
     before = _digests(tmp_path / "out")
     work = tmp_path / "out/.prepare"
     work.mkdir()
@@ -726,7 +740,7 @@ def test_run_killed_after_publishing_is_tidied_up_by_the_next(raw: Path, tmp_pat
 
 
 def test_unpublished_folder_is_no_data_set_and_the_next_run_finishes_it(
-    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    raw: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tensorflow_datasets as tfds
 
@@ -740,8 +754,7 @@ def test_unpublished_folder_is_no_data_set_and_the_next_run_finishes_it(
     with pytest.raises(InputDataError, match=r"manifest\.json"):
         load_data_set(tmp_path / "out")
     _prepare(raw, tmp_path / "out")
-    _prepare(raw, tmp_path / "straight")
-    assert _digests(tmp_path / "out") == _digests(tmp_path / "straight")
+    assert _digests(tmp_path / "out") == _digests(straight)
 
 
 def test_refusal_leaves_a_finished_data_set_as_it_was(raw: Path, tmp_path: Path) -> None:

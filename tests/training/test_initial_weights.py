@@ -33,6 +33,30 @@ def start(data: Path, folder: Path, weights: Path, *assignments: str, **options:
     train(wanted, data=str(data), run=str(folder), initial_weights=str(weights), **options)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def started(run: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An epoch that started with the weights of `run`. Read only."""
+    folder = tmp_path_factory.mktemp("started") / "run"
+    start(prepared, folder, run)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fold(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An epoch of the first fold of two, from random weights. Read only."""
+    folder = tmp_path_factory.mktemp("fold") / "run"
+    train(tiny("data.fold=1/2"), data=str(prepared), run=str(folder), initial_weights="none")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def girls(fold: Path, prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An epoch on the girls of that fold, from its weights. Read only."""
+    folder = tmp_path_factory.mktemp("girls") / "run"
+    start(prepared, folder, fold, "data.fold=1/2", "data.sex=F")
+    return folder
+
+
 def months(model: keras.Model) -> np.ndarray:
     frame = model.input["image"].shape[1:]
     images = np.random.default_rng(0).integers(0, 256, (3, *frame)).astype(np.uint8)
@@ -62,9 +86,8 @@ def test_another_resolution_takes_the_weights_over(run: Path) -> None:
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_months_stay_what_the_other_run_says(run: Path, prepared: Path, tmp_path: Path) -> None:
-    start(prepared, tmp_path / "run", run, "data.sex=F")
-    model, theirs = (Run.open(folder).config.model for folder in (tmp_path / "run", run))
+def test_months_stay_what_the_other_run_says(girls: Path, fold: Path) -> None:
+    model, theirs = (Run.open(folder).config.model for folder in (girls, fold))
     assert model.age_mean_months == theirs.age_mean_months
     assert model.age_sd_months == theirs.age_sd_months
 
@@ -81,12 +104,14 @@ def test_the_first_epoch_goes_on_from_there(run: Path, prepared: Path, tmp_path:
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
-def test_run_json_says_what_it_started_from(run: Path, prepared: Path, tmp_path: Path) -> None:
-    start(prepared, tmp_path / "run", run)
+def test_run_json_says_what_it_started_from(
+    run: Path, started: Path, prepared: Path, tmp_path: Path
+) -> None:
     trained = Run.open(run).load_model().get_layer("tiny")
     trained.save_weights(tmp_path / "backbone.weights.h5")
     start(prepared, tmp_path / "other", tmp_path / "backbone.weights.h5")
-    said = [json.loads((tmp_path / name / "run.json").read_text()) for name in ("run", "other")]
+    folders = (started, tmp_path / "other")
+    said = [json.loads((folder / "run.json").read_text()) for folder in folders]
     assert (said[0]["initial_weights"], said[1]["initial_weights"]) == (
         run.name,
         "backbone.weights.h5",
@@ -96,22 +121,25 @@ def test_run_json_says_what_it_started_from(run: Path, prepared: Path, tmp_path:
     assert json.loads((run / "run.json").read_text())["initial_weights_sha256"] is None
 
 
-def test_stopped_and_resumed_is_bit_identical(run: Path, prepared: Path, tmp_path: Path) -> None:
+def test_stopped_and_resumed_is_bit_identical(
+    run: Path, started: Path, prepared: Path, tmp_path: Path
+) -> None:
     def stop(stage: str, done: int, total: int, detail: str) -> None:
         if done == BATCH:
             signal.raise_signal(signal.SIGINT)
 
-    start(prepared, tmp_path / "whole", run)
     with pytest.raises(InterruptedBySignalError):
         start(prepared, tmp_path / "run", run, on_progress=stop)
     start(prepared, tmp_path / "run", run)
-    models = [Run.open(tmp_path / name, "last").load_model() for name in ("run", "whole")]
+    models = [Run.open(folder, "last").load_model() for folder in (tmp_path / "run", started)]
     for mine, theirs in zip(*(model.get_weights() for model in models), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
-def test_going_on_with_other_weights_is_rejected(run: Path, prepared: Path, tmp_path: Path) -> None:
-    start(prepared, tmp_path / "run", run)
+def test_going_on_with_other_weights_is_rejected(
+    run: Path, started: Path, prepared: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(started, tmp_path / "run")
     changed = shutil.copytree(run, tmp_path / "changed" / run.name)
     other = Run.open(changed).load_model()
     other.set_weights([weight + 1 for weight in other.get_weights()])
@@ -165,11 +193,10 @@ def test_a_file_that_is_not_there_is_rejected(tmp_path: Path) -> None:
 
 
 def test_a_run_that_knows_the_radiographs_for_judging_is_rejected(
-    prepared: Path, tmp_path: Path
+    fold: Path, prepared: Path, tmp_path: Path
 ) -> None:
-    first, same, other = (tmp_path / name for name in ("first", "same", "other"))
-    train(tiny("data.fold=1/2"), data=str(prepared), run=str(first), initial_weights="none")
-    start(prepared, same, first, "data.fold=1/2")
+    same, other = tmp_path / "same", tmp_path / "other"
+    start(prepared, same, fold, "data.fold=1/2")
     with pytest.raises(
         UsageError, match=r"was trained on (\d+) of the \1 radiographs that are to validate"
     ):
@@ -180,8 +207,5 @@ def test_a_run_that_knows_the_radiographs_for_judging_is_rejected(
         start(prepared, other, same, "data.fold=2/2")
 
 
-def test_training_files_of_the_initial_weights_count(prepared: Path, tmp_path: Path) -> None:
-    both, girls = tmp_path / "both", tmp_path / "girls"
-    train(tiny("data.fold=1/2"), data=str(prepared), run=str(both), initial_weights="none")
-    start(prepared, girls, both, "data.fold=1/2", "data.sex=F")
-    assert Run.open(girls).training_files == Run.open(both).training_files
+def test_training_files_of_the_initial_weights_count(girls: Path, fold: Path) -> None:
+    assert Run.open(girls).training_files == Run.open(fold).training_files

@@ -1,6 +1,7 @@
 """Losses and metrics of the objectives, by hand and in whole runs."""
 
 import csv
+import functools
 import json
 import shutil
 import signal
@@ -187,20 +188,23 @@ def learn(objective: Objective, model: keras.Model, steps: int) -> list[float]:
     ids=["regression", "expectation", "label distribution", "sex"],
 )
 def test_a_network_learns_by_it(settings: dict[str, str], train_settings: list[str]) -> None:
-    keras.utils.set_random_seed(0)
-    wanted = override(config(**settings, dropout=0.0), train_settings)
-    losses = learn(objective_of(wanted), build_bone_age_model(wanted.model, FRAME), 60)
+    _, losses = learned(*train_settings, **settings)
     assert losses[-1] < 0.3 * losses[0]
+
+
+@functools.cache
+def learned(*assignments: str, **settings: str) -> tuple[keras.Model, list[float]]:
+    """A network that has overfitted the noise, and its losses; made once for all tests."""
+    keras.utils.set_random_seed(0)
+    wanted = override(config(**settings, dropout=0.0), assignments)
+    model = build_bone_age_model(wanted.model, FRAME)
+    return model, learn(objective_of(wanted), model, 60)
 
 
 def test_the_label_distribution_narrows_the_softmax() -> None:
     spreads = []
-    for weight in (0, 1):
-        keras.utils.set_random_seed(0)
-        assignments = [f"train.label_distribution={weight}"]
-        wanted = override(config(head="expectation", dropout=0.0), assignments)
-        model = build_bone_age_model(wanted.model, FRAME)
-        learn(objective_of(wanted), model, 60)
+    for assignments in ([], ["train.label_distribution=1"]):
+        model, _ = learned(*assignments, head="expectation")
         logits = keras.Model(model.input, model.get_layer("logits").output)
         images = np.random.default_rng(0).integers(0, 256, (8, *FRAME, 1)).astype(np.uint8)
         found = logits({"image": images, "sex": np.array([0, 1] * 4, np.int32)}, training=True)
@@ -325,18 +329,19 @@ def test_progress_of_a_sex_run(prepared: Path, tmp_path: Path) -> None:
 def test_radiographs_of_unknown_sex_teach_nothing(
     prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
-    from bone_age_tf.training import train as module
+    class SelectedError(Exception):
+        pass
 
-    select = module.select
+    asked: list[bool] = []
 
     def watched(*arguments: object, known_sex_only: bool) -> object:
         asked.append(known_sex_only)
-        return select(*arguments, known_sex_only=known_sex_only)  # type: ignore[arg-type]
+        raise SelectedError
 
-    monkeypatch.setattr(module, "select", watched)
-    start(prepared, tmp_path / "sex", *SEX, "train.epochs=1")
-    start(prepared, tmp_path / "age", "train.epochs=1")
+    monkeypatch.setattr("bone_age_tf.training.train.select", watched)
+    for assignments in (SEX, ()):
+        with pytest.raises(SelectedError):
+            start(prepared, tmp_path / "run", *assignments)
     assert asked == [True, False]
 
 

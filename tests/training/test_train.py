@@ -231,19 +231,15 @@ def test_a_run_of_an_earlier_version_is_rejected_until_it_is_started_over(
 ) -> None:
     description = json.loads((copied_run / "run.json").read_text())
     (copied_run / "run.json").write_text(json.dumps(description | {"schema": "bone-age-tf/run/1"}))
+    (copied_run / "stray").touch()
     with pytest.raises(
         UsageError, match="another version.*run/2, received bone-age-tf/run/1.*--fresh"
     ):
         start(prepared, copied_run)
     with pytest.raises(ModelRefusedError, match="not a run of this version.*Train it again"):
         Run.open(copied_run)
+    assert (copied_run / "stray").exists()
     assert start(prepared, copied_run, "train.epochs=1", fresh=True).epochs == 1
-
-
-def test_fresh_starts_over(copied_run: Path, prepared: Path) -> None:
-    (copied_run / "stray").touch()
-    report = start(prepared, copied_run, "train.epochs=1", fresh=True)
-    assert report.epochs == 1
     assert len(history(copied_run)) == 1
     assert not (copied_run / "stray").exists()
 
@@ -274,12 +270,21 @@ def test_two_processes_do_not_train_in_one_folder(copied_run: Path, prepared: Pa
 
 
 def test_a_start_that_failed_does_not_bind_the_next_one(prepared: Path, tmp_path: Path) -> None:
+    """That one's progress counts radiographs up to the total."""
     folder = tmp_path / "run"
+    calls: list[tuple[int, int]] = []
     with pytest.raises(UsageError):
         start(prepared, folder, weights="no-such-file.weights.h5")
     with pytest.raises(InputDataError):
         start(prepared, folder, "train.batch_size=1000")
-    assert start(prepared, folder, "train.epochs=1").epochs == 1
+    report = start(
+        prepared,
+        folder,
+        "train.epochs=1",
+        on_progress=lambda stage, done, total, detail: calls.append((done, total)),
+    )
+    assert report.epochs == 1
+    assert calls == [(step * BATCH, STEPS * BATCH) for step in range(STEPS + 1)]
 
 
 @pytest.mark.parametrize("size", [0, 100, 10_000])
@@ -323,17 +328,6 @@ def test_without_a_validation_split_the_last_weights_are_the_best(
         weights_of(tmp_path / "run", "best"), weights_of(tmp_path / "run", "last"), strict=True
     ):
         np.testing.assert_array_equal(best, last)
-
-
-def test_progress_counts_radiographs_up_to_the_total(prepared: Path, tmp_path: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    start(
-        prepared,
-        tmp_path / "run",
-        "train.epochs=1",
-        on_progress=lambda stage, done, total, detail: calls.append((done, total)),
-    )
-    assert calls == [(step * BATCH, STEPS * BATCH) for step in range(STEPS + 1)]
 
 
 def test_a_region_is_part_of_the_run(prepared: Path, tmp_path: Path) -> None:
@@ -463,7 +457,7 @@ def test_epochs_leave_no_file_open(prepared: Path, tmp_path: Path) -> None:
     assert found[6] <= found[3]
 
 
-@pytest.mark.parametrize("left", [[".run.json.writing"], ["run.json"], ["run.json", ".lock"]])
+@pytest.mark.parametrize("left", [[".run.json.writing"], ["run.json", ".lock"]])
 def test_a_start_that_was_killed_is_begun_again(
     left: list[str], run: Path, prepared: Path, tmp_path: Path
 ) -> None:
