@@ -28,9 +28,13 @@ class TrainingAges:
 
     @classmethod
     def of(cls, sex: np.ndarray, months: np.ndarray) -> "TrainingAges":
-        """From the sexes (codes) and bone ages of the training set, [n] each."""
+        """From the sexes (codes) and bone ages of the training set, [n] each.
+
+        Only bone ages from 0 to 240 months are counted: a radiograph without a label, NaN, is not.
+        """
+        known = (months >= 0) & (months <= MAX_BONE_AGE_MONTHS)
         counts = np.zeros((len(SEX_NAMES), BINS), int)
-        np.add.at(counts, (sex, (np.asarray(months) // BIN_MONTHS).astype(int)), 1)
+        np.add.at(counts, (sex[known], (months[known] // BIN_MONTHS).astype(int)), 1)
         return cls(counts)
 
     @classmethod

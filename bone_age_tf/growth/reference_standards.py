@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bone_age_tf.growth.true_bone_age import probability_between, spread_of
+from bone_age_tf.growth.true_bone_age import Spread, probability_between, spread_of
 from bone_age_tf.sex import Sex
 
 TABLE = Path(__file__).parents[1] / "assets" / "brush_foundation.csv"
@@ -61,8 +61,7 @@ def compare_with_age(
 ) -> Comparison:
     """Compare a bone age with a chronological age; `low` to `high` is its prediction interval of that coverage.
 
-    The probability takes the true bone age as normally distributed around the estimate, with the
-    spread that gives the interval its width.
+    The probability takes the true bone age as distributed about the estimate as the interval says (`true_bone_age`).
     """
     difference = bone_age_months - chronological_age_months
     sd = sd_at(chronological_age_months, sex)
@@ -110,9 +109,9 @@ def _verdict(score: float) -> str:
     return ADVANCED if score > LIMIT_SD else AVERAGE
 
 
-def _probability(verdict: str, difference: float, sd: float, spread: float) -> float:
+def _probability(verdict: str, difference: float, sd: float, spread: Spread) -> float:
     """Probability that the true difference has that verdict."""
-    if spread <= 0:
+    if spread.above_months <= 0:
         return 1.0
     limits = (-math.inf, -LIMIT_SD * sd, LIMIT_SD * sd, math.inf)
     first = (DELAYED, AVERAGE, ADVANCED).index(verdict)

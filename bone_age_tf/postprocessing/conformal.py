@@ -3,11 +3,16 @@
 The interval reaches from an answer down and up by an offset each: the k-th smallest and the k-th largest of the n
 errors (true - predicted) of the radiographs of a group on which the intervals are fitted, with
 k = floor((n + 1) * (1 - coverage) / 2). The interval of a new radiograph of the same kind holds its label with at least
-the coverage, and misses it on either side with at most half of the rest, whatever the errors look like (Vovk et
-al. 2005, Mondrian; Romano et al. 2019, asymmetric). So at the ends of the scale, where errors lean to one side, it
-reaches further to that side. With predictions from leave-one-out or cross-validation, this is an
-approximation, close in practice. The group is that of the sex and of the band of the *predicted*
-bone age, since the true one is not known. A group with fewer than `MIN_IN_GROUP` radiographs takes
+the coverage, whatever the errors look like, and where it is two-sided, misses it on either side with at most half of
+the rest (Vovk et al. 2005, Mondrian; Romano et al. 2019, asymmetric). So at the ends of the scale, where errors lean to
+one side, it reaches further to that side.
+
+An answer is always in its own interval. Where fewer than k errors are to one side, both offsets would be to the other;
+the interval is then one-sided, from the answer to the offset that gives the coverage. It holds the label as often, but
+most of its misses, up to all of the rest, are beyond its far end.
+
+With predictions from leave-one-out or cross-validation, the coverage is an approximation, close in practice. The
+group is that of the sex and of the band of the *predicted* bone age, since the true one is not known. A group with fewer than `MIN_IN_GROUP` radiographs takes
 the offsets of the band for both sexes, then those of all radiographs. Unknown sex takes the band's.
 """
 
@@ -173,7 +178,12 @@ def _offsets(errors: np.ndarray, coverage: float, symmetric: bool) -> tuple[floa
         width = quantile(np.abs(errors), coverage)
         return -width, width
     upper = (1 + coverage) / 2
-    return min(-quantile(-errors, upper), 0.0), max(quantile(errors, upper), 0.0)
+    down, up = -quantile(-errors, upper), quantile(errors, upper)
+    if down > 0:  # nearly all errors are to one side, so the interval is, too
+        return 0.0, quantile(np.where(errors < 0, np.inf, errors), coverage)
+    if up < 0:
+        return -quantile(np.where(errors > 0, np.inf, -errors), coverage), 0.0
+    return down, up
 
 
 def quantile(errors: np.ndarray, level: float) -> float:

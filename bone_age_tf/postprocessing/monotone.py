@@ -2,6 +2,8 @@
 
 The curve is piecewise linear, with a bend at each limit of the age bands, rising by `SLOPES`. It is fitted by
 least squares of true on predicted months, with a penalty on bends, and shrunk to the curve of both sexes as lines are.
+A weak penalty on slopes other than 1 decides where the predictions tell none, as those of one radiograph; radiographs of
+one true age tell none either. There the curve is a shift.
 
 Least squares alone leave the ends as they are: few radiographs lie there, so the mean true age of a
 predicted one is pulled towards the many in the middle. A radiograph of a rare age is therefore weighted by the number of
@@ -44,6 +46,10 @@ LARGEST_WEIGHT = 10.0
 BEND_RADIOGRAPHS = 20.0
 """Weight of the penalty on a change of slope by 1, in radiographs with an error of `ERROR_MONTHS`."""
 ERROR_MONTHS = 15.0
+SLOPE_RADIOGRAPHS = 0.25
+"""Weight of the penalty on a slope of 0 or 2 in place of 1 in one segment, in the same radiographs."""
+ONE_AGE_MONTHS = 1.0
+"""True ages within less than this are one age."""
 PARTS = 5
 """Of the cross-validation that the strength is chosen in."""
 MIN_IN_BAND = 5
@@ -57,8 +63,9 @@ def fit_curves(
 ) -> SexSpecificRecalibration:
     """The curves of radiographs [n], at least one; `strength` None: chosen as described above."""
     if strength is None:
-        strength = choose_strength(sex, predicted, true)
-    return fit_by_sex(_fit_curve, sex, predicted, true, _weights(true, strength))
+        strength = choose_strength(sex, predicted, true) if len(true) > 1 else STRENGTHS[0]
+    fit = _fit_shift if np.ptp(true) < ONE_AGE_MONTHS else _fit_curve
+    return fit_by_sex(fit, sex, predicted, true, _weights(true, strength))
 
 
 def choose_strength(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> float:
@@ -104,14 +111,24 @@ def _weights(true: np.ndarray, strength: float) -> np.ndarray:
 def _fit_curve(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -> Curve:
     """Weighted least squares, [n] each: the value at `_CENTRE`, and the slope between each two points."""
     roots = np.sqrt(weights)[:, None]
-    bends = np.diff(np.eye(len(_POINTS) - 1), axis=0) * np.sqrt(BEND_RADIOGRAPHS) * ERROR_MONTHS
-    rows = np.vstack([_ramps(predicted) * roots, np.pad(bends, ((0, 0), (1, 0)))])
-    targets = np.concatenate([true * roots[:, 0], np.zeros(len(bends))])
+    each = np.eye(len(_POINTS) - 1)
+    bends = np.diff(each, axis=0) * np.sqrt(BEND_RADIOGRAPHS) * ERROR_MONTHS
+    slopes = each * np.sqrt(SLOPE_RADIOGRAPHS) * ERROR_MONTHS
+    rows = np.vstack(
+        [_ramps(predicted) * roots, np.pad(np.vstack([bends, slopes]), ((0, 0), (1, 0)))]
+    )
+    targets = np.concatenate([true * roots[:, 0], np.zeros(len(bends)), slopes.sum(axis=1)])
     orthogonal, triangle = np.linalg.qr(rows)  # as small a problem as there are unknowns
     least, largest = SLOPES
-    bounds = ([-np.inf, *[least] * len(bends), least], [np.inf, *[largest] * len(bends), largest])
+    bounds = ([-np.inf, *[least] * len(each)], [np.inf, *[largest] * len(each)])
     found = lsq_linear(triangle, orthogonal.T @ targets, bounds=bounds, method="bvls").x
     return Curve(tuple(_POINTS.tolist()), tuple((_ramps(_POINTS) @ found).tolist()))
+
+
+def _fit_shift(predicted: np.ndarray, true: np.ndarray, weights: np.ndarray) -> Curve:
+    """The mean difference, of [n] each."""
+    shift = np.average(true - predicted, weights=weights)
+    return Curve(tuple(_POINTS.tolist()), tuple((_POINTS + shift).tolist()))
 
 
 def _ramps(months: np.ndarray) -> np.ndarray:

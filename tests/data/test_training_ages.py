@@ -38,6 +38,13 @@ def test_a_sex_that_was_not_trained_on_has_no_end() -> None:
     assert girls.ends(Sex.M) == (0, 6 * BINS)
 
 
+@pytest.mark.parametrize("unlabelled", [np.nan, -1.0, -6.0, 246.0, np.inf])
+def test_a_radiograph_without_a_bone_age_is_not_counted(unlabelled: float) -> None:
+    ages = TrainingAges.of(np.array([0, 1, 0, 1]), np.array([0.0, unlabelled, 240.0, 100.0]))
+    assert ages.counts.sum() == 3
+    assert ages.counts[0, 0] == ages.counts[0, -1] == ages.counts[1, 16] == 1
+
+
 def test_a_description_is_read_again() -> None:
     ages = ages_of(50)
     again = TrainingAges.from_description(ages.describe())

@@ -48,7 +48,7 @@ def of_lines(folder: Path) -> Path:
 
 
 def test_a_table_becomes_that_of_both_recalibrations(folder: Path) -> None:
-    others = {name: v for name, v in values_of(folder)[1].items() if len(v.shape) == 4}
+    others = {name: v for name, v in values_of(folder)[1].items() if np.ndim(v) == 4}
     for _ in range(2):
         store(folder, NEW, INTERVALS_OF_NEW)
     stored = values_of(folder)[1]

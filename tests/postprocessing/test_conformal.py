@@ -18,7 +18,7 @@ from bone_age_tf.postprocessing.conformal import (
 )
 
 
-def read_hands(count: int, seed: int = 0) -> tuple[np.ndarray, ...]:
+def read_hands(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Sex, predicted and true months: girls are read with more noise, and old hands of both."""
     random = np.random.default_rng(seed)
     sex = random.integers(0, 2, count)
@@ -160,6 +160,21 @@ def test_where_errors_lean_to_one_side_the_interval_does_too() -> None:
     )
     for missed in (true[is_old] < low, true[is_old] > high):
         assert missed.mean() == pytest.approx(0.05, abs=0.01)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_where_errors_are_to_one_side_the_interval_is_one_sided(side: int) -> None:
+    random = np.random.default_rng(0)
+    sex, predicted = np.arange(8000) % 2, random.uniform(6, 220, 8000)
+    true = predicted + side * random.normal(12, 5, 8000)
+    intervals = fit_intervals(sex[:4000], predicted[:4000], true[:4000], 0.8)
+    assert (intervals.offsets[..., 0 if side > 0 else 1] == 0).all()
+    errors, offsets = (true - predicted)[4000:], intervals.offsets_of(sex, predicted)[4000:]
+    missed = [(errors < offsets[:, 0]).mean(), (errors > offsets[:, 1]).mean()][::side]
+    assert missed[0] < 0.02  # fewer than half of the rest
+    assert missed[1] == pytest.approx(0.19, abs=0.03)  # the others
+    held = intervals.holds(sex[4000:], np.clip(predicted[4000:], 0, 240), true[4000:])
+    assert held[(true[4000:] > 0) & (true[4000:] < 240)].mean() == pytest.approx(0.8, abs=0.03)
 
 
 def test_an_answer_is_in_its_own_interval() -> None:

@@ -89,6 +89,40 @@ def test_what_needs_no_bend_gets_a_line() -> None:
         np.testing.assert_allclose(curve(predicted), 7 + 0.95 * predicted, atol=0.01)
 
 
+MANY = np.linspace(30, 210, 40)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "true"),
+    [
+        pytest.param(np.array([100.0]), np.array([112.0]), id="one radiograph"),
+        pytest.param(np.array([20.0]), np.array([8.0]), id="one at an end"),
+        pytest.param(np.full(40, 100.0), MANY, id="one prediction"),
+        pytest.param(MANY, np.full(40, 100.0), id="one true age"),
+        pytest.param(np.full(40, 110.0), np.full(40, 100.0), id="one of both"),
+    ],
+)
+def test_where_nothing_tells_a_slope_the_curve_is_a_shift(
+    predicted: np.ndarray, true: np.ndarray
+) -> None:
+    """As a line is."""
+    shift = float((true - predicted).mean())
+    sex = np.arange(len(true)) % 2
+    for curve in fit_curves(sex, predicted, true).maps:
+        slopes = np.diff(curve(GRID_MONTHS))
+        np.testing.assert_allclose(slopes, 1, atol=1e-6)
+    common = fit_curves(sex, predicted, true, 0.0).maps[2]
+    np.testing.assert_allclose(common(GRID_MONTHS), GRID_MONTHS + shift, atol=1e-6)
+
+
+def test_predictions_that_hardly_differ_tell_no_slope() -> None:
+    """Their least squares would be steep or flat by chance."""
+    random = np.random.default_rng(0)
+    predicted, true = 100 + random.normal(0, 0.5, 20), 100 + random.normal(0, 20, 20)
+    for curve in fit_curves(np.arange(20) % 2, predicted, true).maps:
+        assert np.abs(np.diff(curve(GRID_MONTHS)) - 1).max() < 0.2
+
+
 def test_a_sex_with_few_radiographs_gets_nearly_the_common_curve() -> None:
     sex, predicted, true = read_hands(400)
     few = np.flatnonzero((sex == 1) | (np.arange(400) < 4))
