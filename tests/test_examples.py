@@ -84,6 +84,10 @@ def _write_files(prepared: Path, run: Path, exported: Path, local: Path) -> None
     table = Path("children.csv").read_text().replace("sex", "sex,boneage").splitlines()
     lines = [table[0], *(f"{line},{24 + 10 * n}" for n, line in enumerate(table[1:]))]
     Path("radiographs/labels.csv").write_text("\n".join(lines) + "\n")
+    for folder in ("preset-a", "preset-b"):
+        Path(folder).mkdir()
+        for name in ("c3.png", "c5.png", "c8.png"):
+            shutil.copy(f"radiographs/{name}", folder)
     header = "child,sex,age_months,height_cm,bone_age_months,file"
     visits = [header, "c1,M,60,108,58,", "c1,M,66,111,,radiographs/c3.png"]
     Path("visits.csv").write_text("\n".join(visits) + "\n")
@@ -177,9 +181,6 @@ def _needed(arguments: list[str]) -> Iterator[str]:
         yield "phantom --output phantoms --count 4 --size 256"
     if any(argument.split("/")[0] == "dicom" for argument in arguments[1:2]):
         yield "phantom --output dicom --count 4 --size 256 --format dicom"
-    for folder in ("preset-a", "preset-b"):
-        if folder in arguments:
-            yield f"phantom --output {folder} --count 4 --size 256"
     if "ensembles/1" in arguments and command != "ensemble":
         yield "ensemble runs/1 --data prepared --output ensembles/1 --correction none"
     if "runs/fold2" in arguments and command == "evaluate":

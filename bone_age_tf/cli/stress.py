@@ -66,7 +66,7 @@ def stress(
     as_json: bool,
     **settings: Any,
 ) -> int:
-    """Measure robustness: to noise, rotation, or another vendor's processing.
+    """Measure robustness to image changes and other processing.
 
     How far predictions move when radiographs are rotated, mirrored, darker, blurred or noisier, processed by the device in
     another way, or have borders: by changing them, or by comparing them with those in a second folder (--against). Without

@@ -537,10 +537,14 @@ def test_json_lines_say_the_same_as_the_csv(
     report, rows = predicted(hands)
     lines = (tmp_path / "output/predictions.jsonl").read_text().splitlines()
     assert len(lines) == len(rows) == len(report.table) == 4
-    columns = tuple(field.name for field in dataclasses.fields(Prediction))
-    assert columns == (*(name for name in COLUMNS if name in report.table), "sop_instance_uid")
+    *columns, growth = (field.name for field in dataclasses.fields(Prediction))
+    assert growth == "growth"
+    assert tuple(columns) == (
+        *(name for name in COLUMNS if name in report.table),
+        "sop_instance_uid",
+    )
     for line, row in zip(map(json.loads, lines), rows.values(), strict=True):
-        assert tuple(line) == tuple(row) == tuple(report.table) == columns[:-1]
+        assert tuple(line) == tuple(row) == tuple(report.table) == tuple(columns[:-1])
         assert line["file"] == row["file"]
         assert line["reason"] == row["reason"]
         months = line["bone_age_months"]

@@ -1,6 +1,7 @@
 """The predictions of one radiograph: as it is, and of each of its variants."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +13,7 @@ from bone_age_tf.evaluation.stress.perturbations import CHANGES
 from bone_age_tf.evaluation.stress.samples import Sample
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
-from bone_age_tf.files.images import SourceFile, safe_name
+from bone_age_tf.files.images import SourceFile
 from bone_age_tf.preprocessing.conversion import as_png, to_png
 from bone_age_tf.preprocessing.grey import grey_values
 from bone_age_tf.preprocessing.radiographs import read_radiograph
@@ -43,24 +44,27 @@ def predict_variants(
     model: ExportedModel,
     sample: Sample,
     changes: Iterable[str],
-    seeds: np.random.SeedSequence,
+    seed: int,
     pool: ThreadPoolExecutor,
-    pictures: Path | None = None,
+    keep: Callable[[str, bytes], None] | None = None,
 ) -> Tested:
     """Predict a radiograph as it is, and under `changes`, or else as its second file has it.
 
-    No more pictures are in memory than `pool` has threads. `pictures` is a folder for them, None: they are not kept.
+    No more pictures are in memory than `pool` has threads. `keep` is called with the name of each variant and its file.
+    A file has the same noise in every sample with the same `seed`.
     """
     read = read_radiograph(sample.file)
     encoded = read if isinstance(read, Rejection) else to_png(read)
+    content = 0 if isinstance(read, Rejection) else int(hashlib.sha256(read).hexdigest(), 16)
+    seeds = np.random.SeedSequence([seed, content])
     variants = {UNCHANGED: lambda: encoded, **_variants(sample, encoded, changes, seeds)}
 
     def prepared(name: str) -> np.ndarray | Rejection:
         file = variants[name]()
         if isinstance(file, Rejection):
             return file
-        if pictures is not None:
-            _write_picture(pictures / safe_name(name) / f"{safe_name(sample.id)}.png", file)
+        if keep is not None:
+            keep(name, file)
         return model.prepare(file)
 
     outcomes = dict(zip(variants, pool.map(prepared, variants), strict=True))
@@ -115,7 +119,7 @@ def _answers(
     return answers
 
 
-def _write_picture(path: Path, encoded: bytes) -> None:
+def write_picture(path: Path, encoded: bytes) -> None:
     """The grey values alone: the file itself may hold more, such as a name."""
     picture = grey_values(encoded)
     if picture is not None:

@@ -10,19 +10,25 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.dicom.admission import accept
 from bone_age_tf.errors import UsageError
-from bone_age_tf.evaluation.stress.answers import PAIRS, SECOND, UNCHANGED, Tested, predict_variants
+from bone_age_tf.evaluation.stress.answers import (
+    PAIRS,
+    SECOND,
+    UNCHANGED,
+    Tested,
+    predict_variants,
+    write_picture,
+)
 from bone_age_tf.evaluation.stress.perturbations import GROUP_OF, select_changes
-from bone_age_tf.evaluation.stress.samples import COMMAND, limited, read_samples
+from bone_age_tf.evaluation.stress.samples import COMMAND, Sample, limited, read_samples
 from bone_age_tf.evaluation.stress.tables import tables
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import write_json, written_whole
 from bone_age_tf.files.hashing import sha256_of
+from bone_age_tf.files.images import safe_name
 from bone_age_tf.files.outputs import claim_output
 from bone_age_tf.files.provenance import write_provenance
 from bone_age_tf.metrics import bootstrap
@@ -82,9 +88,8 @@ def stress(  # noqa: PLR0913 - one for each option
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(COLUMNS)
         for number, sample in enumerate(samples):
-            seeds = np.random.SeedSequence([seed, number])
-            shown = folder / PICTURES if number < pictures else None
-            tested.append(predict_variants(exported, sample, groups, seeds, pool, shown))
+            keep = _keeper(folder / PICTURES, number + 1, sample) if number < pictures else None
+            tested.append(predict_variants(exported, sample, groups, seed, pool, keep))
             writer.writerows(_rows(tested[-1], groups))
             notify(COMMAND, number + 1, len(samples))
     result = {
@@ -102,6 +107,16 @@ def stress(  # noqa: PLR0913 - one for each option
     settings = {"model": Path(model).name, "limit": limit, "seed": seed}
     write_provenance(folder, COMMAND, **settings)
     return result
+
+
+def _keeper(folder: Path, number: int, sample: Sample) -> Callable[[str, bytes], None]:
+    """Writes the variants of a radiograph, each into the folder of its change."""
+    name = f"{number:04d}-{safe_name(sample.id)}.png"  # safe names may be equal
+
+    def keep(change: str, encoded: bytes) -> None:
+        write_picture(folder / safe_name(change) / name, encoded)
+
+    return keep
 
 
 def _groups(against: str | None, changes: Sequence[str], pictures: int) -> dict[str, str]:

@@ -186,11 +186,39 @@ def test_changed_radiographs_are_kept_as_the_model_received_them(tmp_path: Path)
     given |= {"changes": ["brightness +15%"], "output": str(tmp_path / "out")}
     stress([str(tmp_path / "hands")], pictures=1, **given)
     written = sorted((tmp_path / "out/pictures").rglob("*.png"))
-    assert [path.name for path in written] == ["a.png", "a.png"]
+    assert [path.name for path in written] == ["0001-a.png", "0001-a.png"]
     levels = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED).mean() / 257 for path in written]
     assert levels == pytest.approx([100 + 0.15 * 255, 100], abs=0.01)
     stress([str(tmp_path / "hands")], overwrite=True, **given)
     assert not (tmp_path / "out/pictures").exists()
+
+
+@pytest.mark.usefixtures("reader")
+def test_radiographs_whose_names_become_equal_are_kept_apart(tmp_path: Path) -> None:
+    given = grey_hands(tmp_path / "hands", {"a b": 100, "a;b": 120})
+    given |= {"changes": ["mirrored"], "output": str(tmp_path / "out"), "pictures": 2}
+    stress([str(tmp_path / "hands")], **given)
+    written = sorted((tmp_path / "out/pictures/mirrored").iterdir())
+    assert [path.name[:5] for path in written] == ["0001-", "0002-"]
+    assert written[0].name[5:] == written[1].name[5:]
+
+
+@pytest.mark.usefixtures("reader")
+def test_the_noise_of_a_file_is_the_same_in_every_sample(tmp_path: Path) -> None:
+    given = grey_hands(tmp_path / "hands", {f"h{n}": 100 + n for n in range(4)})
+    ramp = np.tile(np.linspace(80, 200, 60, dtype=np.uint8), (90, 1))
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"hands/h{number}.png"), ramp + np.uint8(number))
+    given |= {"changes": ["noise"], "output": str(tmp_path / "out")}
+
+    def answers(paths: list[str], **options: Any) -> dict[tuple[str, str], str]:
+        stress(paths, overwrite=True, **given, **options)
+        return {(r["id"], r["change"]): r["bone_age_months"] for r in rows_of(tmp_path / "out")}
+
+    whole = answers([str(tmp_path / "hands")])
+    some = answers([str(tmp_path / "hands/h2.png"), str(tmp_path / "hands/h3.png")])
+    assert some.items() <= whole.items()
+    assert whole != answers([str(tmp_path / "hands")], seed=1)
 
 
 def test_radiographs_that_it_was_trained_on_are_counted(reader: Reader, tmp_path: Path) -> None:
