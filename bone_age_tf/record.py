@@ -79,7 +79,7 @@ def parse_variants(serialized: tf.Tensor, count: int) -> tf.Tensor:
     `serialized` is string [N]. Raises `tf.errors.InvalidArgumentError` where a record has another number.
     """
     feature = {VARIANTS: tf.io.FixedLenFeature([count], tf.string)}
-    return tf.io.parse_example(serialized, feature)[VARIANTS]
+    return tf.io.parse_example(serialized, feature)[VARIANTS]  # type: ignore[return-value]
 
 
 def parse_labels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:

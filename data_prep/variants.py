@@ -76,7 +76,8 @@ class Variants:
     def _examine(self, encoded: tf.Tensor) -> Found:
         pixels = decoding.decode(encoded)
         examined, prepared = self._preprocessor.examine(pixels)
-        is_inverted = (examined.whole.found.inverted > 0.5) & ~examined.is_registered
+        is_raw = tf.logical_not(examined.is_registered)
+        is_inverted = (examined.whole.found.inverted > 0.5) & is_raw
         return Found(pixels, is_inverted, prepared.image, prepared.status, examined)
 
     def _letterbox(self, encoded: tf.Tensor) -> Found:

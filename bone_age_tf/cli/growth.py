@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -141,12 +141,19 @@ def _table(result: dict[str, Any]) -> str:
                 _number(last.get("chronological_age_months")),
                 _number(last.get("bone_age_months")),
                 _number(last.get("height_cm")),
-                _number(last.get("adult_height_cm")),
-                " to ".join(ends) if all(ends) else "",
+                _number(last.get("adult_height_cm"))
+                or last.get("adult_height_reason", "").partition(":")[0],
+                " to ".join(ends) if all(ends) else _other(last),
                 _number(child["target_height_cm"]),
             ]
         )
     return f"{console.table(rows)}\nThe last visit of each child; ages in months, heights in cm."
+
+
+def _other(visit: Mapping[str, Any]) -> str:
+    """Near one year's difference, the height by the other column."""
+    others = [one for one in visit.get("adult_height_columns", ()) if one["probability"] is None]
+    return f"or {_number(others[0]['cm']) or 'none'} ({others[0]['column']})" if others else ""
 
 
 def _number(value: float | None) -> str:

@@ -265,6 +265,7 @@ def prediction_table(report: Any) -> str:
     more = report.predicted + report.rejected - len(shown)
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
     lines = [console.table(rows), *([f"... and {more} more"] if more else []), *_reasons(shown)]
+    lines += _heights_in_words(shown)
     return "\n".join([*lines, *_warnings_in_words(shown)])
 
 
@@ -274,6 +275,27 @@ def _reasons(rows: Sequence[Any]) -> list[str]:
     for row in filter(lambda row: ":" in row.reason, rows):
         first.setdefault(row.reason, _shortened(row.file))
     return [f"{file}: {reason}" for reason, file in first.items()]
+
+
+def _heights_in_words(rows: Sequence[Any]) -> list[str]:
+    """Each reason for which there is no adult height, and the first file with it; each warning of one, once."""
+    from bone_age_tf.growth.wording import adult_height_warnings
+
+    first: dict[str, str] = {}
+    for row in rows:
+        reason = row.growth.adult_height_reason if row.growth else ""
+        if reason and row.bone_age_months is not None:
+            first.setdefault(reason, _shortened(row.file))
+    warned = dict.fromkeys(
+        sentence
+        for row in rows
+        if row.growth
+        for sentence in adult_height_warnings(row.growth, row.difference_months)
+    )
+    return [
+        *(_wrapped(f"{file}: {reason}") for reason, file in first.items()),
+        *map(_wrapped, warned),
+    ]
 
 
 def _warnings_in_words(rows: Sequence[Any]) -> list[str]:

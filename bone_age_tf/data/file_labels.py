@@ -10,7 +10,7 @@ from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.dicom_headers import names_of, read_headers
 from bone_age_tf.data.dicom_joining import attributes_of, join_headers
 from bone_age_tf.data.header_values import parse_with_headers
-from bone_age_tf.data.height_columns import unread_height
+from bone_age_tf.data.height_columns import unread_heights
 from bone_age_tf.data.joining import (
     How,
     Match,
@@ -77,7 +77,7 @@ def read_file_labels(
     if path is None:
         return labels
     table = read_table(SourceFile(Path(path).name, path), options)
-    _say_unread_height(table)
+    _say_unread_heights(table)
     headers = {file: one for file, one in labels.headers.items() if isinstance(one, Header)}
     joined = join_table(table, files, headers) if table.has_ids else {}
     file_of = {row: files[match.place] for row, match in joined.items() if match.place is not None}
@@ -130,13 +130,14 @@ def join_table(
     return dict(zip(table.table.rows.index.tolist(), matches, strict=True))
 
 
-def _say_unread_height(table: LabelTable) -> None:
-    column = unread_height(table)
-    if column is not None:
-        log.warning(
-            f"{table.name}: the column {column!r} is not read, since its name does not tell the unit of a height. "
-            f"For the predicted adult height pass --height-column {column!r} (centimetres; --height-unit m or in for "
-            "others)."
+def _say_unread_heights(table: LabelTable) -> None:
+    columns = unread_heights(table)
+    if columns:
+        # As an error, since --quiet would hide a warning, and these children have no adult height.
+        log.error(
+            f"{table.name}: not read, since the name does not say that it is a height in cm, m or in: "
+            f"{', '.join(map(repr, columns))}. For the predicted adult height name the columns with --height-column, "
+            "--mother-height-column and --father-height-column (centimetres; --height-unit m or in for others)."
         )
 
 

@@ -30,32 +30,44 @@ AGE_HEADERS = (
     *("edad ósea", "edad osea", "edad_osea", "edad_osea_meses", "âge osseux", "age osseux"),
 )
 CHRONOLOGICAL_AGE_HEADERS = ("chronological_age_months", "chronological age (months)")
-_CM = ("{}_cm", "{} (cm)", "{} cm", "{} [cm]")
-
-
-def _in_cm(*names: str) -> tuple[str, ...]:
-    """Headers of heights: with their unit, since a height may be in others (or that of a picture)."""
-    return tuple(form.format(name) for name in names for form in _CM)
-
-
-HEIGHT_HEADERS = {
-    "height_column": _in_cm(
+_UNIT_NAMES = {
+    "cm": ("cm", "centimetres", "centimeters"),
+    "m": ("m", "metres", "meters"),
+    "in": ("in", "inch", "inches"),
+}
+_WITH_UNIT = ("{}_{}", "{} ({})", "{} {}", "{} [{}]")
+HEIGHT_NAMES = {
+    "height_column": (
         *("height", "body height", "body_height", "standing height", "standing_height", "stature"),
         *("child_height", "child height", "größe", "groesse", "körpergröße", "koerpergroesse"),
         *("talla", "estatura", "taille"),
     ),
-    "mother_height_column": _in_cm(
+    "mother_height_column": (
         *("mother_height", "mother height", "mother's height", "maternal_height"),
         *("maternal height", "height_mother", "height mother", "größe_mutter", "groesse_mutter"),
         *("talla_madre", "taille_mère", "taille_mere"),
     ),
-    "father_height_column": _in_cm(
+    "father_height_column": (
         *("father_height", "father height", "father's height", "paternal_height"),
         *("paternal height", "height_father", "height father", "größe_vater", "groesse_vater"),
         *("talla_padre", "taille_père", "taille_pere"),
     ),
 }
-"""Columns of the heights of the child and its parents, by the names of `LabelOptions`."""
+"""Names of the heights of the child and its parents, without a unit, by the names of `LabelOptions`."""
+
+
+def _with_units(names: Sequence[str]) -> dict[str, str]:
+    return {
+        form.format(name, word): unit
+        for unit, words in _UNIT_NAMES.items()
+        for name in names
+        for word in words
+        for form in _WITH_UNIT
+    }
+
+
+HEIGHT_HEADERS = {column: _with_units(names) for column, names in HEIGHT_NAMES.items()}
+"""Header -> unit, one of `config.HEIGHT_UNITS`. With it, since a height may be in others (or that of a picture)."""
 DICOM_HEADERS = {
     "sop_instance_uid_column": ("sop instance uid", "sopinstanceuid", "sop_instance_uid"),
     "accession_number_column": (
@@ -153,14 +165,16 @@ def read_table(file: SourceFile, options: LabelOptions) -> LabelTable:
         if name.endswith("_column") and text is not None
     }
     table = read_text_table(file, {*_KNOWN, *(text.strip().lower() for text in named.values())})
-    known: dict[str, Sequence[str]] = {
+    known: dict[str, Iterable[str]] = {
         "id_column": (*ID_HEADERS, *_IDENTIFYING),
         "age_column": AGE_HEADERS,
         "sex_column": sex_column.HEADERS,
         **DICOM_HEADERS,
     }
     if options.unlabelled:
-        known |= {"chronological_age_column": CHRONOLOGICAL_AGE_HEADERS, **HEIGHT_HEADERS}
+        known |= {"chronological_age_column": CHRONOLOGICAL_AGE_HEADERS}
+        for name, headers in HEIGHT_HEADERS.items():  # of two columns that of the unit in use
+            known[name] = sorted(headers, key=lambda one: headers[one] != options.height_unit)
     else:
         for name in ("chronological_age_column", *HEIGHT_HEADERS):
             named.pop(name, None)
@@ -179,7 +193,7 @@ def column_named(columns: Iterable[str], name: str) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
-def _find(columns: Iterable[str], named: str | None, known: Sequence[str]) -> str | None:
+def _find(columns: Iterable[str], named: str | None, known: Iterable[str]) -> str | None:
     if named is not None:
         return column_named(columns, named) or named
     by_header = {column.strip().lower(): column for column in columns}

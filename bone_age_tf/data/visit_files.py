@@ -7,25 +7,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bone_age_tf.data.joining import join, name_in, place_of
-from bone_age_tf.dicom.fault import Fault as HeaderFault
+from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile, radiographs_in
 from bone_age_tf.growth.children import Told
-from bone_age_tf.growth.visits import REJECTED, Fault, Visit, said_rows
+from bone_age_tf.growth.visits import REJECTED, Visit, VisitFault, said_rows
 from bone_age_tf.sex import Sex, sex_from_label
 
 
 def locate(visits: Sequence[Visit], table: str, radiographs: str | None) -> dict[int, SourceFile]:
     """The file of each row that names one, where it is found.
 
-    A path is below the folder of the table; with `radiographs`, a folder or zip, names are joined as those of a label table.
+    A path is absolute, or relative to the folder of the table; with `radiographs`, a folder or zip, names are joined as those
+    of a label table.
     """
     named = [visit for visit in visits if visit.file]
     if radiographs is None:
         paths = {visit.row: Path(table).parent / visit.file.replace("\\", "/") for visit in named}
         return {
-            row: SourceFile(path.name, str(path)) for row, path in paths.items() if path.is_file()
+            row: SourceFile(path.name, str(path)) for row, path in paths.items() if _is_file(path)
         }
     files = radiographs_in(radiographs)
     matches = join([name_in(visit.file) for visit in named], [*map(place_of, files)])
@@ -36,8 +37,16 @@ def locate(visits: Sequence[Visit], table: str, radiographs: str | None) -> dict
     }
 
 
+def _is_file(path: Path) -> bool:
+    """False, too, where the system refuses the name, as one that is too long."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def told_by(
-    files: Mapping[int, SourceFile], headers: Mapping[SourceFile, Header | HeaderFault]
+    files: Mapping[int, SourceFile], headers: Mapping[SourceFile, Header | Fault]
 ) -> dict[int, Told]:
     """Sex and age of the DICOM files, by row; the sex is unknown where a header does not tell it."""
     found = {row: headers[file] for row, file in files.items() if file in headers}
@@ -69,7 +78,7 @@ def with_file_faults(
     where = (
         f"in {radiographs}"
         if radiographs
-        else "below the folder of the table; or give --radiographs"
+        else "at its path, absolute or from the folder of the table; or give --radiographs"
     )
 
     def one(visit: Visit) -> Visit:
@@ -77,11 +86,11 @@ def with_file_faults(
             return visit
         if visit.row not in files:
             message = f"the file of the radiograph is not there; expected it {where}"
-            return visit.with_fault(Fault("no_image", message))
+            return visit.with_fault(VisitFault("no_image", message))
         others = repeated.get(visit.row)
         if others:
             message = f"the same radiograph is in {said_rows(others)}; it can be of one visit only, so that it has no bone age here"
-            return visit.with_fault(Fault("same_picture", message))
+            return visit.with_fault(VisitFault("same_picture", message))
         return visit
 
     return [one(visit) for visit in visits]

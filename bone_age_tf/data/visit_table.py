@@ -7,6 +7,7 @@ with certainty is a fault of its row, a unit that is not told one of the table.
 import dataclasses
 import datetime
 import logging
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from bone_age_tf.errors import ArgumentValueError, InputDataError
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.tables import Table, number_in, read_text_table
 from bone_age_tf.growth.inputs import ADULT_CM, MAX_BONE_AGE_MONTHS, bone_age_of, centimetres_of
-from bone_age_tf.growth.visits import READING, Fault, Visit
+from bone_age_tf.growth.visits import READING, Visit, VisitFault
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +85,13 @@ _OTHER_UNIT = re.compile(
 def read_visits(path: str, options: VisitOptions) -> list[Visit]:
     """The rows of a CSV, TSV or Excel table, each with its own faults.
 
-    Raises `InputDataError` where columns are missing, or a unit is not told or cannot be used.
+    Raises `InputDataError` where columns or rows are missing, or a unit is not told or cannot be used.
     """
     table = read_text_table(SourceFile(Path(path).name, path), _known(options))
+    if table.rows.empty:
+        raise InputDataError(
+            f"{table.name}: expected a row for each visit. Received a header alone."
+        )
     columns = _columns(table, options)
     _require_columns(table, columns)
     units = {
@@ -200,16 +205,18 @@ class _Reader:
     def visit(self, row: int, cells: Mapping[str, str]) -> Visit:
         """The visit of a row, with the faults of its cells."""
         text = {name: cells.get(column, "") for name, column in self.columns.items()}
-        faults: list[Fault] = []
+        faults: list[VisitFault] = []
         if not text["id"]:
-            faults.append(Fault("no_id", "the identifier of the child is empty", is_fatal=True))
+            faults.append(
+                VisitFault("no_id", "the identifier of the child is empty", is_fatal=True)
+            )
         sex = self.sexes.sex_of(text["sex"]) if text["sex"] else None
         if text["sex"] and sex is None:
-            faults.append(Fault("bad_sex", self.sexes.fault(text["sex"]), is_fatal=True))
+            faults.append(VisitFault("bad_sex", self.sexes.fault(text["sex"]), is_fatal=True))
         bone_age = self._bone_age(text["age"], faults)
         if bone_age is None and not (text["age"] or text["file"] or text["height"]):
             message = "there is neither a bone age nor a radiograph nor a height"
-            faults.append(Fault("no_measurement", message, is_fatal=True))
+            faults.append(VisitFault("no_measurement", message, is_fatal=True))
         return Visit(
             row,
             text["id"],
@@ -227,53 +234,60 @@ class _Reader:
             faults=tuple(faults),
         )
 
-    def _bone_age(self, cell: str, faults: list[Fault]) -> float | None:
-        number = number_in(cell)
-        if number is not None and self.units.get("age") == "years":
-            number *= 12
+    def _bone_age(self, cell: str, faults: list[VisitFault]) -> float | None:
+        number = self._months(cell, "age")
         expected = f"expected months between 0 and {MAX_BONE_AGE_MONTHS:g}"
         if cell and number is None:
-            faults.append(Fault("bad_age", f"the bone age {cell!r} is not a number; {expected}"))
+            faults.append(
+                VisitFault("bad_age", f"the bone age {cell!r} is not a number; {expected}")
+            )
         try:
             return None if number is None else bone_age_of(number)
         except ArgumentValueError:
             message = f"the bone age {cell!r} is outside the range; {expected}"
-            faults.append(Fault("bad_age", message))
+            faults.append(VisitFault("bad_age", message))
             return None
 
-    def _age(self, cell: str, faults: list[Fault]) -> float | None:
-        number = number_in(cell)
-        if number is not None and self.units.get("chronological_age") == "years":
-            number *= 12
+    def _age(self, cell: str, faults: list[VisitFault]) -> float | None:
+        number = self._months(cell, "chronological_age")
         if cell and number is None:
             message = f"the chronological age {cell!r} is not a number"
-            faults.append(Fault("bad_chronological_age", message, is_fatal=True))
+            faults.append(VisitFault("bad_chronological_age", message, is_fatal=True))
         return number
 
+    def _months(self, cell: str, name: str) -> float | None:
+        """None where there is no number, or one too large."""
+        number = number_in(cell)
+        if number is not None and self.units.get(name) == "years":
+            number *= 12
+        return number if number is None or math.isfinite(number) else None
 
-def _date(cell: str, what: str, code: str, faults: list[Fault]) -> datetime.date | None:
+
+def _date(cell: str, what: str, code: str, faults: list[VisitFault]) -> datetime.date | None:
     found = date_in(cell) if cell else None
     if cell and found is None:
         message = f"the {what} {cell!r} cannot be read with certainty; expected it as in 2024-01-31"
-        faults.append(Fault(code, message, is_fatal=True))
+        faults.append(VisitFault(code, message, is_fatal=True))
     return None if found is None else datetime.date.fromisoformat(found)
 
 
-def _height(cell: str, faults: list[Fault]) -> float | None:
+def _height(cell: str, faults: list[VisitFault]) -> float | None:
     """The number; whether it can be in centimetres depends on the age."""
     number = number_in(cell)
     if cell and number is None:
-        faults.append(Fault("bad_height", f"the height {cell!r} is not a number of centimetres"))
+        faults.append(
+            VisitFault("bad_height", f"the height {cell!r} is not a number of centimetres")
+        )
     return number
 
 
-def _parent(cell: str, who: str, faults: list[Fault]) -> float | None:
+def _parent(cell: str, who: str, faults: list[VisitFault]) -> float | None:
     number = number_in(cell)
     if cell and number is None:
         message = f"the height of the {who}, {cell!r}, is not a number of centimetres"
-        faults.append(Fault("bad_parent_height", message))
+        faults.append(VisitFault("bad_parent_height", message))
     try:
         return None if number is None else centimetres_of(f"height of the {who}", number, ADULT_CM)
     except ArgumentValueError as error:
-        faults.append(Fault("bad_parent_height", str(error)))
+        faults.append(VisitFault("bad_parent_height", str(error)))
         return None

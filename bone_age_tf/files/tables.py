@@ -7,6 +7,7 @@ import contextlib
 import csv
 import dataclasses
 import io
+import math
 import re
 from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
@@ -78,10 +79,11 @@ def read_text_table(file: SourceFile, known: Collection[str] = ()) -> Table:
 
 
 def number_in(cell: str) -> float | None:
-    """The number in a cell, with point or comma; None where there is none, or NaN."""
+    """The number in a cell, with point or comma; None where there is none, or one too large such as 1e400."""
     if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
         return None
-    return float(cell.replace(",", "."))
+    number = float(cell.replace(",", "."))
+    return number if math.isfinite(number) else None
 
 
 def _name(header: str) -> str:
@@ -176,10 +178,3 @@ def _read_excel(content: bytes, name: str) -> pd.DataFrame:
 def _excel_text(cell: object) -> str:
     """Numbers without a fraction are whole numbers by now (pandas), and empty cells empty text."""
     return EXCEL_ERROR if pd.isna(cell) else str(cell).strip()
-
-
-def number_in(cell: str) -> float | None:
-    """The number in a cell, with point or comma; None where there is none, or NaN."""
-    if not re.fullmatch(r"[+-]?\d+([.,]\d*)?([eE][+-]?\d+)?", cell):
-        return None
-    return float(cell.replace(",", "."))

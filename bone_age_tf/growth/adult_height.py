@@ -8,9 +8,12 @@ For research and education. Not a medical device.
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 from bone_age_tf.growth.bayley_pinneau import (
+    ACCELERATED,
     AVERAGE,
+    DELAYED,
     ROUNDING_MONTHS,
     YEAR_MONTHS,
     Column,
@@ -43,11 +46,23 @@ REASONS = {
 """Why there is no adult height -> one line for a person."""
 
 FAR_DELAYED, FAR_ACCELERATED = "far_delayed", "far_accelerated"
+NEAR_ONE_YEAR = "near_one_year"
+NEAR_MONTHS = 6.0
+"""Two readers of one radiograph differ by 5 to 7 months on average (docs/evaluation.md)."""
 WARNINGS = {
     FAR_DELAYED: "the bone age is more than two years behind: the authors of the table expect a shorter adult height",
     FAR_ACCELERATED: "the bone age is more than two years ahead: the authors of the table expect a taller adult height",
+    NEAR_ONE_YEAR: f"the difference of the ages is within {NEAR_MONTHS:g} months of one year, where the column of the table changes, and the bone age has no interval",
 }
 """Warning -> one line for a person."""
+
+
+class OtherColumn(NamedTuple):
+    """The column on the other side of one year's difference, where a small error of the bone age leads to it."""
+
+    column: str
+    centimetres: float | None
+    """Adult height by it, at one year's difference; None outside its rows."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +84,8 @@ class AdultHeight:
     """The column and why it applies, and the reason, for a person."""
     warnings: tuple[str, ...] = ()
     """Keys of `WARNINGS`."""
+    other: OtherColumn | None = None
+    """With the warning `near_one_year`."""
 
 
 def predict_adult_height(
@@ -99,9 +116,10 @@ def predict_adult_height(
     if not column.covers(child.bone_age):
         reason = BELOW_TABLE if child.bone_age < column.first else ABOVE_TABLE
         text = f"{why} {_capital(REASONS[reason])} ({_rows(column)})."
-        return AdultHeight(None, name, None, difference, False, reason, text)
+        found = AdultHeight(None, name, None, difference, False, reason, text)
+        return _with_other(found, child, child.chronological_age)
     percentage = column.percentage(child.bone_age)
-    return AdultHeight(
+    found = AdultHeight(
         column.adult_height(child.bone_age, child.height),
         name,
         percentage,
@@ -111,6 +129,7 @@ def predict_adult_height(
         why,
         _warnings(difference),
     )
+    return _with_other(found, child, child.chronological_age)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,6 +177,40 @@ def _warnings(difference: float) -> tuple[str, ...]:
     if abs(difference) <= 2 * YEAR_MONTHS + ROUNDING_MONTHS:
         return ()
     return (FAR_ACCELERATED,) if difference > 0 else (FAR_DELAYED,)
+
+
+def _with_other(found: AdultHeight, child: Child, age: float) -> AdultHeight:
+    """With the other column's answer, where the difference is near one year and one of the columns has an answer."""
+    difference = child.bone_age - age
+    months = math.copysign(YEAR_MONTHS, difference) - difference
+    outer = ACCELERATED if difference > 0 else DELAYED
+    if abs(months) > NEAR_MONTHS + ROUNDING_MONTHS:
+        return found
+    name = outer if found.column == AVERAGE else AVERAGE
+    column, bone_age = table_of(child.sex)[name], child.bone_age + months
+    height = column.adult_height(bone_age, child.height) if column.covers(bone_age) else None
+    if height is None and found.centimetres is None:
+        return found
+    other = OtherColumn(name, height)
+    return dataclasses.replace(found, warnings=(*found.warnings, NEAR_ONE_YEAR), other=other)
+
+
+def without_other(found: AdultHeight) -> AdultHeight:
+    """For a bone age with an interval, which says more exactly which columns it reaches."""
+    warnings = tuple(one for one in found.warnings if one != NEAR_ONE_YEAR)
+    return dataclasses.replace(found, warnings=warnings, other=None)
+
+
+def near_sentence(column: str, difference: float, centimetres: float | None) -> str:
+    """The other column's answer, for a person."""
+    # Not rounded down: the column changes only then.
+    months = max(math.ceil(abs(abs(difference) - YEAR_MONTHS) * 10 - ROUNDING_MONTHS), 1) / 10
+    answer = "there would be no adult height"
+    if centimetres is not None:
+        answer = f"the adult height {centimetres:.1f} cm"
+    is_higher = column == ACCELERATED or (column == AVERAGE and difference < 0)
+    side = "higher" if is_higher else "lower"
+    return f"With a bone age {months:.1f} months {side} the column would be {column} and {answer}."
 
 
 def why_column(name: str, difference: float) -> str:

@@ -18,11 +18,12 @@ from bone_age_tf.growth.adult_height import (
     Child,
     child_of,
     predict_adult_height,
+    without_other,
 )
 from bone_age_tf.growth.bayley_pinneau import COLUMNS, YEAR_MONTHS, Column, column_of, table_of
 from bone_age_tf.growth.inputs import bone_age_of, number_of
 from bone_age_tf.growth.published_errors import method_sd_cm
-from bone_age_tf.growth.true_bone_age import probability_between, spread_of
+from bone_age_tf.growth.true_bone_age import Spread, probability_between, spread_of
 from bone_age_tf.sex import Sex
 
 
@@ -75,18 +76,13 @@ def predict_adult_height_interval(
 ) -> AdultHeightInterval:
     """Predict the adult height with the interval that follows from the bone age's, `low_months` to `high_months`.
 
-    The probabilities take the true bone age as normally distributed around the estimate, with the spread
-    that gives the interval of this coverage its width, as the verdict of `compare_with_age` does. For research and education; not a medical device.
+    The probabilities take the true bone age as distributed about the estimate as the interval says (`true_bone_age`),
+    as the verdict of `compare_with_age` does. For research and education; not a medical device.
 
     Raises as `predict_adult_height` does, and `ArgumentValueError` for an interval that does not hold the bone age.
     """
-    predicted = predict_adult_height(
-        bone_age_months,
-        chronological_age_months,
-        height_cm,
-        sex,
-        reading_method=reading_method,
-    )
+    asked = (bone_age_months, chronological_age_months, height_cm, sex)
+    predicted = without_other(predict_adult_height(*asked, reading_method=reading_method))
     child = child_of(bone_age_months, chronological_age_months, height_cm, sex)
     low, high = _interval_of(child.bone_age, low_months, high_months, coverage)
     age = child.chronological_age
@@ -123,7 +119,7 @@ def _interval_of(
 
 
 def _columns(
-    child: Child, age: float, interval: tuple[float, float], spread: float
+    child: Child, age: float, interval: tuple[float, float], spread: Spread
 ) -> Iterator[ColumnHeight]:
     """Those that the interval touches."""
     touched = [COLUMNS.index(column_of(end, age)) for end in interval]
@@ -169,13 +165,13 @@ def _inside(column: Column, part: tuple[float, float]) -> tuple[float, float]:
     return max(part[0], column.first), min(part[1], last)
 
 
-def _outside(child: Child, column: Column, part: tuple[float, float], spread: float) -> float:
+def _outside(child: Child, column: Column, part: tuple[float, float], spread: Spread) -> float:
     """Probability that the true bone age is in this part and not covered by the column."""
     inside = probability_between(child.bone_age, spread, *_inside(column, part))
     return max(probability_between(child.bone_age, spread, *part) - inside, 0.0)
 
 
-def _outside_probability(child: Child, age: float, spread: float) -> float:
+def _outside_probability(child: Child, age: float, spread: Spread) -> float:
     """Over all columns, also those that the interval does not touch."""
     table = table_of(child.sex)
     return sum(_outside(child, table[name], _bone_ages(name, age), spread) for name in COLUMNS)

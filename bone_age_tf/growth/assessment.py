@@ -8,6 +8,7 @@ For research and education. Not a medical device.
 import dataclasses
 import math
 from collections.abc import Iterator
+from typing import Any
 
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
 from bone_age_tf.growth.adult_height import REASONS, SEX_UNKNOWN, predict_adult_height
@@ -20,11 +21,13 @@ from bone_age_tf.growth.parental_height import DEFAULT_CONVENTION, mid_parental_
 from bone_age_tf.growth.published_errors import method_sd_cm
 from bone_age_tf.sex import Sex, sex_from_label
 
-NO_HEIGHT, NO_BONE_AGE, BAD_INPUT = "no_height", "no_bone_age", "bad_input"
+NO_HEIGHT, BAD_HEIGHT, NO_BONE_AGE = "no_height", "bad_height", "no_bone_age"
+BAD_INPUT = "bad_input"
 ONE_PARENT = "one_parent"
 ASSESSMENT_REASONS = {
     **REASONS,
     NO_HEIGHT: "the child's height was not given",
+    BAD_HEIGHT: "the child's height was given, but cannot be used",
     NO_BONE_AGE: "there is no bone age",
     ONE_PARENT: "the heights of both parents are needed",
 }
@@ -69,7 +72,7 @@ class GrowthAssessment:
     adult_height_reason: str = ""
     """Why there is no adult height: a code and its explanation, as `no_chronological_age: ...`."""
     adult_height_warning: str = ""
-    """`far_delayed` or `far_accelerated`."""
+    """`far_delayed`, `far_accelerated`, or `near_one_year` with the height of the other column."""
     adult_height_method_sd_cm: float | None = None
     """Published SD of the method's own error, which is in no interval."""
     adult_height_outside_probability: float | None = None
@@ -116,13 +119,13 @@ def assess(
 ) -> GrowthAssessment:
     """The assessment of a child; `sex` is F, M, unknown or empty. Low and high are the prediction interval of the bone age."""
     child = sex_from_label(sex) if sex else Sex.UNKNOWN
-    found = dict(_parents(heights, child))
+    found: dict[str, Any] = dict(_parents(heights, child))
     if _is_empty(heights.child):
-        return GrowthAssessment(**found, adult_height_reason=_reason(NO_HEIGHT))
+        return GrowthAssessment(**found, adult_height_reason=reason_text(NO_HEIGHT))
     try:
         height = _height("height_cm", heights.child, INFANT_CM)
         if bone_age_months is None:
-            reason = _reason(NO_BONE_AGE)
+            reason = reason_text(NO_BONE_AGE)
             return GrowthAssessment(**found, height_cm=height, adult_height_reason=reason)
         given = (bone_age_months, chronological_age_months, height, child)
         interval = (low_months, high_months)
@@ -137,7 +140,7 @@ def _adult(
     interval: tuple[float | None, float | None],
     coverage: float,
     reading_method: str | None,
-) -> Iterator[tuple[str, object]]:
+) -> Iterator[tuple[str, Any]]:
     """Fields of the adult height. Raises `ArgumentValueError`."""
     low, high = interval
     if low is None or high is None or not low < high:
@@ -155,13 +158,15 @@ def _adult(
     age = given[1]
     if predicted.column is not None and age is not None:
         yield "adult_height_method_sd_cm", method_sd_cm(age, given[3])
+    if predicted.other is not None:
+        yield f"adult_height_{predicted.other.column}_cm", predicted.other.centimetres
     yield "adult_height_cm", predicted.centimetres
     yield "adult_height_column", predicted.column or ""
-    yield "adult_height_reason", _reason(predicted.reason) if predicted.reason else ""
+    yield "adult_height_reason", reason_text(predicted.reason) if predicted.reason else ""
     yield "adult_height_warning", " ".join(predicted.warnings)
 
 
-def _spread(found: AdultHeightInterval) -> Iterator[tuple[str, object]]:
+def _spread(found: AdultHeightInterval) -> Iterator[tuple[str, Any]]:
     yield "adult_height_low_cm", found.low_cm
     yield "adult_height_high_cm", found.high_cm
     yield "adult_height_outside_probability", found.outside_probability
@@ -172,7 +177,7 @@ def _spread(found: AdultHeightInterval) -> Iterator[tuple[str, object]]:
         yield f"adult_height_{one.column}_high_cm", one.high_cm
 
 
-def _parents(heights: Heights, child: Sex) -> Iterator[tuple[str, object]]:
+def _parents(heights: Heights, child: Sex) -> Iterator[tuple[str, Any]]:
     """Fields of the parents' heights and of the target height."""
     given = {"mother_height_cm": heights.mother, "father_height_cm": heights.father}
     given = {name: height for name, height in given.items() if not _is_empty(height)}
@@ -187,15 +192,15 @@ def _parents(heights: Heights, child: Sex) -> Iterator[tuple[str, object]]:
     if faults:
         yield "target_height_reason", f"{BAD_INPUT}: {' '.join(faults)}"
     elif len(given) == 1:
-        yield "target_height_reason", _reason(ONE_PARENT)
+        yield "target_height_reason", reason_text(ONE_PARENT)
     elif given:
         yield from _target(read["father_height_cm"], read["mother_height_cm"], child)
 
 
-def _target(father: float, mother: float, child: Sex) -> Iterator[tuple[str, object]]:
+def _target(father: float, mother: float, child: Sex) -> Iterator[tuple[str, Any]]:
     target = mid_parental_height(father, mother, child, convention=DEFAULT_CONVENTION)
     if target is None:
-        yield "target_height_reason", _reason(SEX_UNKNOWN)
+        yield "target_height_reason", reason_text(SEX_UNKNOWN)
         return
     yield "target_height_cm", target.centimetres
     yield "target_height_low_cm", target.low_cm
@@ -214,5 +219,6 @@ def _is_empty(value: float | str | None) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _reason(code: str) -> str:
+def reason_text(code: str) -> str:
+    """A key of `ASSESSMENT_REASONS` with its explanation, as tables have it."""
     return f"{code}: {ASSESSMENT_REASONS[code]}"

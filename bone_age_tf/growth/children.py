@@ -17,7 +17,7 @@ from bone_age_tf.growth.inputs import (
     centimetres_of,
     require_months,
 )
-from bone_age_tf.growth.visits import DAYS_PER_MONTH, REJECTED, Fault, Visit, said_rows
+from bone_age_tf.growth.visits import DAYS_PER_MONTH, REJECTED, Visit, VisitFault, said_rows
 from bone_age_tf.sex import Sex
 
 Value = TypeVar("Value")
@@ -103,7 +103,7 @@ def _without_repeats(rows: Sequence[Visit]) -> list[Visit]:
     def one(visit: Visit) -> Visit:
         row = first[dataclasses.replace(visit, row=0)]
         message = f"the row repeats row {row}"
-        fault = Fault("repeated_row", message, is_fatal=True)
+        fault = VisitFault("repeated_row", message, is_fatal=True)
         return visit if row == visit.row else visit.with_fault(fault)
 
     return [one(visit) for visit in rows]
@@ -131,7 +131,7 @@ def _differing(
     what: str,
     value_of: Callable[[Visit], object],
     text_of: Callable[..., str],
-) -> list[Fault]:
+) -> list[VisitFault]:
     """A fault where the rows of a child differ in a value of which there is one."""
     rows_of = defaultdict[object, list[int]](list)
     for visit in rows:
@@ -142,7 +142,7 @@ def _differing(
         return []
     said = " and ".join(f"{text_of(value)} in {said_rows(r)}" for value, r in rows_of.items())
     message = f"the child has two {what}: {said}; expected one. Correct the table, or give two children two identifiers"
-    return [Fault(code, message, is_fatal=code != "parents_differ")]
+    return [VisitFault(code, message, is_fatal=code != "parents_differ")]
 
 
 # === Age ===
@@ -157,7 +157,7 @@ def _with_age(visit: Visit, header: Told | None) -> Visit:
     days = (visit.date - visit.birth_date).days
     if days < 0:
         message = f"the birth date {visit.birth_date} is after the visit on {visit.date}"
-        return visit.with_fault(Fault("birth_after_visit", message, is_fatal=True))
+        return visit.with_fault(VisitFault("birth_after_visit", message, is_fatal=True))
     months, given = days / DAYS_PER_MONTH, visit.chronological_age_months
     limit = MAX_DIFFERENCE_IN_YEARS_MONTHS if visit.is_age_in_years else MAX_DIFFERENCE_MONTHS
     if given is not None and abs(months - given) > limit:
@@ -165,7 +165,7 @@ def _with_age(visit: Visit, header: Told | None) -> Visit:
             f"the chronological age of {given:g} months contradicts birth date {visit.birth_date} and visit "
             f"{visit.date}, between which are {months:.1f} months"
         )
-        return visit.with_fault(Fault("ages_differ", message, is_fatal=True))
+        return visit.with_fault(VisitFault("ages_differ", message, is_fatal=True))
     return dataclasses.replace(visit, chronological_age_months=months)
 
 
@@ -175,16 +175,16 @@ def _checked(visit: Visit) -> Visit:
         return visit
     if visit.sex is None:
         message = "no row of the child tells the sex; expected F, M or unknown"
-        return visit.with_fault(Fault("missing_sex", message, is_fatal=True))
+        return visit.with_fault(VisitFault("missing_sex", message, is_fatal=True))
     age = visit.chronological_age_months
     if age is None:
-        return visit.with_fault(Fault("no_age", _no_age(visit), is_fatal=True))
+        return visit.with_fault(VisitFault("no_age", _no_age(visit), is_fatal=True))
     if not 0 < age <= MAX_CHRONOLOGICAL_AGE_MONTHS:
         message = (
             f"the age at the visit is {age:.1f} months; expected more than 0 and at most "
             f"{MAX_CHRONOLOGICAL_AGE_MONTHS:g}"
         )
-        return visit.with_fault(Fault("bad_chronological_age", message, is_fatal=True))
+        return visit.with_fault(VisitFault("bad_chronological_age", message, is_fatal=True))
     return _with_units(_with_height(visit, age), age)
 
 
@@ -204,7 +204,7 @@ def _with_height(visit: Visit, age: float) -> Visit:
             "height", visit.height_cm, INFANT_CM if oldest < FIRST_ROW_MONTHS else CHILD_CM
         )
     except ArgumentValueError as error:
-        return visit.with_fault(Fault("bad_height", str(error)), height_cm=None)
+        return visit.with_fault(VisitFault("bad_height", str(error)), height_cm=None)
     return visit
 
 
@@ -215,5 +215,5 @@ def _with_units(visit: Visit, age: float) -> Visit:
     try:
         require_months(bone_age, age, visit.height_cm or 0.0)
     except ArgumentValueError as error:
-        return visit.with_fault(Fault("age_in_years", str(error), is_fatal=True))
+        return visit.with_fault(VisitFault("age_in_years", str(error), is_fatal=True))
     return visit

@@ -18,6 +18,8 @@ MAX_AGE_MONTHS = 1200.0
 OLDEST_IN_YEARS = 21.0
 """A number up to this, with a height or a bone age that no child of so many months has, is in years."""
 TALLEST_INFANT_CM = 105.0
+LONGEST_QUOTE = 40
+"""Characters of an entry in the text of an error."""
 FIRST_ROW_MONTHS = 72.0
 """First bone age of any column of the table."""
 
@@ -48,7 +50,10 @@ def number_of(name: str, value: object) -> float:
     """A finite number. Raises `ArgumentTypeError` and `ArgumentValueError`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(f"{name}: expected a number. Received {value!r}.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        number = math.inf
     if not math.isfinite(number):
         raise ArgumentValueError(f"{name}: expected a number. Received {number}.")
     return number
@@ -76,9 +81,15 @@ def read_height(name: str, text: str) -> float:
     """
     words = " ".join(text.split())
     found = _CENTIMETRES.fullmatch(words)
-    if found:
-        return _number(found[1])
-    raise _other_height(name, text[:40], _stated_unit(words), None)
+    if found and math.isfinite(height := _number(found[1])):
+        return height
+    raise _other_height(name, _quoted(text), _stated_unit(words), None)
+
+
+def _quoted(text: str) -> str:
+    """The beginning of what was entered, without halves of characters, which cannot be written in UTF-8."""
+    short = text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+    return short.encode("utf-8", "replace").decode("utf-8")
 
 
 def _other_height(
@@ -101,7 +112,13 @@ def _likely_unit(height: float) -> tuple[str, float] | None:
 
 
 def _stated_unit(words: str) -> tuple[str, float] | None:
-    """Unit and centimetres of a height with its unit."""
+    """Unit and centimetres of a height with its unit; None where nobody is so tall."""
+    found = _with_unit(words)
+    low, high = INFANT_CM
+    return found if found and low <= found[1] <= high else None
+
+
+def _with_unit(words: str) -> tuple[str, float] | None:
     for unit, pattern, factor in (("metres", _METRES, 100.0), ("inches", _INCHES, 2.54)):
         if found := pattern.fullmatch(words):
             return unit, _number(found[1]) * factor

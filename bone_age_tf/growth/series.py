@@ -185,6 +185,14 @@ def _is_jump(first: Visit, second: Visit) -> bool:
 def _one_parent(visits: Sequence[Visit]) -> Iterator[Contradiction]:
     for visit in visits[:1]:
         if (visit.father_cm is None) != (visit.mother_cm is None):
-            missing = "father" if visit.father_cm is None else "mother"
-            message = f"no target height: the height of the {missing} is missing"
+            parent = "father" if visit.father_cm is None else "mother"
+            why = "cannot be used" if _is_refused(parent, visits) else "is missing"
+            message = f"no target height: the height of the {parent} {why}"
             yield Contradiction("one_parent", tuple(one.row for one in visits), message)
+
+
+def _is_refused(parent: str, visits: Sequence[Visit]) -> bool:
+    faults = (fault for visit in visits for fault in visit.faults)
+    return any(
+        f.code == "bad_parent_height" and f"height of the {parent}" in f.message for f in faults
+    )

@@ -1,6 +1,6 @@
 """A visit of a child, as a row of a table tells it, and what follows from it: bone age against age, adult height.
 
-What contradicts within a row, or between the rows of a child, is a `Fault` (`children`) or a `Contradiction`
+What contradicts within a row, or between the rows of a child, is a `VisitFault` (`children`) or a `Contradiction`
 (`series`). Nothing is corrected, and no row is left out. For research and education. Not a medical device.
 """
 
@@ -24,11 +24,11 @@ READING, MODEL = "reading", "model"
 """Where a bone age comes from: the table, or a radiograph that the model read."""
 OK, INCOMPLETE, REJECTED = "ok", "incomplete", "rejected"
 """Status of a row: all of it was used; a part of it was not; nothing was."""
-NO_BONE_AGE, NO_HEIGHT = "no_bone_age", "no_height"
+NO_BONE_AGE, NO_HEIGHT, BAD_HEIGHT = "no_bone_age", "no_height", "bad_height"
 """Why there is no adult height, besides the keys of `adult_height.REASONS`."""
 
 
-class Fault(NamedTuple):
+class VisitFault(NamedTuple):
     """Why a row, or a part of it, cannot be used."""
 
     code: str
@@ -64,7 +64,7 @@ class Visit:
     """The radiograph, as the table names it."""
     father_cm: float | None = None
     mother_cm: float | None = None
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[VisitFault, ...] = ()
     warnings: tuple[str, ...] = ()
     """Codes of the model's warnings."""
 
@@ -75,7 +75,7 @@ class Visit:
             return REJECTED
         return INCOMPLETE if self.faults else OK
 
-    def with_fault(self, *faults: Fault, **without: None) -> "Visit":
+    def with_fault(self, *faults: VisitFault, **without: None) -> "Visit":
         """The same with more faults, and without what they are about."""
         return dataclasses.replace(self, faults=(*self.faults, *faults), **without)
 
@@ -99,7 +99,10 @@ class Assessment:
         """Why there is no adult height; empty where there is one."""
         if self.adult_height is not None:
             return self.adult_height.reason or ""
-        return NO_BONE_AGE if self.visit.bone_age_months is None else NO_HEIGHT
+        if self.visit.bone_age_months is None:
+            return NO_BONE_AGE
+        is_refused = any(fault.code == BAD_HEIGHT for fault in self.visit.faults)
+        return BAD_HEIGHT if is_refused else NO_HEIGHT
 
 
 def assess(visit: Visit, *, coverage: float, reading_method: str | None) -> Assessment:
@@ -123,8 +126,9 @@ def assess(visit: Visit, *, coverage: float, reading_method: str | None) -> Asse
         adult = predict_adult_height(*asked, reading_method=reading_method)
         if low is not None and high is not None and low < high:
             interval = predict_adult_height_interval(*asked, **ends, reading_method=reading_method)
+            adult = interval.predicted
     except ArgumentValueError as error:
-        spoilt = visit.with_fault(Fault("bad_height", str(error)), height_cm=None)
+        spoilt = visit.with_fault(VisitFault(BAD_HEIGHT, str(error)), height_cm=None)
         return Assessment(spoilt, comparison, None, None, None)
     sd = None if adult.centimetres is None else method_sd_cm(age, sex)
     return Assessment(visit, comparison, adult, interval, sd)

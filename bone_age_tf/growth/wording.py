@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from bone_age_tf.growth.adult_height import WARNINGS, why_column
+from bone_age_tf.growth.adult_height import NEAR_ONE_YEAR, WARNINGS, near_sentence, why_column
 from bone_age_tf.growth.assessment import NO_HEIGHT, GrowthAssessment
-from bone_age_tf.growth.bayley_pinneau import COLUMNS
+from bone_age_tf.growth.bayley_pinneau import ACCELERATED, AVERAGE, COLUMNS, DELAYED
 from bone_age_tf.growth.parental_height import CONVENTIONS
 from bone_age_tf.growth.published_errors import LATER_STUDIES
 
@@ -50,7 +50,7 @@ def adult_height_sentences(
         column_sentence(found, difference_months),
         _columns(found),
         outside_sentence(found),
-        *far_sentences(found),
+        *adult_height_warnings(found, difference_months),
         error_sentence(found),
     ]
     return [text for text in sentences if text]
@@ -72,10 +72,16 @@ def outside_sentence(found: GrowthAssessment) -> str:
     return f"With a probability of {share} the true bone age is outside the table, which then gives no height."
 
 
-def far_sentences(found: GrowthAssessment) -> list[str]:
-    """Warnings where the bone age is more than two years off."""
-    texts = (WARNINGS[code] for code in found.adult_height_warning.split())
-    return [f"{text[:1].upper()}{text[1:]}." for text in texts]
+def adult_height_warnings(found: GrowthAssessment, difference_months: float | None) -> list[str]:
+    """Where the bone age is more than two years off, or near one year and without an interval."""
+    codes = found.adult_height_warning.split()
+    sentences = [f"{WARNINGS[code][:1].upper()}{WARNINGS[code][1:]}." for code in codes]
+    if NEAR_ONE_YEAR in codes and difference_months is not None:
+        outer = ACCELERATED if difference_months > 0 else DELAYED
+        name = outer if found.adult_height_column == AVERAGE else AVERAGE
+        height = getattr(found, f"adult_height_{name}_cm")
+        sentences[-1] += f" {near_sentence(name, difference_months, height)}"
+    return sentences
 
 
 def error_sentence(found: GrowthAssessment) -> str:

@@ -136,7 +136,8 @@ def _child(id: str, assessments: Sequence[Assessment], convention: str) -> Child
     usable = [visit for visit in visits if visit.status != REJECTED]
     first = next(iter(usable), None)
     father, mother = (first.father_cm, first.mother_cm) if first else (None, None)
-    sex = first.sex if first else None
+    told = {visit.sex for visit in visits if visit.sex is not None}
+    sex = first.sex if first else next(iter(told)) if len(told) == 1 else None
     target = None
     if father is not None and mother is not None and sex is not None:
         target = mid_parental_height(father, mother, sex, convention=convention)

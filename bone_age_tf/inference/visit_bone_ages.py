@@ -10,12 +10,12 @@ from bone_age_tf.data.file_labels import FileLabels
 from bone_age_tf.data.labels import LabelRow
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.dicom.admission import accept
-from bone_age_tf.dicom.fault import Fault as HeaderFault
+from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
-from bone_age_tf.growth.visits import MODEL, Fault, Visit
+from bone_age_tf.growth.visits import MODEL, Visit, VisitFault
 from bone_age_tf.inference.known import Known
 from bone_age_tf.inference.predict import predict_files
 from bone_age_tf.inference.prediction import Prediction
@@ -42,7 +42,7 @@ class UsedModel(NamedTuple):
 def predict_visits(
     visits: Sequence[Visit],
     files: Mapping[int, SourceFile],
-    headers: Mapping[SourceFile, Header | HeaderFault],
+    headers: Mapping[SourceFile, Header | Fault],
     *,
     model: str,
     accept_dicom: Sequence[str] = (),
@@ -72,7 +72,7 @@ def predict_visits(
 def _known(
     visits: Sequence[Visit],
     files: Mapping[int, SourceFile],
-    headers: Mapping[SourceFile, Header | HeaderFault],
+    headers: Mapping[SourceFile, Header | Fault],
 ) -> Known:
     """What the rows tell of their files; each file is of one row."""
     ordered = [files[visit.row] for visit in visits]
@@ -97,7 +97,7 @@ def _label_row(visit: Visit) -> LabelRow:
 def _with_prediction(visit: Visit, prediction: Prediction) -> Visit:
     if prediction.status != OK or prediction.bone_age_months is None:
         code, _, text = prediction.reason.partition(": ")
-        fault = Fault(code or "no_bone_age", f"radiograph rejected: {text or 'no bone age'}")
+        fault = VisitFault(code or "no_bone_age", f"radiograph rejected: {text or 'no bone age'}")
         return visit.with_fault(fault)
     return dataclasses.replace(
         visit,

@@ -7,9 +7,9 @@ from bone_age_tf.growth.assessment import NO_HEIGHT, GrowthAssessment
 from bone_age_tf.growth.parental_height import CONVENTIONS
 from bone_age_tf.growth.wording import (
     PossibleColumn,
+    adult_height_warnings,
     column_sentence,
     error_sentence,
-    far_sentences,
     outside_sentence,
     plain,
     possible_columns,
@@ -38,7 +38,7 @@ def adult_height_view(
         "target": target,
         "target_reason": plain(found.target_height_reason),
         "axis": _axis(columns, target),
-        "warnings": far_sentences(found),
+        "warnings": adult_height_warnings(found, difference_months),
         "notes": [
             text
             for text in (

@@ -37,8 +37,8 @@ def chart_growth(  # noqa: PLR0913 - one for each option
     """Chart a table of visits; writes `growth.csv`, `growth.json`, `problems.csv` and `reports/`, and returns what the JSON holds.
 
     `table` is a CSV, TSV or Excel file with a row for each visit, in the columns of `data.visit_table.HEADERS`. A bone age that the table does not
-    give is predicted from its radiograph with `model` (None: `default_model()`), whose file is below the table's
-    folder, or in the folder or zip `radiographs`. `reading_method` is that of the bone ages in the table; other than `greulich_pyle`
+    give is predicted from its radiograph with `model` (None: `default_model()`), whose path is absolute or starts at the
+    table's folder, or whose name is in the folder or zip `radiographs`. `reading_method` is that of the bone ages in the table; other than `greulich_pyle`
     gives no adult height. `convention` of the target height is a key of `growth.CONVENTIONS`.
 
     For research and education; not a medical device. Raises `UsageError` where `output` holds results, and

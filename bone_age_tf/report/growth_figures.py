@@ -214,11 +214,16 @@ def _bar(axes: Axes, visit: Visit, low: str, high: str, unit: float, colour: str
         )
 
 
+def is_shown(column: Mapping[str, Any]) -> bool:
+    """Whether a column of the table is likely enough; without an interval it has no probability, and is near."""
+    return column["probability"] is None or column["probability"] >= MIN_PROBABILITY
+
+
 def _other_columns(axes: Axes, visit: Visit) -> None:
     """Heights by the columns of the table that the bone age's interval reaches besides."""
     for column in visit["adult_height_columns"]:
         is_other = column["column"] != visit["adult_height_column"]
-        if is_other and column["cm"] is not None and column["probability"] >= MIN_PROBABILITY:
+        if is_other and column["cm"] is not None and is_shown(column):
             axes.plot(
                 _at(visit), column["cm"], "D", ms=4, mec=ADULT, mfc="white", mew=1.0, zorder=5
             )

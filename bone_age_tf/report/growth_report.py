@@ -8,10 +8,11 @@ from typing import Any
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.images import safe_name
 from bone_age_tf.growth.adult_height import WARNINGS as ADULT_HEIGHT_WARNINGS
+from bone_age_tf.growth.adult_height import near_sentence
 from bone_age_tf.growth.published_errors import LATER_STUDIES
 from bone_age_tf.growth.visits import MODEL, READING, said_rows
 from bone_age_tf.inference.sentences import WARNINGS, years
-from bone_age_tf.report.growth_figures import bone_age_chart, drawn_visits, height_chart
+from bone_age_tf.report.growth_figures import bone_age_chart, drawn_visits, height_chart, is_shown
 from bone_age_tf.report.page import render, signed, write_page
 
 REPORTS, INDEX = "reports", "index.html"
@@ -20,20 +21,19 @@ WHY_NOT = {
     "": "",
     "no_bone_age": "no bone age",
     "no_height": "no height",
+    "bad_height": "unusable height",
     "below_table": "below the table",
     "above_table": "above the table",
     "no_chronological_age": "no age",
     "sex_unknown": "sex unknown",
     "not_greulich_pyle": "not Greulich-Pyle",
 }
-"""Reasons of `adult_height_reason`, short enough for a cell."""
-MANY_VISITS = 9
+"""Codes of `adult_height_reason`, short enough for a cell."""
+MANY_VISITS = 7
 """From here on the table is set smaller, so that the page stays one side."""
 MOST_VISITS = 24
 """The last ones; more do not fit on the side."""
 MOST_PROBLEMS = 5
-MIN_PROBABILITY = 0.05
-"""Columns of the table that are less likely are in `growth.json` alone."""
 
 
 def write_growth_reports(result: Mapping[str, Any], folder: Path) -> Path:
@@ -56,7 +56,7 @@ def write_growth_reports(result: Mapping[str, Any], folder: Path) -> Path:
         counts=result["counts"],
         table=result["table"],
         lost=[
-            f"Row {row['row']}: {fault['message']}"
+            f"Row {row['row']}: {fault['message']}".rstrip(".")
             for row in result["rows_without_child"]
             for fault in row["faults"]
         ],
@@ -78,7 +78,7 @@ def child_page(result: Mapping[str, Any], child: Mapping[str, Any]) -> str:
         visits=visits,
         shown=visits[-_most_visits(problems, warnings) :],
         is_long=is_long,
-        chart_mm=78 if is_long or problems else 92,
+        chart_mm=68 if is_long or problems else 92,
         span=_span(visits),
         tiles=tiles,
         tile_widths=" ".join("1.5fr" if len(tile["lines"]) > 2 else "1fr" for tile in tiles),
@@ -88,10 +88,11 @@ def child_page(result: Mapping[str, Any], child: Mapping[str, Any]) -> str:
         has_dates=any(visit["date"] for visit in visits),
         has_intervals=any(visit["bone_age_low_months"] is not None for visit in visits),
         has_adult_heights=any(visit["adult_height_cm"] is not None for visit in visits),
+        has_near=any(visit["near"] for visit in visits),
         has_model=MODEL in sources,
         has_given=READING in sources,
         percent=f"{100 * result['coverage']:.0f}",
-        why_not=WHY_NOT,
+        why_not=_why_not,
         warnings=warnings,
         later_studies=LATER_STUDIES,
         model=result["model"],
@@ -125,15 +126,22 @@ def _sentence(rows: Sequence[int], message: str) -> str:
 
 def _columns(visit: Mapping[str, Any]) -> dict[str, Any]:
     """The probability of the column that applies, and the others that the interval reaches."""
-    columns = [
-        one for one in visit["adult_height_columns"] if one["probability"] >= MIN_PROBABILITY
-    ]
+    columns = [one for one in visit["adult_height_columns"] if is_shown(one)]
     own = [one for one in columns if one["column"] == visit["adult_height_column"]]
     others = [one for one in columns if one not in own and one["cm"] is not None]
     return {
         "column_probability": own[0]["probability"] if own and others else None,
+        "near": _near(visit),
         "other_columns": others,
     }
+
+
+def _near(visit: Mapping[str, Any]) -> str:
+    """The other column's answer, where a bone age without an interval is near one year's difference."""
+    for one in visit["adult_height_columns"]:
+        if one["probability"] is None:
+            return near_sentence(one["column"], visit["difference_months"], one["cm"])
+    return ""
 
 
 def _span(visits: Sequence[Mapping[str, Any]]) -> str:
@@ -169,7 +177,9 @@ def _tiles(
     if adult := _last(visits, "adult_height_cm"):
         lines = [f"predicted adult height at {_age(adult)}"]
         if bone and bone["row"] != adult["row"] and bone["height_cm"] is not None:
-            lines[0] += f" (none at {_age(bone)}: {WHY_NOT[bone['adult_height_reason']]})"
+            lines[0] += f" (none at {_age(bone)}: {_why_not(bone)})"
+        if adult["near"]:
+            lines.append(adult["near"])
         if adult["adult_height_low_cm"] is not None:
             ends = adult["adult_height_low_cm"], adult["adult_height_high_cm"]
             lines.append(f"{interval} of the bone age: {ends[0]:.1f} to {ends[1]:.1f} cm")
@@ -182,6 +192,11 @@ def _tiles(
 
 def _age(visit: Mapping[str, Any]) -> str:
     return years(visit["chronological_age_months"])
+
+
+def _why_not(visit: Mapping[str, Any]) -> str:
+    """Why a visit has no adult height, in a few words."""
+    return WHY_NOT[visit["adult_height_reason"].partition(":")[0]]
 
 
 def _sd_tile(visit: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,8 +242,8 @@ def _listed(child: Mapping[str, Any], page: str) -> dict[str, Any]:
         "page": page,
         "id": child["id"],
         "sex": SEXES[child["sex"]],
-        "visits": len(child["visits"]),
+        "visits": f"{len(visits)} of {len(child['visits'])}",
         "last": visits[-1] if visits else None,
         "target": child["target_height_cm"],
-        "problems": [*problem_sentences(child)],
+        "problems": [text.rstrip(".") for text in problem_sentences(child)],
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 from bone_age_tf.config.choices import SD_SCORE_CONVENTION
 from bone_age_tf.data.problems import Problem
+from bone_age_tf.growth.adult_height import SEX_UNKNOWN
+from bone_age_tf.growth.assessment import ONE_PARENT, reason_text
 from bone_age_tf.growth.bayley_pinneau import COLUMNS
 from bone_age_tf.growth.series import Contradiction
 from bone_age_tf.growth.visits import INCOMPLETE, OK, REJECTED, Assessment, said_rows
@@ -53,6 +55,7 @@ def _child(child: Child) -> dict[str, Any]:
         "target_height_low_cm": None if target is None else target.low_cm,
         "target_height_high_cm": None if target is None else target.high_cm,
         "target_height_convention": "" if target is None else target.title,
+        "target_height_reason": _why_no_target(child),
         "visits": [_visit(one, child) for one in child.assessments],
         "contradictions": [
             {**one._asdict(), "rows": list(one.rows)} for one in child.contradictions
@@ -89,7 +92,7 @@ def _visit(one: Assessment, child: Child | None) -> dict[str, Any]:
         SEVERAL: _columns(one),
         "adult_height_outside_probability": interval and interval.outside_probability,
         "adult_height_method_sd_cm": one.method_sd_cm,
-        "adult_height_reason": "" if visit.status == REJECTED else one.reason,
+        "adult_height_reason": _why(one),
         "status": visit.status,
         "warning": " ".join(dict.fromkeys(codes)),
         FAULTS: [
@@ -98,8 +101,31 @@ def _visit(one: Assessment, child: Child | None) -> dict[str, Any]:
     }
 
 
+def _why_no_target(child: Child) -> str:
+    """Empty where there is one, and where no height of a parent is told."""
+    told = [
+        visit.visit
+        for visit in child.assessments
+        if visit.visit.father_cm is not None or visit.visit.mother_cm is not None
+    ]
+    differ = [one.message for one in child.contradictions if one.code == "parents_differ"]
+    if child.target is not None or not (told or differ):
+        return ""
+    if differ:
+        return f"parents_differ: {differ[0]}"
+    return reason_text(SEX_UNKNOWN if child.father_cm and child.mother_cm else ONE_PARENT)
+
+
+def _why(one: Assessment) -> str:
+    """Why there is no adult height; empty where the whole row is rejected, which has its own reason."""
+    return reason_text(one.reason) if one.reason and one.visit.status != REJECTED else ""
+
+
 def _columns(one: Assessment) -> list[dict[str, Any]]:
-    """Those that the interval of the bone age touches."""
+    """Those that the interval of the bone age touches; without one, the other near one year's difference."""
+    if one.adult_height is not None and one.adult_height.other is not None:
+        other = one.adult_height.other
+        return [{"column": other.column, "probability": None, "cm": other.centimetres}]
     return [
         {"column": column.column, "probability": column.probability, "cm": column.centimetres}
         for column in (one.interval.columns if one.interval else ())
@@ -124,7 +150,9 @@ def csv_of(result: Mapping[str, Any]) -> str:
 
 
 def _rows(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    targets = ("target_height_cm", "target_height_low_cm", "target_height_high_cm")
+    targets = tuple(
+        f"target_height_{name}" for name in ("cm", "low_cm", "high_cm", "convention", "reason")
+    )
     for child in result["children"]:
         for visit in child["visits"]:
             yield _flat(visit, {name: child[name] for name in targets})
@@ -139,14 +167,15 @@ def _flat(visit: Mapping[str, Any], target: Mapping[str, Any]) -> dict[str, Any]
     for name in COLUMNS:
         flat[f"adult_height_{name}_probability"] = columns.get(name, {}).get("probability")
         flat[f"adult_height_{name}_cm"] = columns.get(name, {}).get("cm")
-    reason = "; ".join(f"{fault['code']}: {fault['message']}" for fault in visit[FAULTS])
+    faults = (f"{fault['code']}: {fault['message']}".rstrip(".") for fault in visit[FAULTS])
+    reason = "; ".join(faults)
     values = {**visit, "reason": reason}
     return {**flat, **target, **{name: values[name] for name in LAST}}
 
 
 def _cell(name: str, value: object) -> str:
     if isinstance(value, float):
-        return f"{value:.4f}" if name.endswith("probability") else f"{value:.2f}"
+        return f"{value:z.4f}" if name.endswith("probability") else f"{value:z.2f}"
     return "" if value is None else str(value)
 
 
@@ -171,5 +200,6 @@ def problems_of(result: Mapping[str, Any]) -> list[Problem]:
 def _of_series(result: Mapping[str, Any]) -> Iterator[Problem]:
     for child in result["children"]:
         for one in child["contradictions"]:
-            message = f"{said_rows(one['rows'])}: {one['message']}"
+            others = f"{said_rows(one['rows'])}: " if len(one["rows"]) > 1 else ""
+            message = f"{others}{one['message']}"
             yield Problem(result["table"], max(one["rows"]), child["id"], "", one["code"], message)

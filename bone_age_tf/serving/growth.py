@@ -1,7 +1,7 @@
 """Heights on the web page: what was entered, and the adult height by a bone age that was estimated before.
 
 `POST /growth`, a JSON object: `sex`, `bone_age_months`, `bone_age_low_months`, `bone_age_high_months` and
-`chronological_age_months` of an estimate; `height_cm`, `mother_height_cm`, `father_height_cm` as numbers or as text. No
+`chronological_age_months` of an estimate (the ends around it, or neither of them); `height_cm`, `mother_height_cm`, `father_height_cm` as numbers or as text. No
 radiograph is needed.
 """
 
@@ -15,9 +15,11 @@ from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.errors import ArgumentValueError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.growth.assessment import Heights
+from bone_age_tf.growth.children import MAX_CHRONOLOGICAL_AGE_MONTHS
 from bone_age_tf.growth.inputs import (
     ADULT_CM,
     INFANT_CM,
+    MAX_BONE_AGE_MONTHS,
     OtherUnitError,
     centimetres_of,
     child_height_of,
@@ -31,11 +33,12 @@ from bone_age_tf.serving.contract import invalid
 
 NAMES = {"height_cm": "child", "mother_height_cm": "mother", "father_height_cm": "father"}
 """Fields of a request -> those of `Heights`."""
-_MONTHS = (
-    *("bone_age_months", "bone_age_low_months", "bone_age_high_months"),
-    "chronological_age_months",
-)
-OLDEST_MONTHS = 360.0
+_INTERVAL = ("bone_age_low_months", "bone_age_months", "bone_age_high_months")
+_OLDEST = {
+    **dict.fromkeys(_INTERVAL, MAX_BONE_AGE_MONTHS),
+    "chronological_age_months": MAX_CHRONOLOGICAL_AGE_MONTHS,
+}
+"""Fields in months, with their largest numbers."""
 
 
 def heights_of(values: Mapping[str, Any]) -> Heights:
@@ -43,7 +46,7 @@ def heights_of(values: Mapping[str, Any]) -> Heights:
     given = {field: values.get(name) for name, field in NAMES.items()}
     for name, field in NAMES.items():
         value = given[field]
-        if isinstance(value, bool) or not isinstance(value, int | float | str | None):
+        if not isinstance(value, str | None) and _number(value) is None:
             raise invalid(f"{name} must be a number of centimetres.")
         if isinstance(value, str):
             given[field] = value.strip()
@@ -77,24 +80,30 @@ def growth_of_body(body: bytes, model: ExportedModel) -> dict[str, Any]:
 
 def _values(body: bytes) -> dict[str, Any]:
     try:
-        values = json.loads(body)
+        values = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise invalid(f"JSON parse error: {error}") from error
-    known = ("sex", *_MONTHS, *NAMES)
+    known = ("sex", *_OLDEST, *NAMES)
     if not isinstance(values, dict) or not set(values) <= set(known):
         raise invalid(f"The body must be a JSON object with {', '.join(known)}.")
     return values
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
+
+
 def _row(values: Mapping[str, Any]) -> Prediction:
     """A row with no more than what heights are predicted from."""
-    sex = sex_of_word(str(values.get("sex", "")))
+    given = values.get("sex")
+    sex = sex_of_word(str(given)) if isinstance(given, str | int) else None
     if sex is None:
         raise invalid(f"sex must be {EXPECTED}.")
-    months = {name: _months(name, values.get(name)) for name in _MONTHS}
+    months: dict[str, Any] = {name: _months(name, values.get(name)) for name in _OLDEST}
     bone_age, age = months["bone_age_months"], months["chronological_age_months"]
     if bone_age is None:
         raise invalid("bone_age_months must be a number of months.")
+    _require_interval(*(months[name] for name in _INTERVAL))
     return Prediction(
         id="",
         file="",
@@ -113,10 +122,34 @@ def _row(values: Mapping[str, Any]) -> Prediction:
 def _months(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not (math.isfinite(value) and 0 <= value <= OLDEST_MONTHS):
-        raise invalid(f"{name} must be a number of months from 0 to {OLDEST_MONTHS:g}.")
-    return float(value)
+    months, oldest = _number(value), _OLDEST[name]
+    if months is None or not 0 <= months <= oldest:
+        raise invalid(f"{name} must be a number of months from 0 to {oldest:g}.")
+    return months
+
+
+def _number(value: Any) -> float | None:
+    """A finite number; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _require_interval(low: float | None, bone_age: float, high: float | None) -> None:
+    """Raises `ServingError` where the ends are not around the estimate."""
+    if low is None and high is None:
+        return
+    low_name, name, high_name = _INTERVAL
+    if low is None or high is None:
+        raise invalid(f"Expected both {low_name} and {high_name}, or neither.")
+    if not low <= bone_age <= high:
+        raise invalid(
+            f"Expected {low_name} <= {name} <= {high_name}. Received {low:g}, {bone_age:g} and {high:g}."
+        )
 
 
 def _faults(heights: Heights, bone_age: float | None) -> Iterator[dict[str, Any]]:

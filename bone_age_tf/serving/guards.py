@@ -30,7 +30,7 @@ HEADERS = {
 
 HEALTH = ("/healthz", "/readyz")
 _VERBS = frozenset(
-    {"predict", "v1", "healthz", "readyz", "metrics", "header", "read", "report", ""}
+    {"predict", "v1", "healthz", "readyz", "metrics", "header", "read", "report", "growth", ""}
 )
 
 Observe = Callable[[str, int, float], None]

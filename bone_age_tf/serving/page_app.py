@@ -64,7 +64,8 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-OLDEST_MONTHS = 240
+OLDEST_CHILD_MONTHS = 240
+"""Chronological age that the page takes with a radiograph."""
 DRAWING_THREADS = 2
 """Overlays and reports that are rendered concurrently."""
 FILE = "radiograph"
@@ -234,8 +235,8 @@ def _asked(request: Request) -> tuple[str, float | None]:
         age = float(text)
     except ValueError:
         age = math.nan
-    if not 0 <= age <= OLDEST_MONTHS:
-        raise invalid(f"The age must be a number of months from 0 to {OLDEST_MONTHS}.")
+    if not 0 <= age <= OLDEST_CHILD_MONTHS:
+        raise invalid(f"The age must be a number of months from 0 to {OLDEST_CHILD_MONTHS}.")
     return sex, age
 
 

@@ -171,8 +171,10 @@ def test_every_module_of_a_command_is_listed() -> None:
         "options",
         "console",
         "result_tables",
+        "stress_table",
         "demo_steps",
         "dicomweb_source",
+        "height_options",
     }
     modules = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
     assert modules - others == {name.replace("-", "_") for name in COMMANDS}
@@ -247,7 +249,7 @@ def test_no_arguments_show_the_help(shell: Shell) -> None:
         ),
         (["prepare", ".", "--output", "o", "--dry-run", "--preview", "9"], "Give one of them"),
         (["phantom", "--output", "o", "--count", "1", "--ages", "young"], "YOUNGEST:OLDEST"),
-        (["phantom", "--output", "o", "--count", "1", "--ages", "200:100"], "between 0 and 240"),
+        (["phantom", "--output", "o", "--count", "1", "--ages", "200:100"], "between 0 and 300"),
         (
             ["phantom", "--output", "o", "--count", "0"],
             "--count must be greater than or equal to 1",

@@ -7,6 +7,7 @@ import pytest
 
 from bone_age_tf.cli import console, result_tables
 from bone_age_tf.config import TTA_VIEWS
+from bone_age_tf.growth import Heights, assess
 from bone_age_tf.inference.sentences import WARNINGS
 from bone_age_tf.metrics.bone_age import AGE_BANDS
 
@@ -205,6 +206,7 @@ def test_predictions_have_columns_for_what_there_is() -> None:
         reason="",
         warning="infant",
         status="ok",
+        growth=None,
     )
     reason = "blank: all pixels have nearly the same grey level"
     rejected = SimpleNamespace(**{**vars(row), "bone_age_months": None, "reason": reason})
@@ -226,12 +228,40 @@ def test_predictions_have_columns_for_what_there_is() -> None:
     assert lines[3].split() == ["hand.png", "F", "125.7", "10y", "6m", "infant"]
 
 
+def test_adult_heights_have_a_column_and_reasons_in_words() -> None:
+    row = {"sex": "M", "bone_age_months": 123.0, "bone_age_low_months": None, "verdict": ""}
+    row |= {"bone_age_high_months": None, "bone_age_months_true": None, "status": "ok"}
+    row |= {
+        "chronological_age_months": 98.0,
+        "difference_months": 25.0,
+        "reason": "",
+        "warning": "",
+    }
+    given = {"bone_age_months": 123.0, "chronological_age_months": 98.0, "sex": "M"}
+    shown = [
+        SimpleNamespace(file=name, growth=growth, **row)
+        for name, growth in (
+            ("a", assess(Heights(140.0), **given, reading_method="greulich_pyle")),
+            ("b", assess(Heights("1.4"), **given, reading_method="greulich_pyle")),
+            ("c", None),
+        )
+    ]
+    report = SimpleNamespace(first=shown, predicted=3, rejected=0)
+    lines = result_tables.prediction_table(report).splitlines()
+    assert lines[0].split()[-3:] == ["adult", "cm", "status"]
+    assert [line.split()[-2] for line in lines[1:3]] == ["185.9", "bad_input"]
+    text = " ".join(lines[4:])
+    assert "b: bad_input: height_cm: expected a height in centimetres" in text
+    assert "The bone age is more than two years ahead" in text
+    assert max(map(len, lines)) <= 80
+
+
 def test_long_names_of_files_are_shortened_in_the_middle() -> None:
     names = ["hand.png", "a" * 28, "a patient with a very long name, left hand.png"]
     row = {"sex": "F", "bone_age_months": 125.7, "bone_age_low_months": 110.0, "verdict": ""}
     row |= {"bone_age_high_months": 140.0, "chronological_age_months": None}
     row |= {"bone_age_months_true": None}
-    row |= {"reason": "", "warning": "", "status": "ok"}
+    row |= {"reason": "", "warning": "", "status": "ok", "growth": None}
     shown = [SimpleNamespace(file=name, **row) for name in names]
     report = SimpleNamespace(first=shown, predicted=3, rejected=0)
     lines = result_tables.prediction_table(report).splitlines()

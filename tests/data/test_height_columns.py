@@ -50,6 +50,31 @@ def test_a_unit_is_converted_where_it_is_told(tmp_path: Path) -> None:
     assert rows[0].heights[0] == pytest.approx(139.7)
 
 
+METRES = ("id;sex;height_m;mother_height_m;Father height (m)", "a;M;1,4;1,65;1,8")
+
+
+def test_a_name_with_another_unit_is_refused_until_it_is_told(tmp_path: Path) -> None:
+    rows, problems = parsed(tmp_path, *METRES)
+    assert rows == []
+    assert [problem.code for problem in problems] == ["height_unit"] * 3
+    assert all("in metres by its name" in problem.message for problem in problems)
+    assert all("--height-unit m" in problem.message for problem in problems)
+    rows, problems = parsed(tmp_path, *METRES, height_unit="m")
+    assert problems == []
+    assert rows[0].heights == pytest.approx((140.0, 165.0, 180.0))
+    (row,), _ = parsed(tmp_path, "id,sex,height_in,height_cm", "a,M,55,", height_unit="in")
+    assert row.heights[0] == pytest.approx(139.7)
+
+
+def test_a_name_that_contradicts_the_unit_is_refused(tmp_path: Path) -> None:
+    rows, problems = parsed(tmp_path, "id,sex,height_cm", "a,M,140", height_unit="m")
+    assert rows == []
+    assert "in centimetres by its name; --height-unit m says metres" in problems[0].message
+    _, problems = parsed(tmp_path, "id,sex,height_cm", "a,M,1.4")
+    assert "evidently in metres" in problems[0].message
+    assert "--height-unit" not in problems[0].message
+
+
 def test_a_named_column_that_is_missing_is_a_problem(tmp_path: Path) -> None:
     _, problems = parsed(tmp_path, "id,sex", "a,M", father_height_column="papa")
     assert "--father-height-column" in problems[0].message
@@ -57,16 +82,22 @@ def test_a_named_column_that_is_missing_is_a_problem(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("header", "cell", "is_said"),
-    [("height", "138", True), ("Height (m)", "1.4", True), ("height", "2044", False), ("height_cm", "138", False)],
-)  # fmt: skip
+    [
+        ("height", "138", True),
+        ("Mother's height (ft)", "5.4", True),
+        ("height", "2044", False),
+        ("height_cm", "138", False),
+    ],
+)
 def test_a_column_without_a_unit_is_not_read_and_said_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, header: str, cell: str, is_said: bool
 ) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"id,sex,{header}\na,M,{cell}\n")
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.ERROR):  # --quiet does not hide it
         read_file_labels(str(path), LabelOptions(unlabelled=True), [])
     assert ("--height-column" in caplog.text) == is_said
+    assert (repr(header) in caplog.text) == is_said
 
 
 def test_prepare_reads_no_heights(tmp_path: Path) -> None:

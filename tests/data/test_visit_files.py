@@ -5,7 +5,7 @@ from typing import Any
 from conftest import draw_phantom, encode
 
 from bone_age_tf.data.visit_files import locate, needs_model, with_file_faults
-from bone_age_tf.growth.visits import Fault, Visit
+from bone_age_tf.growth.visits import Visit, VisitFault
 
 
 def visit(row: int, file: str, **told: Any) -> Visit:
@@ -41,8 +41,8 @@ def test_only_rows_with_nothing_but_a_file_need_the_model() -> None:
     assert needs_model(visit(2, "h1"))
     assert not needs_model(visit(2, ""))
     assert not needs_model(visit(2, "h1", bone_age_months=100.0))
-    assert not needs_model(visit(2, "h1", faults=(Fault("bad_age", "x"),)))
-    assert not needs_model(visit(2, "h1", faults=(Fault("bad_sex", "x", is_fatal=True),)))
+    assert not needs_model(visit(2, "h1", faults=(VisitFault("bad_age", "x"),)))
+    assert not needs_model(visit(2, "h1", faults=(VisitFault("bad_sex", "x", is_fatal=True),)))
 
 
 def test_the_same_radiograph_in_two_rows_is_that_of_none(tmp_path: Path) -> None:
@@ -67,3 +67,18 @@ def test_a_file_that_is_missing_is_said_without_its_name(tmp_path: Path) -> None
     assert "gone" not in found.faults[0].message
     (found,) = with_file_faults([visit(2, "gone.png", bone_age_months=100.0)], {}, None)
     assert found.faults == ()
+
+
+def test_a_name_that_the_system_refuses_is_a_missing_file(tmp_path: Path) -> None:
+    table = folder_of(tmp_path)
+    visits = [visit(2, "x" * 300 + ".png"), visit(3, "a\0.png"), visit(4, "hands/h1.png")]
+    found = locate(visits, table, None)
+    assert list(found) == [4]
+    codes = [[fault.code for fault in one.faults] for one in with_file_faults(visits, found, None)]
+    assert codes == [["no_image"], ["no_image"], []]
+
+
+def test_a_path_may_be_absolute(tmp_path: Path) -> None:
+    table = folder_of(tmp_path)
+    found = locate([visit(2, str(tmp_path / "hands/h1.png"))], str(tmp_path / "x/v.csv"), None)
+    assert found[2].path == str(Path(table).parent / "hands/h1.png")

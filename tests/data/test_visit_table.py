@@ -116,6 +116,11 @@ def test_missing_columns_are_all_named(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
+def test_a_table_without_rows(tmp_path: Path) -> None:
+    with pytest.raises(InputDataError, match="a header alone"):
+        read(tmp_path, "id,sex,age_months,bone_age_months\n")
+
+
 @pytest.mark.parametrize(
     ("row", "code", "is_rejected"),
     [
@@ -145,3 +150,18 @@ def test_columns_that_are_not_used_are_said(
     with caplog.at_level(logging.INFO):
         read(tmp_path, "id,sex,age_months,bone_age_months,weight\na,F,114,118,30\n")
     assert "columns that are not used: weight" in caplog.text
+
+
+def test_numbers_that_are_too_large_are_faults_of_their_row(tmp_path: Path) -> None:
+    header = "id,sex,age_years,bone_age_years,height_cm,father_cm"
+    rows = ["a,F,1e400,9,130,", "b,F,9.5,1e308,130,", "c,F,9.5,9,1e400,1e400", "d,F,1e308,9,130,"]
+    found = read(tmp_path, "\n".join([header, *rows, "e,F,9.5,9,130,180"]) + "\n")
+    assert [codes(one) for one in found] == [
+        ["bad_chronological_age"],
+        ["bad_age"],
+        ["bad_height", "bad_parent_height"],
+        ["bad_chronological_age"],
+        [],
+    ]
+    numbers = [(one.chronological_age_months, one.bone_age_months, one.height_cm) for one in found]
+    assert [None in three for three in numbers] == [True, True, True, True, False]

@@ -11,13 +11,16 @@ from bone_age_tf.growth.adult_height import (
     BELOW_TABLE,
     FAR_ACCELERATED,
     FAR_DELAYED,
+    NEAR_ONE_YEAR,
     NO_CHRONOLOGICAL_AGE,
     NOT_GREULICH_PYLE,
     REASONS,
     SEX_UNKNOWN,
     AdultHeight,
+    near_sentence,
     predict_adult_height,
 )
+from bone_age_tf.growth.adult_height_interval import predict_adult_height_interval
 from bone_age_tf.growth.bayley_pinneau import ACCELERATED, AVERAGE, DELAYED, table_of
 from bone_age_tf.sex import Sex
 
@@ -283,3 +286,39 @@ def test_it_needs_no_tensorflow() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["average", "False"]
+
+
+@pytest.mark.parametrize(
+    ("age", "column", "said"),
+    [
+        (112.5, "accelerated", "1.5 months higher the column would be accelerated"),
+        (111.0, "average", "0.1 months lower the column would be average"),
+        (105.0, "average", "6.0 months lower the column would be average"),
+        (133.5, "delayed", "1.5 months lower the column would be delayed"),
+        (135.0, "average", "0.1 months higher the column would be average"),
+    ],
+)
+def test_near_one_year_the_other_column_is_told(age: float, column: str, said: str) -> None:
+    found = predict_adult_height(123, age, 140.0, "M")
+    assert found.warnings == (NEAR_ONE_YEAR,)
+    assert found.other is not None
+    assert found.other.column == column
+    assert found.difference_months is not None
+    sentence = near_sentence(column, found.difference_months, found.other.centimetres)
+    assert said in sentence
+    at_year = age + (12.0 if found.difference_months > 0 else -12.0)
+    inner = at_year - (1e-4 if found.difference_months > 0 else -1e-4)
+    other = predict_adult_height(inner if column == "average" else at_year, age, 140.0, "M")
+    assert found.other.centimetres == pytest.approx(other.centimetres, abs=0.01)
+
+
+@pytest.mark.parametrize("age", [123.0, 117.1, 104.9, 141.1])
+def test_elsewhere_no_other_column_is_told(age: float) -> None:
+    found = predict_adult_height(123, age, 140.0, "M")
+    assert (found.warnings, found.other) == ((), None)
+
+
+def test_an_interval_tells_the_columns_itself() -> None:
+    found = predict_adult_height_interval(123, 112, 140.0, "M", low_months=115, high_months=131)
+    assert (found.predicted.warnings, found.predicted.other) == ((), None)
+    assert len(found.columns) == 2

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from bone_age_tf.growth.series import contradictions, height_velocities
-from bone_age_tf.growth.visits import Fault, Visit
+from bone_age_tf.growth.visits import Visit, VisitFault
 from bone_age_tf.sex import Sex
 
 
@@ -99,8 +99,16 @@ def test_one_parent_gives_no_target_height_and_is_said() -> None:
     ]
 
 
+def test_a_parents_height_that_was_refused_is_not_called_missing() -> None:
+    fault = VisitFault("bad_parent_height", "height of the father: expected 90 to 260.")
+    (found,) = contradictions([visit(2, 120, mother_cm=165.0, faults=(fault,))])
+    assert found.message == "no target height: the height of the father cannot be used"
+    (found,) = contradictions([visit(2, 120, father_cm=180.0, faults=(fault,))])
+    assert found.message == "no target height: the height of the mother is missing"
+
+
 def test_rejected_rows_are_in_no_series() -> None:
-    rejected = visit(3, 126, 100.0, faults=(Fault("bad_sex", "x", is_fatal=True),))
+    rejected = visit(3, 126, 100.0, faults=(VisitFault("bad_sex", "x", is_fatal=True),))
     assert named(visit(2, 120, 140.0), rejected) == []
 
 

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from bone_age_tf.growth import method_sd_cm
-from bone_age_tf.growth.visits import Visit, assess, said_rows
+from bone_age_tf.growth.visits import Visit, VisitFault, assess, said_rows
 from bone_age_tf.sex import Sex
 
 CHILD: dict[str, Any] = {"sex": Sex.M, "chronological_age_months": 113.0, "height_cm": 140.0}
@@ -75,3 +75,9 @@ def test_a_height_that_no_child_of_that_bone_age_has_is_a_fault() -> None:
 )
 def test_rows_in_words(rows: list[int], words: str) -> None:
     assert said_rows(rows) == words
+
+
+def test_a_height_that_was_refused_is_not_called_missing() -> None:
+    fault = VisitFault("bad_height", "the height 'tall' is not a number of centimetres")
+    assert assessed(height_cm=None, faults=(fault,)).reason == "bad_height"
+    assert assessed(height_cm=70.0).reason == "bad_height"

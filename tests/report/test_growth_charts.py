@@ -5,7 +5,7 @@ import io
 import json
 import sys
 from collections import namedtuple
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,6 +22,7 @@ from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.growth import predict_adult_height, predict_adult_height_interval
 from bone_age_tf.report.growth_charts import chart_growth
 from bone_age_tf.report.growth_report import write_growth_reports
+from bone_age_tf.report.growth_tables import problems_of
 from bone_age_tf.report.page import signed
 
 TABLE = """child,sex,birth_date,date,height_cm,bone_age_months,father_cm,mother_cm,file
@@ -51,19 +52,14 @@ def predicted(visits: Sequence[Any], *args: Any, model: str, **settings: Any) ->
 
 
 @pytest.fixture(scope="module")
-def stand_in() -> Iterator[None]:
-    name = "bone_age_tf.inference.visit_bone_ages"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, name, SimpleNamespace(predict_visits=predicted))
-        yield
-
-
-@pytest.fixture(scope="module")
-def charted(stand_in: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def charted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("growth")
     (folder / "visits.csv").write_text(TABLE)
     (folder / "a.png").write_bytes(b"a radiograph")
-    chart_growth(str(folder / "visits.csv"), output=str(folder / "out"), model="stand-in")
+    stand_in = SimpleNamespace(predict_visits=predicted)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "bone_age_tf.inference.visit_bone_ages", stand_in)
+        chart_growth(str(folder / "visits.csv"), output=str(folder / "out"), model="stand-in")
     return folder / "out"
 
 
@@ -188,7 +184,7 @@ def test_many_visits_are_charted_and_the_last_are_listed(charted: Path, tmp_path
     ]
     write_growth_reports({**result, "children": [child]}, tmp_path)
     text = words(page(tmp_path, "0001-early.html"))
-    assert "The first 6 visits are in the charts and in growth.csv" in text
+    assert "The first 7 visits are in the charts and in growth.csv" in text
 
 
 def test_without_radiographs_no_model_and_no_tensorflow_is_needed(tmp_path: Path) -> None:
@@ -197,9 +193,81 @@ def test_without_radiographs_no_model_and_no_tensorflow_is_needed(tmp_path: Path
     result = chart_growth(str(table), output=str(tmp_path / "out"))
     assert result["model"] is None
     (child,) = result["children"]
-    assert child["visits"][0]["adult_height_reason"] == "no_height"
+    assert child["visits"][0]["adult_height_reason"].startswith("no_height: ")
     (path,) = (tmp_path / "out/reports").glob("0001*")
     assert "Jürgen &amp; &lt;b&gt;" in path.read_text(encoding="utf-8")
+
+
+def test_what_cannot_be_used_is_said_of_its_row_alone(tmp_path: Path) -> None:
+    table = tmp_path / "v.csv"
+    rows = [
+        "a,F,120,119.99,138,,",
+        "b,F,120,118,1e400,,",
+        f"c,F,120,,138,,{'x' * 300}.png",
+        "d,F,1e400,118,138,,",
+        "e,F,120,118,138,180,",
+    ]
+    header = "id,sex,age_months,bone_age_months,height_cm,father_cm,file"
+    table.write_text("\n".join([header, *rows]) + "\n")
+    result = chart_growth(str(table), output=str(tmp_path / "out"))
+    found = list(csv.DictReader((tmp_path / "out/growth.csv").open(encoding="utf-8")))
+    statuses = [row["status"] for row in found]
+    assert statuses == ["ok", "incomplete", "incomplete", "rejected", "ok"]
+    assert found[0]["sd_score"] == "0.00"
+    assert found[1]["adult_height_reason"].startswith("bad_height: ")
+    assert found[2]["reason"].startswith("no_image: ")
+    (one_parent,) = (one for one in problems_of(result) if one.code == "one_parent")
+    assert one_parent.message == "no target height: the height of the mother is missing"
+
+
+def test_near_one_year_the_other_column_is_in_csv_page_and_text(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "v.csv").write_text(
+        "id,sex,age_months,height_cm,bone_age_months\na,M,113,140,123\n"
+    )
+    output = tmp_path / "out"
+    assert cli.run(["growth", str(tmp_path / "v.csv"), "--output", str(output)]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert "or 185.1 (accelerated)" in lines[1]
+    row = rows_of(output)[2]
+    assert row["warning"] == "near_one_year"
+    assert row["adult_height_accelerated_probability"] == ""
+    sentence = "With a bone age 2.0 months higher the column would be accelerated"
+    assert sentence in words(page(output, "0001-a.html"))
+    result = json.loads((output / "growth.json").read_text(encoding="utf-8"))
+    schema = json.loads((ROOT / "bone_age_tf/schemas/growth-1.json").read_text())
+    jsonschema.validate(result, schema)
+
+
+def test_without_an_adult_height_the_reason_is_in_the_text(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "v.csv").write_text("id,sex,age_months,bone_age_months\na,M,113,123\n")
+    cli.run(["growth", str(tmp_path / "v.csv"), "--output", str(tmp_path / "out")])
+    assert "no_height" in capfd.readouterr().out.splitlines()[1]
+
+
+def test_a_child_of_rejected_rows_keeps_its_sex_and_counts_agree(charted: Path) -> None:
+    result = json.loads((charted / "growth.json").read_text(encoding="utf-8"))
+    sexes = {child["id"]: child["sex"] for child in result["children"]}
+    assert (sexes["born"], sexes["two"]) == ("F", "")
+    html = (charted / "reports/index.html").read_text(encoding="utf-8")
+    assert "<td>girl</td><td>0 of 1</td>" in html
+    assert "<td>boy</td><td>2 of 2</td>" in html
+    assert "0 of 1 visits used" in words(page(charted, "0004-born.html"))
+
+
+def test_why_there_is_no_target_height_is_told(charted: Path) -> None:
+    rows = rows_of(charted)
+    assert (rows[4]["target_height_reason"], rows[4]["target_height_convention"][:6]) == (
+        "",
+        "Tanner",
+    )
+    assert rows[5]["target_height_reason"] == "one_parent: the heights of both parents are needed"
+    assert rows[11]["target_height_reason"] == ""  # no height of a parent was given
+    assert not any(".;" in row["reason"] or row["reason"].endswith(".") for row in rows.values())
+    assert ".;" not in words(page(charted, "index.html"))
 
 
 def test_results_are_not_overwritten(charted: Path) -> None:
@@ -244,7 +312,7 @@ def test_radiographs_are_read_by_a_model(exported: Path, tmp_path: Path) -> None
     chart_growth(str(tmp_path / "v.csv"), output=str(tmp_path / "out"), model=str(exported))
     found = rows_of(tmp_path / "out")
     assert (found[2]["sex"], found[2]["status"]) == ("M", "ok")
-    assert float(found[2]["chronological_age_months"]) == 120.0
+    assert float(found[2]["chronological_age_months"]) == pytest.approx(120, abs=0.1)
     assert 0 <= float(found[2]["bone_age_months"]) <= 240
     assert found[4]["reason"].startswith("blank: radiograph rejected")
     assert [found[row]["reason"].split(":")[0] for row in (3, 5)] == ["same_picture"] * 2

@@ -17,6 +17,8 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
 ]
 A4_POINTS = (595, 842)
+PRINTED_WIDTH = 695
+"""CSS pixels of A4 without its margins."""
 
 
 def _result(tmp_path: Path) -> dict[str, Any]:
@@ -34,12 +36,13 @@ def _longest(result: dict[str, Any], visits: int) -> dict[str, Any]:
         for name in ("delayed", "average", "accelerated")
     ]
     more = {
-        **{"date": "2024-01-01", "bone_age_low_months": 105.0, "bone_age_high_months": 131.0},
+        **{"date": "2024-01-01", "bone_age_low_months": 131.0, "bone_age_high_months": 155.0},
+        **{"bone_age_months": 143.0, "adult_height_column": "accelerated"},
         **{"adult_height_low_cm": 160.0, "adult_height_high_cm": 180.0, "bone_age_from": "model"},
         **{"height_velocity_cm_per_year": 5.0, "adult_height_columns": columns},
     }
     rows = [
-        {**child["visits"][0], **more, "row": n + 2, "chronological_age_months": 120.0 + 3 * n}
+        {**child["visits"][0], **more, "row": n + 2, "chronological_age_months": 139.0 + 3 * n}
         for n in range(visits)
     ]
     wrong = {"code": "height_falls", "rows": [2, 3], "message": "the height falls " * 8}
@@ -57,9 +60,15 @@ def test_a_child_is_one_side_of_a4_without_scripts_and_network(visits: int, tmp_
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(java_script_enabled=False, offline=True)
         page = context.new_page()
+        page.set_viewport_size({"width": 1000, "height": 900})
         page.goto((tmp_path / "reports/0001-a.html").as_uri())
+        box = page.locator(".scroll")
+        assert box.evaluate("one => one.scrollWidth <= one.clientWidth")
+        page.emulate_media(media="print")
+        page.set_viewport_size({"width": PRINTED_WIDTH, "height": 900})
+        assert box.evaluate("one => one.scrollWidth <= one.clientWidth")
         printed = page.pdf(prefer_css_page_size=True)
         browser.close()
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 1
-    (box,) = re.findall(rb"/MediaBox\s*\[0 0 ([0-9.]+) ([0-9.]+)\]", printed)
-    assert tuple(round(float(side)) for side in box) == A4_POINTS
+    (media,) = re.findall(rb"/MediaBox\s*\[0 0 ([0-9.]+) ([0-9.]+)\]", printed)
+    assert tuple(round(float(side)) for side in media) == A4_POINTS

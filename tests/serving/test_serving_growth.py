@@ -5,10 +5,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from bone_age_tf.growth import predict_adult_height
 from bone_age_tf.serving.contract import ServingError
 from bone_age_tf.serving.growth import growth_of_body
+from bone_age_tf.serving.guards import kind_of
 
 MODEL: Any = SimpleNamespace(coverage=0.9, manifest={"reading_method": "greulich_pyle"})
 ESTIMATE = {
@@ -69,6 +72,20 @@ def test_without_an_age_there_is_a_reason() -> None:
         {"height_cm": 140, "bone_age_months": 1e9},
         {"height_cm": 140, "chronological_age_months": -1},
         {"height_cm": 140, "name": "somebody"},
+        {"height_cm": 10**400},
+        {"height_cm": 140, "father_height_cm": -(10**400)},
+        {"height_cm": 140, "bone_age_months": 10**400},
+        {"height_cm": 140, "chronological_age_months": 10**400},
+        {"height_cm": 140, "chronological_age_months": 361},
+        {"height_cm": 140, "bone_age_months": 241, "bone_age_high_months": 241},
+        {"height_cm": 140, "bone_age_high_months": 241},
+        {"height_cm": 140, "bone_age_low_months": 131, "bone_age_high_months": 115},
+        {"height_cm": 140, "bone_age_low_months": 124},
+        {"height_cm": 140, "bone_age_high_months": 122},
+        {"height_cm": 140, "bone_age_low_months": None},
+        {"height_cm": 140, "sex": ["M"]},
+        {"height_cm": float("nan")},
+        {"height_cm": 140, "mother_height_cm": float("inf")},
     ],
 )
 def test_a_request_that_cannot_be_answered_is_an_error(wrong: dict[str, Any]) -> None:
@@ -77,7 +94,35 @@ def test_a_request_that_cannot_be_answered_is_an_error(wrong: dict[str, Any]) ->
     assert caught.value.http_status == 400
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"\xff", b'{"height_cm": NaN'])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"\xff", b'{"height_cm": NaN', b'{"height_cm": 1e400}']
+)
 def test_what_is_no_json_is_an_error(body: bytes) -> None:
     with pytest.raises(ServingError):
         growth_of_body(body, MODEL)
+
+
+@pytest.mark.parametrize(
+    "height", [f"{'9' * 500} m", "9" * 500, "\ud800", "NaN", "140\ud800" * 999]
+)
+@pytest.mark.parametrize("field", ["height_cm", "father_height_cm"])
+def test_any_text_is_a_fault_that_can_be_sent(field: str, height: str) -> None:
+    found = answer(**{"mother_height_cm": 165, field: height})
+    (fault,) = found["faults"]
+    assert fault["field"] == field
+    assert "Received" in fault["reason"]
+    assert len(JSONResponse(found).body) < 3000
+
+
+def test_an_error_says_what_was_expected() -> None:
+    with pytest.raises(ServingError, match="from 0 to 240"):
+        answer(height_cm=140, bone_age_months=241)
+    expected = "bone_age_low_months <= bone_age_months <= .*Received 124, 123 and 131"
+    with pytest.raises(ServingError, match=expected):
+        answer(height_cm=140, bone_age_low_months=124)
+
+
+def test_requests_for_growth_are_counted_by_their_name() -> None:
+    scope = {"type": "http", "method": "POST", "path": "/growth", "headers": []}
+    assert kind_of(Request(scope)) == "POST growth"
+    assert kind_of(Request({**scope, "path": "/somebody"})) == "other"

@@ -128,6 +128,7 @@ def test_a_run_folder_holds_what_the_docstring_lists(run: Path) -> None:
 def test_run_json_says_what_was_trained_on_what(run: Path, prepared: Path) -> None:
     description = json.loads((run / "run.json").read_text())
     manifest = json.loads((prepared / "manifest.json").read_text())
+    training_ages = description["data"]["training_ages"]
     assert description["data"] == {
         "plan": manifest["plan"],
         "splits": {"train": 24, "validation": 8, "test": 8},
@@ -135,7 +136,9 @@ def test_run_json_says_what_was_trained_on_what(run: Path, prepared: Path) -> No
         "training": 24,
         "validation": 8,
         "training_mean_months": manifest["labels"]["train"]["mean_months"],
+        "training_ages": training_ages,
     }
+    assert sum(map(sum, training_ages["counts"].values())) == 24
     months = PreparedRadiographs.open(prepared).records("validation").bone_age_months
     constant = np.abs(months - description["data"]["training_mean_months"]).mean()
     assert description["result"]["constant_validation_mae_months"] == pytest.approx(constant)
