@@ -132,11 +132,6 @@ def calibrate(  # noqa: PLR0913 - one for each option
     return section | {"folder": str(target)}
 
 
-def leave_one_out(sex: np.ndarray, predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """Recalibrated months [n], each from lines fitted on all other radiographs."""
-    return cross_validated(fit_lines, np.arange(len(sex)), sex, predicted, true)
-
-
 def doubts(correction: Mapping[str, Any], count: int) -> list[str]:
     """Warnings about the section `correction`, fitted on `count` radiographs; a sentence each."""
     found = []
