@@ -11,12 +11,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from bone_age_tf.errors import ArgumentTypeError, ArgumentValueError
-from bone_age_tf.growth.adult_height import REASONS, SEX_UNKNOWN, predict_adult_height
+from bone_age_tf.growth.adult_height import (
+    BELOW_TABLE,
+    REASONS,
+    SEX_UNKNOWN,
+    predict_adult_height,
+)
 from bone_age_tf.growth.adult_height_interval import (
     AdultHeightInterval,
     predict_adult_height_interval,
 )
-from bone_age_tf.growth.inputs import ADULT_CM, INFANT_CM, centimetres_of, read_height
+from bone_age_tf.growth.inputs import (
+    ADULT_CM,
+    INFANT_CM,
+    OLDEST_IN_YEARS,
+    centimetres_of,
+    read_height,
+)
 from bone_age_tf.growth.parental_height import DEFAULT_CONVENTION, mid_parental_height
 from bone_age_tf.growth.published_errors import method_sd_cm
 from bone_age_tf.sex import Sex, sex_from_label
@@ -106,7 +117,7 @@ GROWTH_TEXT = frozenset(
 """Those of `GROWTH_COLUMNS` that are text; the others are numbers."""
 
 
-def assess(
+def assess(  # noqa: PLR0913 - the facts of a child
     heights: Heights,
     *,
     bone_age_months: float | None,
@@ -116,8 +127,12 @@ def assess(
     high_months: float | None = None,
     coverage: float = 0.9,
     reading_method: str | None,
+    is_estimated: bool = False,
 ) -> GrowthAssessment:
-    """The assessment of a child; `sex` is F, M, unknown or empty. Low and high are the prediction interval of the bone age."""
+    """The assessment of a child; `sex` is F, M, unknown or empty. Low and high are the prediction interval of the bone age.
+
+    `is_estimated`: the bone age is a model's, so that a small number is not one in years.
+    """
     child = sex_from_label(sex) if sex else Sex.UNKNOWN
     found: dict[str, Any] = dict(_parents(heights, child))
     if _is_empty(heights.child):
@@ -126,6 +141,9 @@ def assess(
         height = _height("height_cm", heights.child, INFANT_CM)
         if bone_age_months is None:
             reason = reason_text(NO_BONE_AGE)
+            return GrowthAssessment(**found, height_cm=height, adult_height_reason=reason)
+        if is_estimated and bone_age_months <= OLDEST_IN_YEARS:  # months all the same
+            reason = reason_text(BELOW_TABLE)
             return GrowthAssessment(**found, height_cm=height, adult_height_reason=reason)
         given = (bone_age_months, chronological_age_months, height, child)
         interval = (low_months, high_months)

@@ -266,6 +266,7 @@ def assessed(row: Prediction, heights: Heights, model: ExportedModel) -> Predict
         high_months=row.bone_age_high_months,
         coverage=model.coverage or DEFAULT_COVERAGE,
         reading_method=model.manifest.get("reading_method"),
+        is_estimated=True,
     )
     return dataclasses.replace(row, growth=growth)
 

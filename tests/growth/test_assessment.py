@@ -119,6 +119,13 @@ def test_centimetres_may_be_text(height: str) -> None:
     assert assessed(height) == assessed(140.0)
 
 
+def test_a_small_bone_age_of_a_model_is_no_number_of_years() -> None:
+    small = {"bone_age_months": 15.8, "low_months": 4.0, "high_months": 30.0}
+    assert "looks like years" in assessed(131.0, **small).adult_height_reason
+    estimated = assessed(131.0, **small, is_estimated=True)
+    assert code(estimated.adult_height_reason) == "below_table"
+
+
 def test_parents_have_a_target_height() -> None:
     found = assessed(None, 165.0, "180")
     assert (found.target_height_cm, found.target_height_convention) == (179.0, "tanner")
