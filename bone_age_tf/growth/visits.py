@@ -105,7 +105,7 @@ class Assessment:
         return BAD_HEIGHT if is_refused else NO_HEIGHT
 
 
-def assess(visit: Visit, *, coverage: float, reading_method: str | None) -> Assessment:
+def assess_visit(visit: Visit, *, coverage: float, reading_method: str | None) -> Assessment:
     """Compare the bone age with the age and predict the adult height; `coverage` is that of the bone age's interval.
 
     A height or a bone age that cannot be in centimetres or months becomes a fault of the visit.

@@ -21,7 +21,7 @@ from bone_age_tf.growth.parental_height import (
     mid_parental_height,
 )
 from bone_age_tf.growth.series import Contradiction, contradictions, height_velocities
-from bone_age_tf.growth.visits import MODEL, REJECTED, Assessment, Visit, assess
+from bone_age_tf.growth.visits import MODEL, REJECTED, Assessment, Visit, assess_visit
 from bone_age_tf.sex import Sex
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ def _has_usable_file(visit: Visit) -> bool:
 def _assessed(visit: Visit, used: "UsedModel | None", reading_method: str | None) -> Assessment:
     is_by_model = visit.bone_age_from == MODEL and used is not None
     method = used.reading_method if is_by_model and used is not None else reading_method
-    one = assess(visit, coverage=used.coverage if used else NO_INTERVALS, reading_method=method)
+    one = assess_visit(
+        visit, coverage=used.coverage if used else NO_INTERVALS, reading_method=method
+    )
     is_infant = one.comparison is not None and one.comparison.is_infant
     if not is_infant or INFANT in one.visit.warnings:
         return one

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from bone_age_tf.growth import method_sd_cm
-from bone_age_tf.growth.visits import Visit, VisitFault, assess, said_rows
+from bone_age_tf.growth.visits import Visit, VisitFault, assess_visit, said_rows
 from bone_age_tf.sex import Sex
 
 CHILD: dict[str, Any] = {"sex": Sex.M, "chronological_age_months": 113.0, "height_cm": 140.0}
@@ -12,7 +12,7 @@ INTERVAL = {"bone_age_low_months": 115.0, "bone_age_high_months": 131.0}
 
 def assessed(**told: Any) -> Any:
     visit = Visit(2, "a", **{**CHILD, "bone_age_months": 123.0, **told})
-    return assess(visit, coverage=0.9, reading_method="greulich_pyle")
+    return assess_visit(visit, coverage=0.9, reading_method="greulich_pyle")
 
 
 def test_the_example_of_the_documentation() -> None:
@@ -53,7 +53,7 @@ def test_why_there_is_no_adult_height(told: dict[str, Any], reason: str) -> None
 
 def test_bone_ages_by_another_method_give_no_adult_height() -> None:
     visit = Visit(2, "a", **CHILD, bone_age_months=123.0)
-    found = assess(visit, coverage=0.9, reading_method="other")
+    found = assess_visit(visit, coverage=0.9, reading_method="other")
     assert found.reason == "not_greulich_pyle"
     assert found.comparison is not None
 
