@@ -47,8 +47,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
             count = tf.cast(tf.size(inputs, tf.int64) // channels[0], tf.float32)
             biased = fused.batch_variance * (tf.maximum(count - 1.0, 1.0) / count)
             share = 1.0 - self.momentum
-            self.moving_mean.assign(mean * self.momentum + fused.batch_mean * share)
-            self.moving_variance.assign(variance * self.momentum + biased * share)
+            for kept, old, new in (
+                (self.moving_mean, mean, fused.batch_mean),
+                (self.moving_variance, variance, biased),
+            ):
+                moved = old * self.momentum + new * share
+                kept.assign(tf.where(tf.math.is_finite(moved), moved, old))
         return fused.y
 
 

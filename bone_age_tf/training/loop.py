@@ -6,6 +6,7 @@ over all devices, divided by the number of radiographs, are clipped and applied.
 """
 
 import dataclasses
+import logging
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -25,11 +26,17 @@ from bone_age_tf.training.objectives import MAE, Objective
 from bone_age_tf.training.preemption import StopRequest, stop_signals
 from bone_age_tf.training.strategy import Devices, all_reduce_sum
 
+log = logging.getLogger(__name__)
+
 BEST_WEIGHTS = "best.weights.h5"
 LAST_WEIGHTS = "last.weights.h5"
 
+MOST_LEFT_OUT = 0.05
+"""Largest share of an epoch's steps without a finite gradient, before the training counts as diverged."""
+
+_LEFT_OUT = "In epoch {}, {} of {} steps were left out: their gradients were not finite."
 _DIVERGED = (
-    "The training has diverged: in epoch {} the error is no longer a number. Expected finite errors. Try "
+    "The training has diverged: in epoch {} the error or its gradient is no longer a number. Expected finite ones. Try "
     "a smaller --set train.learning_rate, --set train.global_clipnorm=1, or train.precision=float32, in another "
     "--run or with --fresh."
 )
@@ -112,7 +119,7 @@ class Loop:
         if self.backbone is not None:
             self.backbone.trainable = progress.epoch >= self.settings.freeze_backbone_epochs
         start = saved = time.monotonic()
-        first, waiting = progress.radiographs, 0.0
+        first, waiting, left_out = progress.radiographs, 0.0, 0
         metric = self.objective.metric.name
         iterator = self.devices.iterate(
             lambda: self.batches.epoch(progress.epoch, skip=progress.step)
@@ -122,12 +129,13 @@ class Loop:
             count = min(self.settings.steps_per_execution, self.batches.steps - progress.step)
             callbacks.on_train_batch_begin(progress.step)
             rows = self.steps(iterator, count, stop)
-            for errors, radiographs, waited, _ in rows:
+            for errors, radiographs, waited, _, unfit in rows:
                 progress.error_sum += errors
                 progress.radiographs += radiographs
                 waiting += waited
+                left_out += round(unfit)
             progress.step += count
-            _require_finite(progress.error_sum, progress)
+            _require_finite(progress.error_sum, progress, left_out)
             seconds = time.monotonic() - start
             logs = {
                 metric: progress.error_sum / progress.radiographs,
@@ -140,6 +148,8 @@ class Loop:
             if time.monotonic() - saved > 60 * self.settings.checkpoint_minutes:
                 self._save(progress)
                 saved = time.monotonic()
+        if left_out:
+            log.warning(_LEFT_OUT.format(progress.epoch + 1, left_out, self.batches.steps))
         return logs | {
             metric: progress.error_sum / progress.radiographs,
             "learning_rate": float(keras.ops.convert_to_numpy(self.optimizer.learning_rate)),
@@ -147,7 +157,8 @@ class Loop:
         }
 
     def steps(self, iterator: Iterator[Slice], count: int, stop: StopRequest) -> np.ndarray:
-        """`count` steps -> of each: sum of errors, radiographs, seconds of waiting, stop requests."""
+        """`count` steps -> of each: sum of errors, radiographs, seconds of waiting, stop requests, and
+        1 where it was left out."""
         is_whole = self.backbone is None or self.backbone.trainable
         return self._call(iterator, tf.constant(count), _flag(stop), is_whole).numpy()
 
@@ -225,11 +236,11 @@ class Loop:
     def _call(
         self, iterator: Iterator[Slice], count: tf.Tensor, is_stopping: tf.Tensor, is_whole: bool
     ) -> tf.Tensor:
-        """`count` steps, float64 [count, 4]; `is_whole`: the backbone is trained, too."""
+        """`count` steps, float64 [count, 5]; `is_whole`: the backbone is trained, too."""
         del is_whole  # each value gets its own graph
         if self.settings.steps_per_execution == 1:
             return self._step(iterator, is_stopping)[tf.newaxis]
-        rows = tf.TensorArray(tf.float64, size=count, element_shape=(4,))
+        rows = tf.TensorArray(tf.float64, size=count, element_shape=(5,))
         _, rows = tf.while_loop(
             lambda number, rows: number < count,
             lambda number, rows: (
@@ -246,14 +257,14 @@ class Loop:
         waited = self._now() - before
         sums = self.devices.total(self.devices.run(self._replica_step, slices, is_stopping))
         self._averages.move(self.optimizer.iterations)
-        return tf.stack([sums[0], sums[1], waited, sums[2]])
+        return tf.stack([sums[0], sums[1], waited, sums[2], sums[3]])
 
     def _now(self) -> tf.Tensor:
         """Seconds; always 0 in a deterministic run, where TensorFlow allows no clock."""
         return tf.zeros((), tf.float64) if self.settings.deterministic else tf.timestamp()
 
     def _replica_step(self, slices: Sequence[Slice], is_stopping: tf.Tensor) -> tf.Tensor:
-        """One device's part of a step -> its sum of errors, radiographs, stop requests."""
+        """One device's part of a step -> its sum of errors, radiographs, stop requests, 1 if left out."""
         variables = self.model.trainable_variables
         gradients: list[tf.Tensor] = []
         error_sum, radiographs = tf.zeros((), tf.float64), tf.zeros(())
@@ -270,8 +281,23 @@ class Loop:
         if not self.settings.drop_remainder:
             rest = self.settings.batch_size / together
             gradients = [gradient * rest for gradient in gradients]
+        gradients, left_out = self._finite(gradients)
         self.optimizer.apply(gradients, variables)
-        return tf.stack([error_sum, tf.cast(radiographs, tf.float64), is_stopping])
+        return tf.stack([error_sum, tf.cast(radiographs, tf.float64), is_stopping, left_out])
+
+    def _finite(self, gradients: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """The gradients, or zeros where any is not finite; and 1.0 then, float64.
+
+        One such step would make weights NaN for good, and the error may stay finite: a pooling layer takes
+        the largest value, which NaN is not. With a scaled loss the optimizer itself does this.
+        """
+        if isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer):
+            return gradients, tf.zeros((), tf.float64)
+        fit = [tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients]
+        is_fit = tf.reduce_all(fit)
+        kept = [tf.where(is_fit, each, tf.zeros_like(each)) for each in gradients]
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync  # all leave it out
+        return kept, (1.0 - tf.cast(is_fit, tf.float64)) / replicas
 
     def _gradients(
         self, inputs: Any, targets: Any, variables: Sequence[keras.Variable]
@@ -299,8 +325,9 @@ class Loop:
         return tf.stack([tf.cast(column, tf.float64) for column in columns], axis=1)
 
 
-def _require_finite(error: float, progress: checkpoint.Progress) -> None:
-    if not np.isfinite(error):
+def _require_finite(error: float, progress: checkpoint.Progress, left_out: int = 0) -> None:
+    too_many = left_out > max(MOST_LEFT_OUT * progress.step, 2)
+    if too_many or not np.isfinite(error):
         raise UsageError(_DIVERGED.format(progress.epoch + 1))
 
 

@@ -133,6 +133,21 @@ def test_frozen_uses_the_moving_statistics(training: bool) -> None:
     assert np.abs(outcome(fused, training=True)["y"] - expected["y"]).max() > 0.1
 
 
+def test_values_that_are_not_finite_do_not_reach_the_moving_statistics() -> None:
+    layer = BatchNormalization()
+    pixels = np.random.default_rng(0).normal(size=(2, 4, 4, 3)).astype(np.float32)
+    layer(pixels, training=True)
+    before = layer.get_weights()
+    pixels[0, 0, 0, 1] = np.nan
+    layer(pixels, training=True)
+    after = layer.get_weights()
+    assert np.isfinite(np.concatenate(after)).all()
+    assert all(
+        old[1] == new[1] and old[0] != new[0]
+        for old, new in zip(before[2:], after[2:], strict=True)
+    )
+
+
 def test_training_is_off_by_default() -> None:
     fused, _ = pair()
     x = tf.constant(draw(*SHAPE))

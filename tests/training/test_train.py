@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,6 +38,7 @@ from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.recipes import load_recipe
 from bone_age_tf.training import strategy
+from bone_age_tf.training.loop import Loop
 from bone_age_tf.training.run import LOCK, Run
 from bone_age_tf.training.train import TrainReport, train
 
@@ -504,6 +506,41 @@ def test_a_callback_may_end_the_training(
 def test_a_training_that_diverges_says_so(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"diverged.*learning_rate"):
         start(prepared, tmp_path / "run", "train.learning_rate=1e30", "train.epochs=3")
+
+
+def no_gradient_at(steps: set[int], patch: pytest.MonkeyPatch) -> None:
+    """NaN as the gradient of these steps."""
+    found = Loop._gradients
+
+    def spoilt(loop: Loop, *given: Any) -> Any:
+        errors, gradients = found(loop, *given)
+        step = tf.cast(loop.optimizer.iterations, tf.int64)
+        is_bad = tf.reduce_any(tf.equal(step, tf.constant(sorted(steps), tf.int64)))
+        bad = tf.where(is_bad, np.nan, 1.0)
+        return errors, [gradients[0] * bad, *gradients[1:]]
+
+    patch.setattr(Loop, "_gradients", spoilt)
+
+
+def test_a_step_without_a_finite_gradient_is_left_out(
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    no_gradient_at({1}, monkeypatch)
+    start(prepared, tmp_path / "run", "train.epochs=1", "train.batch_size=4")
+    assert "In epoch 1, 1 of" in caplog.text
+    weights = Run.open(tmp_path / "run", "last").load_model().get_weights()
+    assert all(np.isfinite(each).all() for each in weights)
+
+
+def test_many_such_steps_are_a_divergence(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    no_gradient_at({1, 2, 3}, monkeypatch)
+    with pytest.raises(UsageError, match="diverged"):
+        start(prepared, tmp_path / "run", "train.epochs=1", "train.batch_size=4")
 
 
 def test_training_learns(prepared: Path, tmp_path: Path) -> None:
