@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -187,10 +188,9 @@ def _show(report: Any, data: str, run: str) -> None:
         click.echo(f"MAE of a constant, the mean of the training set: {report.constant:.2f} months")
         if best is not None and best >= report.constant:
             log.warning("The model is no better than that constant: train longer, or on more data.")
-    log.info(
-        f"Next: bone-age-tf evaluate --model {run} --data {data} --output evaluations/1\n"
-        f"Learning curves: tensorboard --logdir {run}/tensorboard"
-    )
+    log.info(f"Next: bone-age-tf evaluate --model {run} --data {data} --output evaluations/1")
+    if Path(run, "tensorboard").is_dir():
+        log.info(f"Learning curves: tensorboard --logdir {run}/tensorboard")
 
 
 def _train_localizer(
