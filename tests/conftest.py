@@ -148,9 +148,13 @@ def _graphs_are_traced_once() -> None:
     """Preprocessors of one fingerprint, and their exports, share their graphs; tracing one takes seconds.
 
     The fingerprint covers the localizer's files. Exports with another localizer than the shipped one share
-    nothing.
+    nothing. Prepared radiographs are decoded, and augmented, by one graph for each setting.
     """
+    import tensorflow as tf
+
+    from bone_age_tf import record
     from bone_age_tf.config import WEIGHTS_DTYPES
+    from bone_age_tf.data import input_pipeline
     from bone_age_tf.export import export
     from bone_age_tf.export import graph as exported
     from bone_age_tf.preprocessing.examination import Examiner
@@ -189,10 +193,34 @@ def _graphs_are_traced_once() -> None:
         is_shipped = localizer in [kept.get(("stored", dtype)) for dtype in WEIGHTS_DTYPES]
         return once((preprocessor.config, localizer), make) if is_shipped else make()
 
+    decode, augment = record.decode_images, input_pipeline.augment
+
+    def decode_once(images: Any, frame: tuple[int, int], encoding: str) -> Any:
+        if tf.executing_eagerly():
+            return decode(images, frame, encoding)
+        function = functools.partial(decode, frame=frame, encoding=encoding)
+        make = functools.partial(tf.function, function, autograph=False)
+        return once(("decode", frame, encoding), make)(images)
+
+    def augment_once(images: Any, numbers: Any, config: Any) -> Any:
+        function = functools.partial(augment, config=config)
+        make = functools.partial(tf.function, function, autograph=False)
+        return once(("augment", config), make)(images, numbers)
+
+    record.decode_images, input_pipeline.augment = decode_once, augment_once
     Preprocessor.graph = property(graph)
     Examiner.__init__ = set_up_once
     export.write_saved_model = write_shared
     exported._Stored, exported._prepare = store_once, prepare_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _operations_keep_no_stack() -> None:
+    """Where an operation was made is for TensorFlow's messages alone; to find it out takes a fifth of tracing."""
+    from tensorflow.python.util import tf_stack
+
+    stack = tf_stack.extract_stack()
+    tf_stack.extract_stack = lambda stacklevel=1: stack
 
 
 @pytest.fixture(scope="session")

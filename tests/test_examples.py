@@ -1,12 +1,12 @@
 """Every command that the README, the docs and the helps show is run, on synthetic radiographs.
 
-That of the demo by `cli/test_demo_steps.py`. Where two of them do the same work, one is run (`_distinct`).
+That of the demo by `cli/test_demo_steps.py`. One that shows nothing that others do not show is read, not
+run (`_distinct`).
 """
 
 import contextlib
 import csv
 import functools
-import itertools
 import json
 import re
 import shlex
@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import cv2
+import numpy as np
 import pytest
 from conftest import ROOT, Once, draw_phantom, write_kaggle_layout
 from dicom_files import dicom_of
@@ -28,8 +30,10 @@ from bone_age_tf.dicom_output.node import node
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.serving import server
+from bone_age_tf.training.loop import Loop
 
-WITHOUT_DOWNLOAD = "--recipe tiny --initial-weights none --set model.backbone=tiny --set train.epochs=1 --set train.batch_size=8 --set train.gradient_accumulation_steps=1 --set train.steps_per_execution=1 --set logging.tensorboard=false"
+BATCH = 8
+WITHOUT_DOWNLOAD = f"--recipe tiny --initial-weights none --set model.backbone=tiny --set train.epochs=1 --set train.batch_size={BATCH} --set train.gradient_accumulation_steps=1 --set train.steps_per_execution=1 --set logging.tensorboard=false"
 """Appended to `train`: a small network on few radiographs, and no download of ImageNet weights."""
 FEW_STEPS = "--set steps=2 --set mining_rounds=0 --set batch_size=4 --set negative_share=0"
 """Appended to `train --recipe hand_localizer`."""
@@ -154,7 +158,7 @@ def _shortened(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> list[st
     more = {
         "phantom": "--count 4",
         "ensemble": "--weighting mean --correction none",  # eight are too few to fit
-        "stress": "" if {"--changes", "--against"} & set(arguments) else "--changes mirrored",
+        "stress": "" if "--against" in arguments else "--changes mirrored,borders --limit 3",
         "serve": "--rest-port 0 --grpc-port 0 --web-port 0",
     }
     if command == "prepare" and "--for-model" not in arguments:
@@ -196,6 +200,11 @@ def _needed(arguments: list[str]) -> Iterator[str]:
         yield "evaluate --model runs/1 --data prepared --output evaluations/1"
 
 
+def _skip_steps(loop: Loop, iterator: Any, count: int, stop: Any) -> np.ndarray:
+    """What `Loop.steps` gives, without a step."""
+    return np.tile([BATCH, BATCH, 0.0, 0.0], (count, 1))
+
+
 IN_THE_WAY = {"prepare": "prepared", "train": "runs", "download": "rsna-bone-age"}
 """Folders of the workspace that a command makes itself."""
 
@@ -205,44 +214,46 @@ NOT_RUN = re.compile(r" demo | echo$")
 
 
 def _marked(example: str) -> Any:
-    if "--max-shift" in example:
+    if "--max-shift" in example or "--localizer" in example:
         return pytest.param(example, marks=pytest.mark.release)
-    is_large = re.search(r" stress |preset-|hand_localizer|--localizer|--engine", example)
+    is_large = re.search(r" stress |preset-|hand_localizer|--engine", example)
     return pytest.param(example, marks=pytest.mark.large) if is_large else example
 
 
-def _work(arguments: list[str]) -> list[str]:
-    """What a training does: without the name of its run, and of each setting the last value. Else all words."""
-    if arguments[0] != "train":
-        return arguments
-    words = _shortened(arguments, pytest.MonkeyPatch())
-    settings = {}
-    for option, value in itertools.pairwise(words):
-        if option.startswith("--") and option != "--run":
-            settings[option, value.split("=")[0]] = value
-    return sorted(map(str, settings.items()))
+def _parts(example: str) -> set[tuple[str, ...]]:
+    """What an example shows: options, words that are their values, settings, kinds of input.
+
+    Those of the commands that it needs count, too; numbers and the names of what is written do not.
+    """
+    arguments = shlex.split(example, comments=True)[1:]
+    commands = [arguments, *map(shlex.split, _needed(arguments))]
+    return {part for command in commands for part in _parts_of(command)}
 
 
-def _includes(theirs: list[str], mine: list[str]) -> bool:
-    """They do my work: it is the same, they need it, or both are exports, mine with fewer options."""
-    done = [theirs, *(shlex.split(command) for command in _needed(theirs))]
-    fewer = mine[0] == theirs[0] == "export" and set(mine) < set(theirs)
-    return fewer or _work(mine) in map(_work, done)
+def _parts_of(arguments: list[str]) -> Iterator[tuple[str, ...]]:
+    command, option = arguments[0], ""
+    yield (command,)
+    for word in arguments[1:]:
+        if word.startswith("--"):
+            yield command, word
+        elif option == "--set":
+            yield command, option, word.split("=")[0]
+        elif option not in WRITTEN:
+            yield command, option, re.split(r"[-/\d]", word)[0]
+        option = word if word.startswith("--") else ""
 
 
 def _distinct(examples: list[str]) -> list[str]:
-    """Without those whose work another one does; of equal ones the first stays."""
-    commands = [shlex.split(example, comments=True)[1:] for example in examples]
-    left_out = {
-        number
-        for number, mine in enumerate(commands)
-        for other, theirs in enumerate(commands)
-        if other != number and _includes(theirs, mine)
-        if other < number or not _includes(mine, theirs)
-    }
-    return [example for number, example in enumerate(examples) if number not in left_out]
+    """Those that show what no other one shows; the ones that show much come first."""
+    chosen, shown = [], set()
+    for example in sorted(examples, key=lambda one: -len(_parts(one))):
+        if not _parts(example) <= shown:
+            chosen.append(example)
+            shown |= _parts(example)
+    return sorted(chosen, key=examples.index)
 
 
+WRITTEN = ("--output", "--run")
 SHOWN = [example for example in _examples() if not NOT_RUN.search(example)]
 
 
@@ -255,6 +266,18 @@ def test_example_runs(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if arguments[0] in IN_THE_WAY:
         shutil.rmtree(IN_THE_WAY[arguments[0]])
     _end_servers_at_once(monkeypatch)
+    if "--set" in arguments:  # what settings do is tested in training/
+        monkeypatch.setattr(Loop, "steps", _skip_steps)
     for command in _needed(arguments):
         assert cli.run([*shlex.split(command), "--quiet"]) == 0
     assert cli.run(_shortened(arguments, monkeypatch)) == 0
+
+
+@pytest.mark.parametrize("example", sorted(set(SHOWN) - set(_distinct(SHOWN))))
+@pytest.mark.usefixtures("workspace")
+def test_the_others_can_be_typed(example: str) -> None:
+    name, *rest = shlex.split(example, comments=True)[1:]
+    try:
+        assert not cli.load_command(name).make_context(name, rest).args
+    except click.BadParameter as error:  # what another command would have made
+        assert "does not exist" in error.message

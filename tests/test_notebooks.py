@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-SHORT = {"count": 60, "epochs": 1, "scale": 0.0625, "shown": 2, "limit": 2}
+SHORT = {"count": 40, "epochs": 1, "scale": 0.0625, "shown": 2, "limit": 2}
 SECONDS = 600
 
 
@@ -27,17 +27,30 @@ def test_they_import_and_define_nothing_and_hold_no_output(path: Path) -> None:
         assert "lambda" not in cell.source
 
 
-def execute(path: Path, folder: Path, **settings: Any) -> str:
-    """Run a notebook in a folder with other parameters; its texts."""
+def execute(paths: list[Path], folder: Path, **settings: Any) -> list[str]:
+    """Run notebooks in a folder with other parameters; the texts of each.
+
+    One kernel, emptied after each of them, imports TensorFlow once.
+    """
     from nbclient import NotebookClient
 
-    notebook = nbformat.read(path, as_version=4)
-    (parameters,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
-    named = {line.partition(" = ")[0] for line in parameters.source.splitlines() if " = " in line}
-    given = {name: value for name, value in settings.items() if name in named}
-    parameters.source += "".join(f"\n{name} = {value!r}" for name, value in given.items())
+    notebooks = [nbformat.read(path, as_version=4) for path in paths]
+    emptied = nbformat.v4.new_code_cell("%reset -f")
+    for notebook in notebooks:
+        (parameters,) = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", [])]
+        named = {
+            line.partition(" = ")[0] for line in parameters.source.splitlines() if " = " in line
+        }
+        given = {name: value for name, value in settings.items() if name in named}
+        parameters.source += "".join(f"\n{name} = {value!r}" for name, value in given.items())
+    cells = [cell for notebook in notebooks for cell in (*notebook.cells, emptied.copy())]
+    together = nbformat.v4.new_notebook(cells=cells)
     resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources).execute()
+    NotebookClient(together, timeout=SECONDS, kernel_name="python3", resources=resources).execute()
+    return [_said(notebook) for notebook in notebooks]
+
+
+def _said(notebook: nbformat.NotebookNode) -> str:
     outputs = [out for c in notebook.cells if c.cell_type == "code" for out in c.outputs]
     return "\n".join(str(out.get("text") or out.get("data", {})) for out in outputs)
 
@@ -53,11 +66,11 @@ def test_they_run_one_after_the_other_on_drawn_hands(
     monkeypatch.setenv("MPLBACKEND", "agg")
     for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY"):
         monkeypatch.delenv(name, raising=False)
-    said = [execute(path, tmp_path, **SHORT) for path in NOTEBOOKS]
+    said = execute(NOTEBOOKS, tmp_path, **SHORT)
     assert "synthetic radiographs (phantoms)" in said[0]
     assert "MAE" in said[0]
     assert "'status': b'ok'" in said[0]
-    for stage in ("draw 60/60", "prepare 60/60", r"train \d+/\d+ .*epoch 1/1"):
+    for stage in ("draw 40/40", "prepare 40/40", r"train \d+/\d+ .*epoch 1/1"):
         assert re.search(rf"^{stage}\b", said[0], re.MULTILINE), stage
     assert "image/png" in said[1]
     assert "<svg" in said[2]

@@ -468,7 +468,10 @@ def test_quiet_leaves_only_the_result(shell: Shell, phantoms: Path, tmp_path: Pa
 def test_every_step_names_the_next_one(shell: Shell, phantoms: Path, tmp_path: Path) -> None:
     data, run, model = tmp_path / "data", tmp_path / "run", tmp_path / "model"
     steps = [
-        (["prepare", phantoms, "--output", data, "--scale", 0.05], "bone-age-tf train"),
+        (
+            ["prepare", phantoms, "--output", data, "--scale", 0.05, "--limit", 20],
+            "bone-age-tf train",
+        ),
         (
             [
                 "train",

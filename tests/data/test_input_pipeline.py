@@ -255,8 +255,10 @@ def test_a_last_batch_that_is_kept_makes_an_epoch_complete(
 # === Passes, replicas, workers ===
 
 
-@pytest.mark.parametrize(("passes", "replicas"), [(1, 2), (2, 1), (2, 2), (3, 2), (1, 3)])
-@pytest.mark.parametrize("drop_remainder", [True, False])
+@pytest.mark.parametrize(
+    ("passes", "replicas", "drop_remainder"),
+    [(1, 2, True), (2, 1, False), (2, 2, True), (3, 2, False), (1, 3, False)],
+)
 def test_slices_together_are_the_batch_of_one_device(
     data: PreparedRadiographs, passes: int, replicas: int, drop_remainder: bool
 ) -> None:
@@ -289,9 +291,16 @@ def test_equal_slices_have_a_known_size(data: PreparedRadiographs) -> None:
     assert odd_inputs[record.IMAGE].shape.as_list() == [None, *data.frame, 1]
 
 
-@pytest.mark.parametrize("counts", [(6, 6, 6, 6), (10, 10, 4), (24,)])
-@pytest.mark.parametrize("passes", [1, 2])
-@pytest.mark.parametrize("drop_remainder", [True, False])
+@pytest.mark.parametrize(
+    ("counts", "passes", "drop_remainder"),
+    [
+        ((6, 6, 6, 6), 1, True),
+        ((6, 6, 6, 6), 2, False),
+        ((10, 10, 4), 1, False),
+        ((10, 10, 4), 2, True),
+        ((24,), 2, False),
+    ],
+)
 def test_two_workers_make_the_batches_of_one(
     data: PreparedRadiographs,
     tmp_path: Path,
@@ -605,9 +614,10 @@ def test_one_radiograph_for_each_device_and_pass_is_enough(data: PreparedRadiogr
 # === In order ===
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("replicas", [1, 2])
-@pytest.mark.parametrize("batch_size", [5, 8, 24, 100])
+@pytest.mark.parametrize(
+    ("workers", "replicas", "batch_size"),
+    [(1, 1, 5), (1, 1, 24), (1, 2, 8), (2, 1, 5), (2, 2, 24), (2, 2, 100)],
+)
 def test_ordered_slices_are_the_split_in_order(
     data: PreparedRadiographs, workers: int, replicas: int, batch_size: int
 ) -> None:

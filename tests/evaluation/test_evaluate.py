@@ -133,7 +133,8 @@ def test_an_unknown_split_is_refused(run: Path, prepared: Path, tmp_path: Path) 
 def fold_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An epoch of the tiny recipe on all folds but the second of four. Read only."""
     folder = tmp_path_factory.mktemp("fold") / "run"
-    settings = ["train.epochs=1", "train.precision=float32", "data.fold=2/4"]
+    logs = "logging.tensorboard=false"
+    settings = ["train.epochs=1", "train.precision=float32", "data.fold=2/4", logs]
     config = override(load_recipe("tiny"), settings)
     train(config, data=str(prepared), run=str(folder), initial_weights="none")
     return folder

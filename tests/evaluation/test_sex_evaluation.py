@@ -29,7 +29,8 @@ from bone_age_tf.training.train import train
 def classifier(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An epoch of the tiny recipe with the target sex. Read only."""
     folder = tmp_path_factory.mktemp("classifier") / "run"
-    settings = ["train.epochs=1", "train.precision=float32", "model.target=sex"]
+    logs = "logging.tensorboard=false"
+    settings = ["train.epochs=1", "train.precision=float32", "model.target=sex", logs]
     config = override(load_recipe("tiny"), settings)
     train(config, data=str(prepared), run=str(folder), initial_weights="none")
     return folder

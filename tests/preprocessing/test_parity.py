@@ -42,20 +42,20 @@ def write_source(folder: Path, hands: list[np.ndarray]) -> Path:
 
 @pytest.fixture(scope="module")
 def awkward(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 phantoms: every size twice. Read only."""
-    sizes = enumerate(2 * SIZES)
+    """20 phantoms, one of every size. Read only."""
     hands = [
-        draw_phantom(20 + 5 * n, n, height=height, width=width) for n, (height, width) in sizes
+        draw_phantom(20 + 10 * n, n, height=height, width=width)
+        for n, (height, width) in enumerate(SIZES)
     ]
     return write_source(tmp_path_factory.mktemp("awkward"), hands)
 
 
 def write_whole(folder: Path) -> Path:
-    """30 phantoms of many sizes, some of them turned, mirrored or inverted."""
+    """15 phantoms of many sizes, some of them turned, mirrored or inverted."""
     hands = []
-    for number in range(30):
-        height = 240 + 8 * number
-        hand = draw_phantom(12 + 7 * number, number, height=height, width=round(0.8 * height))
+    for number in range(15):
+        height = 240 + 16 * number
+        hand = draw_phantom(12 + 14 * number, number, height=height, width=round(0.8 * height))
         kind = number % 5
         if kind == 1:
             hand = hand[:, ::-1]
@@ -151,13 +151,13 @@ def assert_parity(
 
 def test_whole_drawn_hands(run: Path, exported: Path, tmp_path: Path) -> None:
     source = write_whole(tmp_path / "source")
-    assert assert_parity(source, REGISTERED, run, exported, tmp_path) >= 27
+    assert assert_parity(source, REGISTERED, run, exported, tmp_path) >= 13
 
 
 def test_awkward_sizes(awkward: Path, run: Path, exported: Path, tmp_path: Path) -> None:
     """What is rejected of them depends on the localizer; every way must refuse the same."""
     count = assert_parity(awkward, REGISTERED, run, exported, tmp_path)
-    assert 15 < count < 2 * len(SIZES)
+    assert 7 < count < len(SIZES)
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,8 @@ def letterboxed(awkward: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
     folder = tmp_path_factory.mktemp("letterboxed")
     data = prepare_source(awkward, LETTERBOX, folder / "data", "train")
-    config = override(load_recipe("tiny"), ["train.epochs=1", "train.precision=float32"])
+    settings = ["train.epochs=1", "train.precision=float32", "logging.tensorboard=false"]
+    config = override(load_recipe("tiny"), settings)
     train(config, data=str(data), run=str(folder / "run"), initial_weights="none")
     export_saved_model(run=str(folder / "run"), output=str(folder / "model"))
     return folder
@@ -177,7 +178,7 @@ def letterboxed(awkward: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_awkward_sizes_letterboxed(awkward: Path, letterboxed: Path, tmp_path: Path) -> None:
     run, exported = letterboxed / "run", letterboxed / "model"
-    assert assert_parity(awkward, LETTERBOX, run, exported, tmp_path) == 2 * len(SIZES)
+    assert assert_parity(awkward, LETTERBOX, run, exported, tmp_path) == len(SIZES)
 
 
 def test_real_radiographs(real_data: Path, run: Path, exported: Path, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_model_of_several_networks_is_rejected(run: Path, exported: Path, tmp_
         network_of(ExportedModel.open(together), "openvino")
 
 
-@pytest.mark.large
+@pytest.mark.release
 def test_an_export_with_a_sex_classifier_is_rejected(
     run: Path, exported: Path, tmp_path: Path
 ) -> None:
@@ -145,13 +145,13 @@ def test_what_openvino_says_is_a_refusal(with_views: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.large
-def test_it_reports_to_nobody(with_views: Path, tmp_path: Path) -> None:
+def test_it_reports_to_nobody(exported: Path, tmp_path: Path) -> None:
     """By itself, OpenVINO tells its makers that it is imported, and keeps a number for the user at home."""
     code = (
         "import sys\n"
         "from bone_age_tf.export.exported_model import ExportedModel\n"
         "from bone_age_tf.serving.engines import network_of\n"
-        f"network_of(ExportedModel.open({str(with_views)!r}), 'openvino')\n"
+        f"network_of(ExportedModel.open({str(exported)!r}), 'openvino')\n"
         "assert 'openvino' in sys.modules\n"
         "assert not any(name.startswith('openvino_telemetry') for name in sys.modules)\n"
     )

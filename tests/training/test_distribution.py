@@ -21,6 +21,8 @@ from bone_age_tf.training.train import train
 
 History = list[dict[str, float]]
 
+SECONDS = 1800
+"""A process that hangs is ended after so long."""
 SETTINGS = (
     "logging.tensorboard=false",
     "train.epochs=3",
@@ -80,14 +82,19 @@ def start_all(
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 240) -> History:
+def read_history(run: Path) -> list[dict[str, str]]:
+    with (run / "history.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def finish(process: subprocess.Popen[str]) -> History:
     """The history that the last training printed."""
-    return finish_all(process, seconds)[-1]
+    return finish_all(process)[-1]
 
 
-def finish_all(process: subprocess.Popen[str], seconds: float = 240) -> list[History]:
+def finish_all(process: subprocess.Popen[str]) -> list[History]:
     try:
-        output, errors = process.communicate(timeout=seconds)
+        output, errors = process.communicate(timeout=SECONDS)
     finally:
         process.kill()  # a worker that waits for another ignores SIGTERM
     assert process.returncode == 0, errors[-3000:]
@@ -129,11 +136,8 @@ def alone(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> History:
     return train_here(prepared, tmp_path_factory.mktemp("alone") / "run")
 
 
-ON_TWO_DEVICES = {
-    "as it is": (),
+OTHERS = {
     "several steps per execution": ("train.steps_per_execution=2",),
-}
-OTHER_OBJECTIVES = {
     "sex": ("model.target=sex", "train.learning_rate=3e-5"),
     "label distribution": ("model.head=expectation", "train.label_distribution=1"),
 }
@@ -144,19 +148,19 @@ def train_on_two(
 ) -> dict[str, History]:
     """The histories of trainings on two devices, in one process."""
     runs = {folder / name: values for name, values in settings.items()}
-    return dict(zip(settings, finish_all(start_all(data, runs, devices=2), 480), strict=True))
+    return dict(zip(settings, finish_all(start_all(data, runs, devices=2)), strict=True))
 
 
 @pytest.mark.large
 def test_two_devices_train_like_one(alone: History, prepared: Path, tmp_path: Path) -> None:
-    for history in train_on_two(prepared, tmp_path, ON_TWO_DEVICES).values():
-        assert_close(alone, history)
+    (history,) = train_on_two(prepared, tmp_path, {"as it is": ()}).values()
+    assert_close(alone, history)
 
 
 @pytest.mark.release
-def test_two_devices_train_like_one_for_every_objective(prepared: Path, tmp_path: Path) -> None:
-    histories = train_on_two(prepared, tmp_path / "two", OTHER_OBJECTIVES)
-    for name, settings in OTHER_OBJECTIVES.items():
+def test_two_devices_train_like_one_in_other_ways(prepared: Path, tmp_path: Path) -> None:
+    histories = train_on_two(prepared, tmp_path / "two", OTHERS)
+    for name, settings in OTHERS.items():
         assert_close(train_here(prepared, tmp_path / name, *settings), histories[name])
 
 
@@ -165,9 +169,7 @@ def test_two_workers_train_like_one_process(alone: History, prepared: Path, tmp_
     chief, other = start_workers(prepared, tmp_path / "run")
     assert_close(alone, finish(chief))
     assert_close(alone, finish(other))
-    with (tmp_path / "run" / "history.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
-    assert len(rows) == len(alone)
+    assert len(read_history(tmp_path / "run")) == len(alone)
 
 
 @pytest.mark.release
@@ -191,23 +193,47 @@ def test_a_signal_to_one_worker_stops_all_and_one_process_goes_on(
         assert again["mae_months"] == pytest.approx(one["mae_months"], rel=1e-3)
 
 
-@pytest.mark.release
-def test_a_killed_worker_ends_the_others_and_all_go_on_again(
-    alone: History, prepared: Path, tmp_path: Path
-) -> None:
-    run = tmp_path / "run"
-    chief, other = start_workers(prepared, run, "train.checkpoint_minutes=0")
+def kill_a_worker(data: Path, run: Path, *settings: str) -> None:
+    """Train with two until there is a checkpoint; then one is killed, and the other ends with a message."""
+    chief, other = start_workers(data, run, *settings, "train.checkpoint_minutes=0")
     while not (run / "checkpoint.npz").exists():
         assert chief.poll() is None, chief.communicate()[1][-3000:]
         time.sleep(0.01)
     other.kill()
-    _, errors = chief.communicate(timeout=120)
+    _, errors = chief.communicate(timeout=SECONDS)
+    other.communicate()
     assert (
         chief.returncode == 1 and "6: Worker 0 has lost the connection to the others" in errors
     ), errors[-3000:]
-    chief, other = start_workers(prepared, run, "train.checkpoint_minutes=0")
-    assert_close(alone, finish(chief))
-    finish(other)
+    assert not (run / "history.csv").exists() or len(read_history(run)) < 2
+
+
+def train_with_two(data: Path, run: Path, *settings: str) -> History:
+    """The history of a run of two workers, which both print."""
+    workers = start_workers(data, run, *settings, "train.checkpoint_minutes=0")
+    one, other = (finish(worker) for worker in workers)
+    assert one == other
+    return one
+
+
+@pytest.mark.release
+def test_a_killed_worker_ends_the_others_and_all_go_on_again(
+    alone: History, prepared: Path, tmp_path: Path
+) -> None:
+    kill_a_worker(prepared, tmp_path / "run")
+    assert_close(alone, train_with_two(prepared, tmp_path / "run"))
+
+
+INCEPTION = ("model.backbone=inception_v3", "train.epochs=2", "train.gradient_accumulation_steps=1")
+
+
+@pytest.mark.release
+def test_workers_of_a_full_size_network_go_on_after_a_kill(prepared: Path, tmp_path: Path) -> None:
+    """94 normalizations, each of which adds up statistics over the workers."""
+    whole = train_with_two(prepared, tmp_path / "whole", *INCEPTION)
+    kill_a_worker(prepared, tmp_path / "run", *INCEPTION)
+    assert_close(whole, train_with_two(prepared, tmp_path / "run", *INCEPTION))
+    assert read_history(tmp_path / "run") == read_history(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,17 @@ def start(
     ).history
 
 
+def stop_after(step: int) -> Notify:
+    sent: list[bool] = []
+
+    def stop(stage: str, done: int, total: int, detail: str) -> None:
+        if done == step * BATCH and not sent:
+            sent.append(True)
+            signal.raise_signal(signal.SIGTERM)
+
+    return stop
+
+
 def table(folder: Path) -> list[dict[str, str]]:
     with (folder / "history.csv").open() as stream:
         return list(csv.DictReader(stream))
@@ -128,19 +139,13 @@ def test_the_whole_backbone_moves_after_the_freeze_backbone_epochs(
         assert (old != new).any()
 
 
-@pytest.mark.parametrize("step", [STEPS, STEPS + 1], ids=["at the border", "behind it"])
 def test_stopped_and_resumed_with_freeze_backbone_epochs_is_bit_identical(
-    step: int, head_first: dict[str, Path], prepared: Path, tmp_path: Path
+    head_first: dict[str, Path], prepared: Path, tmp_path: Path
 ) -> None:
-    def stop(stage: str, done: int, total: int, detail: str) -> None:
-        if done == step * BATCH and not sent:
-            sent.append(True)
-            signal.raise_signal(signal.SIGTERM)
-
-    sent: list[bool] = []
     folder = tmp_path / "run"
-    with pytest.raises(InterruptedBySignalError):
-        start(prepared, folder, *HEAD, on_progress=stop)
+    for step in (STEPS, STEPS + 1):  # at the border, and behind it
+        with pytest.raises(InterruptedBySignalError):
+            start(prepared, folder, *HEAD, on_progress=stop_after(step))
     start(prepared, folder, *HEAD)
     expected, found = checkpoint(head_first["run"]), checkpoint(folder)
     assert expected.keys() == found.keys()

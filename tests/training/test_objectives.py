@@ -165,7 +165,7 @@ def learn(objective: Objective, model: keras.Model, steps: int) -> list[float]:
     months = tf.constant(np.linspace(30, 220, 8), tf.float32)
     learner, optimizer = objective.training_model(model), keras.optimizers.Adam(3e-3)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
             outputs = learner(inputs, training=True)
@@ -255,8 +255,13 @@ def sex_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("settings", [SEX, LABEL], ids=["sex", "label distribution"])
-@pytest.mark.large
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param(SEX, marks=pytest.mark.release, id="sex"),
+        pytest.param(LABEL, marks=pytest.mark.large, id="label distribution"),
+    ],
+)
 def test_stopped_and_resumed_is_bit_identical(
     settings: tuple[str, ...], prepared: Path, tmp_path: Path
 ) -> None:

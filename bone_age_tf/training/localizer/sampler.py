@@ -38,7 +38,7 @@ class Sampler:
     def __init__(
         self,
         groups: Sequence[tuple[float, Sequence[Example]]],
-        seed: int,
+        seed: int | Sequence[int],
         *,
         negative_share: float = 0.3,
     ) -> None:

@@ -5,9 +5,10 @@
 | `run.json`                                          | settings, data, versions, result         |
 | `run.toml`                                          | settings, for `train --config`           |
 | `round-N.weights.h5`, `round-N.json`                | the network after each round             |
+| `checkpoint.npz`                                    | the state of a round that is not finished|
 | `hand_localizer.weights.h5`, `hand_localizer.json`  | the localizer for `prepare --localizer`  |
 
-The same command resumes after the last round that was finished.
+The same command resumes from the last checkpoint, and ends with the weights of an undisturbed training.
 """
 
 import dataclasses
@@ -39,8 +40,8 @@ from bone_age_tf.preprocessing.localizer.network import (
     fold_normalization,
 )
 from bone_age_tf.preprocessing.localizer.weights import DESCRIPTION, save
+from bone_age_tf.training import checkpoint, strategy
 from bone_age_tf.training import run as run_folder
-from bone_age_tf.training import strategy
 from bone_age_tf.training.localizer.examples import Example, digest, read_examples
 from bone_age_tf.training.localizer.limits import set_limits
 from bone_age_tf.training.localizer.loss import LOSSES, WEIGHTS
@@ -50,6 +51,8 @@ from bone_age_tf.training.localizer.sampler import Sample, Sampler
 log = logging.getLogger(__name__)
 
 WARMUP_STEPS = 100
+CHECKPOINT_STEPS = 100
+"""Steps after which the state of a round is kept, and samples are drawn by a seed of their own."""
 MIN_REAL = 100
 """Real radiographs from which on the limits are set from them alone ..."""
 PHANTOMS_ADDED = 1000
@@ -169,8 +172,10 @@ def train_rounds(
             )
             accepted.append(len(mined))
             log.info(f"{len(mined)} of {len(examples.real)} radiographs accepted")
-        _train_round(network, config, number, _groups(config, number, examples, mined), notify)
+        groups = _groups(config, number, examples, mined)
+        _train_round(network, config, number, groups, folder, notify)
         network.save_weights(weights)
+        (folder / checkpoint.FILE).unlink(missing_ok=True)  # it is always one of the next round
         write_json(note, {"accepted": accepted})
     return network, accepted
 
@@ -208,10 +213,31 @@ def _train_round(
     config: LocalizerConfig,
     number: int,
     groups: Sequence[tuple[float, Sequence[Example]]],
+    folder: Path,
     notify: Notify,
 ) -> None:
+    """From the checkpoint, where there is one."""
     steps = config.mining_steps if number else config.steps
-    rate = config.learning_rate / (4 if number else 1)
+    _compile(network, steps, config.learning_rate / (4 if number else 1))
+    state = [*network.variables, *network.optimizer.variables]
+    progress = checkpoint.restore(folder, state) or checkpoint.Progress(epoch=number)
+    while progress.step < steps:
+        seed = [config.seed * 1000 + number, progress.step]
+        sampler = Sampler(groups, seed, negative_share=config.negative_share)
+        count = min(CHECKPOINT_STEPS, steps - progress.step)
+        network.fit(
+            batches(sampler, config.batch_size),
+            epochs=1,
+            steps_per_epoch=count,
+            verbose=0,
+            shuffle=False,
+            callbacks=[_Progress(notify, number, progress.step, steps, config.batch_size)],
+        )
+        progress.step += count
+        checkpoint.save(folder, state, progress)
+
+
+def _compile(network: keras.Model, steps: int, rate: float) -> None:
     warmup = min(WARMUP_STEPS, max(steps // 4, 1))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, max(steps - warmup, 1), alpha=0.01, warmup_target=rate, warmup_steps=warmup
@@ -223,31 +249,27 @@ def _train_round(
         jit_compile=False,
     )
     network.optimizer.build(network.trainable_variables)  # in fit, the step would be traced twice
-    sampler = Sampler(groups, config.seed * 1000 + number, negative_share=config.negative_share)
-    network.fit(
-        batches(sampler, config.batch_size),
-        epochs=1,
-        steps_per_epoch=steps,
-        verbose=0,
-        shuffle=False,
-        callbacks=[_Progress(notify, number, steps, config.batch_size)],
-    )
 
 
 class _Progress(keras.callbacks.Callback):
-    def __init__(self, notify: Notify, number: int, steps: int, batch_size: int) -> None:
+    def __init__(
+        self, notify: Notify, number: int, first: int, steps: int, batch_size: int
+    ) -> None:
         super().__init__()
-        self._notify, self._number, self._steps, self._size = notify, number, steps, batch_size
+        self._notify, self._number, self._first = notify, number, first
+        self._steps, self._size = steps, batch_size
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """The clock of the round starts."""
-        self._notify(f"round {self._number}", 0, self._steps * self._size, "")
+        self._tell(self._first, "")
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """One more batch."""
-        loss = (logs or {}).get("loss", float("nan"))
-        done = (batch + 1) * self._size
-        self._notify(f"round {self._number}", done, self._steps * self._size, f"loss {loss:.3f}")
+        self._tell(self._first + batch + 1, f"loss {(logs or {}).get('loss', float('nan')):.3f}")
+
+    def _tell(self, done: int, detail: str) -> None:
+        total = self._steps * self._size
+        self._notify(f"round {self._number}", done * self._size, total, detail)
 
 
 def batches(samples: Iterable[Sample], batch_size: int) -> tf.data.Dataset:

@@ -2,9 +2,13 @@ import csv
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -68,6 +72,7 @@ def trained(phantoms: Path, others: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("run") / "localizer"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "set_limits", lambda *given: localizer.load("shipped").limits)
+        patch.setattr(training, "CHECKPOINT_STEPS", 1)
         training.train_localizer(QUICK, data=[str(phantoms), str(others)], run=str(folder))
     return folder
 
@@ -197,6 +202,7 @@ def test_mining_accepts_hands_and_nothing_else(examples: list[Example]) -> None:
 def test_a_run_writes_what_it_promises(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()}
     assert names >= {"run.json", "round-0.weights.h5", "round-1.weights.h5", "round-1.json"}
+    assert "checkpoint.npz" not in names
     description = json.loads((trained / "hand_localizer.json").read_text())
     assert description["trained_on"] == {
         "phantoms": 8, "annotated": 1, "unannotated": 1, "mined": description["trained_on"]["mined"],
@@ -229,10 +235,73 @@ def test_finished_rounds_are_not_trained_again(
         rounds.append(number)
 
     monkeypatch.setattr(training, "_train_round", watched)
+    monkeypatch.setattr(training, "mine", lambda *given: [])
     monkeypatch.setattr(training, "set_limits", lambda *given: localizer.load("shipped").limits)
     training.train_localizer(QUICK, data=[str(phantoms), str(others)], run=str(copy))
     assert rounds == [1]
     assert (copy / "hand_localizer.json").exists()
+
+
+def weights_in(path: Path) -> dict[str, bytes]:
+    """The arrays of a file by their names."""
+    found: dict[str, bytes] = {}
+
+    def take(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()].tobytes()
+
+    with h5py.File(path) as file:
+        file.visititems(take)
+    return found
+
+
+KILLABLE = """
+import json, sys
+from bone_age_tf.config import LocalizerConfig
+from bone_age_tf.preprocessing.localizer import weights
+from bone_age_tf.training.localizer import train
+train.CHECKPOINT_STEPS = 2
+train.set_limits = lambda *given: weights.load("shipped").limits  # a few steps find no hands
+run, *data = sys.argv[1:]
+config = LocalizerConfig(steps=6, mining_rounds=1, mining_steps=5, batch_size=2)
+train.train_localizer(config, data=data, run=run)
+"""
+
+
+@pytest.mark.release
+def test_killed_in_each_round_and_resumed_is_bit_identical(
+    phantoms: Path, others: Path, tmp_path: Path
+) -> None:
+    def start(run: Path) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-c", KILLABLE, str(run), str(phantoms), str(others)]
+        return subprocess.Popen(words, stderr=subprocess.PIPE)
+
+    def finish(run: Path) -> None:
+        process = start(run)
+        _, errors = process.communicate(timeout=1800)
+        assert process.returncode == 0, errors.decode()[-3000:]
+
+    run, whole = tmp_path / "run", tmp_path / "whole"
+    for number in range(2):
+        process = start(run)
+        while not (
+            (run / "checkpoint.npz").exists() and len(list(run.glob("round-*.json"))) == number
+        ):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        with np.load(run / "checkpoint.npz") as archive:
+            progress = json.loads(archive["state"].tobytes())
+        assert progress["epoch"] == number
+        assert progress["step"] in (2, 4)
+    finish(run)
+    finish(whole)
+    assert not (run / "checkpoint.npz").exists()
+    for name in ("round-0.weights.h5", "round-1.weights.h5", "hand_localizer.weights.h5"):
+        mine, theirs = weights_in(run / name), weights_in(whole / name)
+        assert len(mine) > 10
+        assert mine == theirs
 
 
 @pytest.mark.large
