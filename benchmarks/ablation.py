@@ -25,7 +25,7 @@ from bone_age_tf.data.splits import select
 from bone_age_tf.ensembling.ensemble import fixed_sex
 from bone_age_tf.metrics import bootstrap
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
-from bone_age_tf.models.test_time_augmentation import VIEWS, is_mirrored
+from bone_age_tf.models.views import VIEWS, is_mirrored
 from bone_age_tf.postprocessing.bias_correction import fit_line, fit_lines, parts_of
 from bone_age_tf.sex import Sex
 from bone_age_tf.training.run import Run

@@ -175,7 +175,7 @@ def main() -> None:
     started = time.monotonic()
     expected = np.array(
         [
-            float(serve(image_bytes=tf.constant([p]), sex=tf.constant([s]))[NAMES[0]][0])
+            float(serve(image_bytes=[p], sex=[s])[NAMES[0]][0])
             for p, s in zip(pictures, sexes, strict=True)
         ]
     )

@@ -16,10 +16,12 @@ All code that reads or writes records imports the names from here.
 
 import functools
 from collections.abc import Sequence
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from bone_age_tf.sex import Sex
+
+if TYPE_CHECKING:  # slow to import, and the names are used without it
+    import tensorflow as tf
 
 ID = "id"
 IMAGE = "image"
@@ -45,6 +47,8 @@ def serialize(
     `image` and `variants` are in one of `ENCODINGS`; it and their number are the same for every record
     of a data set.
     """
+    import tensorflow as tf
+
     feature = {
         ID: _bytes_feature(id.encode()),
         IMAGE: _bytes_feature(image),
@@ -57,11 +61,13 @@ def serialize(
     return example.SerializeToString(deterministic=True)
 
 
-def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+def parse_batch(serialized: "tf.Tensor") -> "dict[str, tf.Tensor]":
     """`id`, `image` (still encoded), `sex` (int64) and `bone_age_months` of records, each [N].
 
     `serialized` is string [N]. Variants are skipped.
     """
+    import tensorflow as tf
+
     return tf.io.parse_example(  # type: ignore[return-value]  # the stub allows for sparse ones
         serialized,
         {
@@ -73,20 +79,24 @@ def parse_batch(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     )
 
 
-def parse_variants(serialized: tf.Tensor, count: int) -> tf.Tensor:
+def parse_variants(serialized: "tf.Tensor", count: int) -> "tf.Tensor":
     """The `count` variants of records, string [N, count]; the rest is skipped.
 
     `serialized` is string [N]. Raises `tf.errors.InvalidArgumentError` where a record has another number.
     """
+    import tensorflow as tf
+
     feature = {VARIANTS: tf.io.FixedLenFeature([count], tf.string)}
     return tf.io.parse_example(serialized, feature)[VARIANTS]  # type: ignore[return-value]
 
 
-def parse_labels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+def parse_labels(serialized: "tf.Tensor") -> "dict[str, tf.Tensor]":
     """`id`, `sex` (int64) and `bone_age_months` of records, each [N]; their images are skipped.
 
     `serialized` is string [N].
     """
+    import tensorflow as tf
+
     return tf.io.parse_example(  # type: ignore[return-value]  # the stub allows for sparse ones
         serialized,
         {
@@ -97,12 +107,14 @@ def parse_labels(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     )
 
 
-def decode_images(images: tf.Tensor, frame: tuple[int, int], encoding: str) -> tf.Tensor:
+def decode_images(images: "tf.Tensor", frame: tuple[int, int], encoding: str) -> "tf.Tensor":
     """The records' `image`, string [N], as uint8 [N, height, width, 1] of the given frame.
 
     Raises `ValueError` for an encoding that is not one of `ENCODINGS`, and
     `tf.errors.InvalidArgumentError` where an image is not of that encoding or has another size.
     """
+    import tensorflow as tf
+
     if encoding == "raw":
         return _reshaped(images, frame)
     if encoding == "png":
@@ -116,12 +128,16 @@ def decode_images(images: tf.Tensor, frame: tuple[int, int], encoding: str) -> t
     )
 
 
-def _decode_png(image: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
+def _decode_png(image: "tf.Tensor", frame: tuple[int, int]) -> "tf.Tensor":
+    import tensorflow as tf
+
     return tf.ensure_shape(tf.io.decode_png(image, channels=1), (*frame, 1))
 
 
-def _reshaped(images: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
+def _reshaped(images: "tf.Tensor", frame: tuple[int, int]) -> "tf.Tensor":
     """Raw pixels in one go."""
+    import tensorflow as tf
+
     height, width = frame
     has_size = tf.debugging.assert_equal(
         tf.strings.length(images),
@@ -134,5 +150,7 @@ def _reshaped(images: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
     return tf.reshape(pixels, [tf.shape(images)[0], height, width, 1])
 
 
-def _bytes_feature(*values: bytes) -> tf.train.Feature:
+def _bytes_feature(*values: bytes) -> "tf.train.Feature":
+    import tensorflow as tf
+
     return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))

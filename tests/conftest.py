@@ -11,6 +11,7 @@ import signal
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -226,13 +227,13 @@ def _operations_keep_no_stack() -> None:
 @pytest.fixture(scope="session")
 def _models_are_loaded_once() -> Iterator[None]:
     """SavedModels of the same bytes share what was loaded of them; no test changes it."""
-    import tensorflow as tf
+    from bone_age_tf.export import export, exported_model
+    from bone_age_tf.tensorflow_c.saved_model import SavedModel
 
-    load = tf.saved_model.load
     loaded: dict[str, Any] = {}
 
-    def load_once(folder: str) -> Any:
-        digest = hashlib.sha256()
+    def load_once(folder: str | Path, **options: Any) -> Any:
+        digest = hashlib.sha256(repr(options).encode())
         for path in sorted(Path(folder).rglob("*")):
             if path.name == "saved_model.pb" or path.parent.name == "variables":
                 digest.update(path.name.encode() + path.read_bytes())
@@ -240,12 +241,15 @@ def _models_are_loaded_once() -> Iterator[None]:
         if key not in loaded:
             if len(loaded) == LOADED_MODELS:
                 loaded.pop(next(iter(loaded)), None)
-            loaded[key] = load(folder)
+            loaded[key] = SavedModel.load(folder, **options)
         return loaded[key]
 
-    tf.saved_model.load = load_once
+    users: list[Any] = [export, exported_model]
+    for user in users:
+        user.SavedModel = SimpleNamespace(load=load_once)
     yield
-    tf.saved_model.load = load
+    for user in users:
+        user.SavedModel = SavedModel
 
 
 @pytest.fixture(scope="session")

@@ -3,12 +3,13 @@
 rich is imported where it is used: it takes longer than `--help` may.
 """
 
+import importlib
 import logging
 import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -129,7 +130,18 @@ def _bars(console: "Console", *, is_shown: bool) -> "Progress":
 
 
 def import_tensorflow_silently() -> None:
-    """Import TensorFlow without the messages that its start writes to the terminal."""
+    """Import TensorFlow's Python package without the messages that its start writes to the terminal."""
+    _silently(lambda: importlib.import_module("tensorflow"))
+
+
+def load_tensorflow_silently() -> None:
+    """Load TensorFlow's library alone, for SavedModels, in the same way."""
+    from bone_age_tf.tensorflow_c.library import tensorflow
+
+    _silently(tensorflow)
+
+
+def _silently(load: Callable[[], object]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger("absl").setLevel(logging.ERROR)
     sys.stderr.flush()
@@ -137,7 +149,7 @@ def import_tensorflow_silently() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)  # they come from C++, before any log level is read
-        import tensorflow  # noqa: F401
+        load()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

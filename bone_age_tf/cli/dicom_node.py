@@ -164,7 +164,7 @@ def audit_id(settings: _Settings, uids: Sequence[str]) -> int:
 
 def _run(config: Any, *, is_debug: bool) -> int:
     if not is_debug:
-        console.import_tensorflow_silently()
+        console.load_tensorflow_silently()
     from bone_age_tf.dicom_output.node.node import Node
 
     return Node(config).run(on_ready=_show_addresses)

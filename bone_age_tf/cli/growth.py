@@ -114,12 +114,12 @@ def growth(*, progress: console.ProgressDisplay, table: str, as_json: bool, **se
 
 
 def _starting_tensorflow(progress: console.ProgressDisplay) -> Callable[[str, int, int], None]:
-    """Progress whose first call, with which the first radiograph begins, imports TensorFlow without its messages."""
+    """Progress whose first call, with which the first radiograph begins, loads TensorFlow without its messages."""
     is_debug = click.get_current_context().params["debug"]
 
     def notify(stage: str, done: int, total: int) -> None:
         if done == 0 and not is_debug:
-            console.import_tensorflow_silently()
+            console.load_tensorflow_silently()
         progress(stage, done, total)
 
     return notify

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
     help="Folder for the objects and result.json.",
 )
 @options.exported_model_option
-@options.with_tensorflow
+@options.with_exported_model
 def mercure(*, progress: console.ProgressDisplay, input: str, output: str, model: str) -> int:
     """Process one task as a module of mercure.
 

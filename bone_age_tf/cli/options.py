@@ -52,13 +52,21 @@ def without_tensorflow(command: Command) -> Command:
 
 
 def with_tensorflow(command: Command) -> Command:
-    """The same for a command that needs TensorFlow, which is imported without its start-up messages."""
+    """The same for a command that needs TensorFlow's Python package, which is imported without its start-up messages."""
+    return _starting(console.import_tensorflow_silently, command)
 
+
+def with_exported_model(command: Command) -> Command:
+    """The same for a command that only runs exported models: TensorFlow's library is loaded, which takes less."""
+    return _starting(console.load_tensorflow_silently, command)
+
+
+def _starting(start: Callable[[], None], command: Command) -> Command:
     @without_tensorflow
     @functools.wraps(command)
     def wrapped(**options: Any) -> Any:
         if not click.get_current_context().params["debug"]:
-            console.import_tensorflow_silently()
+            start()
         return command(**options)
 
     return wrapped

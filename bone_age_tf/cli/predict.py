@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 @options.results_folder_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines instead of a table.")
 @options.accept_dicom_option
-@options.with_tensorflow
+@options.with_exported_model
 def predict(
     *,
     progress: console.ProgressDisplay,

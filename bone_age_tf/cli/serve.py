@@ -72,7 +72,7 @@ def _parse_labels(
     help="Another Host header to accept: a name by which clients reach this server. Repeatable.",
 )
 @options.accept_dicom_option
-@options.with_tensorflow
+@options.with_exported_model
 def serve(*, progress: object, **settings: Any) -> int:
     """Serve a model by REST and gRPC, and on a web page.
 

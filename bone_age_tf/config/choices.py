@@ -104,7 +104,7 @@ CHECKPOINTS = ("best", "last")
 WEIGHTINGS = ("mean", "fitted")
 """Of an ensemble's members."""
 TTA_VIEWS = ("none", "mirror", "warps", "warps_mirror")
-"""Test-time augmentation: keys of `VIEWS` in `models/test_time_augmentation.py`."""
+"""Test-time augmentation: keys of `VIEWS` in `models/views.py`."""
 Correction = Literal["linear", "monotone", "none"]
 CORRECTIONS = get_args(Correction)
 """Sex-specific recalibration by a line or by a monotone curve, or none."""

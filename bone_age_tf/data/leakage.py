@@ -10,13 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bone_age_tf.config.choices import TRAINING_SPLIT, VALIDATION_SPLIT
-from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.splits import raw_files_of
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.files.atomic import write_text
+
+if TYPE_CHECKING:  # it imports TensorFlow
+    from bone_age_tf.data.dataset import PreparedRadiographs
 
 TRAINING_FILES = "training_files.txt"
 """sha256 of every raw file that the weights were trained on, those of initial weights included."""
@@ -64,7 +66,7 @@ class TrainingData:
 def find_leakage(
     model: str | Path,
     training: TrainingData,
-    radiographs: PreparedRadiographs,
+    radiographs: "PreparedRadiographs",
     records: Records,
     split: str,
 ) -> str | None:

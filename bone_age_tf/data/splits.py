@@ -8,17 +8,20 @@ import dataclasses
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bone_age_tf.config import DataConfig
 from bone_age_tf.config.choices import TRAINING_SPLIT, VALIDATION_SPLIT
-from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.data.manifest import SPLITS
 from bone_age_tf.data.stratification import Sample, stratified_group_split
 from bone_age_tf.data.tfrecords import Records
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.sex import SEX_NAMES, Sex, sex_from_label
+
+if TYPE_CHECKING:  # it imports TensorFlow
+    from bone_age_tf.data.dataset import PreparedRadiographs
 
 _COLUMNS = ("id", "sex", "bone_age_months", "split", "group")
 _FOLD_SEED = 0
@@ -29,7 +32,7 @@ _FOLD_SEED = 0
 class Selected:
     """Training and validation records of a run; they share no radiograph."""
 
-    radiographs: PreparedRadiographs
+    radiographs: "PreparedRadiographs"
     """The data set."""
     training: Records
     """What it is trained on."""
@@ -38,7 +41,7 @@ class Selected:
 
 
 def select(
-    radiographs: PreparedRadiographs, config: DataConfig, *, known_sex_only: bool = False
+    radiographs: "PreparedRadiographs", config: DataConfig, *, known_sex_only: bool = False
 ) -> Selected:
     """The radiographs for training and validation, each with a bone age.
 
@@ -65,7 +68,7 @@ def select(
     return Selected(radiographs, parts[0], parts[1] if len(parts) > 1 else None)
 
 
-def raw_files_of(radiographs: PreparedRadiographs, records: Records) -> frozenset[str]:
+def raw_files_of(radiographs: "PreparedRadiographs", records: Records) -> frozenset[str]:
     """sha256 of the raw files of these records, which are the same at every scale.
 
     Empty where `splits.csv` is missing.
@@ -74,7 +77,7 @@ def raw_files_of(radiographs: PreparedRadiographs, records: Records) -> frozense
     return frozenset(named.get(identifier, "") for identifier in records.ids) - {""}
 
 
-def files_by_id(radiographs: PreparedRadiographs) -> dict[str, str]:
+def files_by_id(radiographs: "PreparedRadiographs") -> dict[str, str]:
     """Identifier -> sha256 of the raw file; empty as above."""
     path = radiographs.folder / SPLITS
     if not path.is_file():
@@ -117,7 +120,7 @@ def _of_sex(records: Records, sex: str, known_sex_only: bool, part: str) -> Reco
     return records.chosen(mask)
 
 
-def _groups(radiographs: PreparedRadiographs, records: Records, splits: list[str]) -> list[str]:
+def _groups(radiographs: "PreparedRadiographs", records: Records, splits: list[str]) -> list[str]:
     """The patient of each record, from `splits.csv`; empty where it names none.
 
     Raises `InputDataError` where the table is not of these radiographs and labels.

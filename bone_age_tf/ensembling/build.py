@@ -53,7 +53,7 @@ from bone_age_tf.metrics.baseline import constant_baseline
 from bone_age_tf.metrics.bootstrap import CONFIDENCE_INTERVAL
 from bone_age_tf.metrics.error_tables import bias_by_age
 from bone_age_tf.metrics.predictions import LabelledPredictions, write_predictions
-from bone_age_tf.models.test_time_augmentation import VIEWS
+from bone_age_tf.models.views import VIEWS
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, PARTS
 from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE, cross_validated_coverage
 from bone_age_tf.postprocessing.monotone import COST_MONTHS

@@ -22,7 +22,7 @@ from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
-from bone_age_tf.models.test_time_augmentation import VIEWS
+from bone_age_tf.models.views import VIEWS
 from bone_age_tf.postprocessing.bias_correction import SexSpecificRecalibration
 from bone_age_tf.sex import Sex, sex_from_label
 from bone_age_tf.training.run import RUN_FILE, Run
@@ -43,7 +43,7 @@ class Ensemble:
     weights: tuple[float, ...]
     """Of each family; they add up to 1."""
     tta: str
-    """A name in `models/test_time_augmentation.py`."""
+    """A name in `models/views.py`."""
     correction: SexSpecificRecalibration
     preprocessing: PreprocessingConfig
     fingerprint: str

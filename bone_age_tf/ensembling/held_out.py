@@ -15,7 +15,7 @@ from bone_age_tf.ensembling.ensemble import fixed_sex
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.metrics.predictions import LabelledPredictions
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
-from bone_age_tf.models.test_time_augmentation import VIEWS
+from bone_age_tf.models.views import VIEWS
 from bone_age_tf.training.run import Run
 
 BATCH_SIZE = 16

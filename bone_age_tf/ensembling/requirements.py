@@ -8,7 +8,7 @@ from bone_age_tf.data.dataset import PreparedRadiographs
 from bone_age_tf.ensembling.ensemble import ENSEMBLE_FILE
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.metrics.predictions import LabelledPredictions
-from bone_age_tf.models.test_time_augmentation import is_mirrored
+from bone_age_tf.models.views import is_mirrored
 from bone_age_tf.training.run import Run
 
 MIN_TO_FIT = 20

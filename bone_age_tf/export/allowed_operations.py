@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from tensorflow.core.protobuf import saved_model_pb2
-
 from bone_age_tf.errors import ModelRefusedError
+from bone_age_tf.tensorflow_c.protos import saved_model_pb2
 
 ALLOWED_OPERATIONS = frozenset(
     [

@@ -14,7 +14,7 @@ from bone_age_tf.ensembling.families import families_of
 from bone_age_tf.errors import InputDataError, ModelRefusedError, UsageError
 from bone_age_tf.export.model_card import no_better_than_constant
 from bone_age_tf.metrics.predictions import PREDICTIONS, read_predictions
-from bone_age_tf.models.test_time_augmentation import VIEWS, View
+from bone_age_tf.models.views import VIEWS, View
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
 from bone_age_tf.postprocessing.conformal import (
     DEFAULT_COVERAGE,

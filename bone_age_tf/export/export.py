@@ -6,8 +6,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 from bone_age_tf import config as configuration
 from bone_age_tf import record
 from bone_age_tf.config import READING_METHODS, RESEARCH_ONLY, WEIGHTS_DTYPES
@@ -16,6 +14,7 @@ from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import UsageError
 from bone_age_tf.export.evidence import Evidence, gather_evidence
 from bone_age_tf.export.exported_model import MODEL_SCHEMA
+from bone_age_tf.export.golden import GOLDEN_HAND
 from bone_age_tf.export.graph import write_saved_model
 from bone_age_tf.export.model_card import CARD, card
 from bone_age_tf.export.signatures import SERVING, STATUS
@@ -27,12 +26,10 @@ from bone_age_tf.files.versions import versions
 from bone_age_tf.preprocessing.rejections import OK
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BOY_PROBABILITY
 from bone_age_tf.sex import SEX_NAMES
+from bone_age_tf.tensorflow_c.saved_model import SavedModel
 from bone_age_tf.training.run import Run
 
 log = logging.getLogger(__name__)
-
-GOLDEN_HAND = Path(__file__).parents[1] / "assets" / "golden_hand.png"
-"""A phantom of ten years."""
 
 
 def export_saved_model(  # noqa: PLR0913 - one for each option
@@ -156,9 +153,9 @@ def _describe_classifier(classifier: Run) -> dict[str, Any]:
 def golden(folder: Path) -> dict[str, Any]:
     """A synthetic radiograph and the exported model's outputs for it, to verify that a copy still works."""
     picture = GOLDEN_HAND.read_bytes()
-    serve = tf.saved_model.load(str(folder)).signatures[SERVING]
-    answer = serve(image_bytes=tf.constant([picture] * len(SEX_NAMES)), sex=tf.constant(SEX_NAMES))
-    statuses = [status.decode() for status in answer[STATUS].numpy()]
+    serve = SavedModel.load(folder, float32_variables=True).signatures[SERVING]
+    answer = serve(image_bytes=[picture] * len(SEX_NAMES), sex=list(SEX_NAMES))
+    statuses = [status.decode() for status in answer[STATUS]]
     if set(statuses) != {OK}:
         log.warning("The golden hand is rejected (%s): this localizer is a poor one.", statuses[0])
     numbers = [
@@ -169,6 +166,6 @@ def golden(folder: Path) -> dict[str, Any]:
     return {
         "image_png_base64": base64.b64encode(picture).decode(),
         "sex": list(SEX_NAMES),
-        **{name: answer[name].numpy().tolist() for name in numbers},
+        **{name: answer[name].tolist() for name in numbers},
         "status": statuses,
     }

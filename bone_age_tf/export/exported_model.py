@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 
 from bone_age_tf import record
 from bone_age_tf.data.leakage import TrainingData, read_training_files
@@ -26,10 +25,13 @@ from bone_age_tf.export.signatures import (
     PREPARED_TO_ORIGINAL,
     STATUS,
 )
+from bone_age_tf.export.stored_variables import read_variable
 from bone_age_tf.export.versions import latest_version
 from bone_age_tf.files.hashing import FileEntry, find_faults
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection, rejection_from
+from bone_age_tf.tensorflow_c.saved_model import SavedModel, Signature
+from bone_age_tf.tensorflow_c.status import InvalidInputError, RunError
 
 MODEL_SCHEMA = "bone-age-tf/model/2"
 
@@ -40,23 +42,26 @@ class ExportedModel:
 
     folder: Path
     manifest: Mapping[str, Any]
-    signatures: Mapping[str, Any]
-    module: Any
-    """What was loaded; it owns the variables that the signatures use."""
+    signatures: Mapping[str, Signature]
+    definitions: Mapping[str, Any]
+    """The `SignatureDef` of each."""
 
     @classmethod
     def open(cls, path: str | Path) -> "ExportedModel":
         """Load `saved_models/NAME` (its highest version) or `saved_models/NAME/VERSION`.
 
         Raises `ModelRefusedError`, with nothing of it executed, where a file is missing, changed,
-        not vouched for, or where the graph holds an operation outside `ALLOWED_OPERATIONS`.
+        not vouched for, or where the graph holds an operation outside `ALLOWED_OPERATIONS`; where TensorFlow cannot load it.
         """
         folder = latest_version(Path(path))
         manifest = read_manifest(folder)
         _require_vouched(folder, manifest)
         require_harmless(folder)
-        loaded = tf.saved_model.load(str(folder))
-        return cls(folder, manifest, loaded.signatures, loaded)
+        try:
+            loaded = SavedModel.load(folder, float32_variables=True)
+        except RunError as error:
+            raise ModelRefusedError(f"{folder}: TensorFlow cannot load it: {error}") from error
+        return cls(folder, manifest, loaded.signatures, loaded.definitions)
 
     def predict(
         self,
@@ -128,7 +133,7 @@ class ExportedModel:
 
     def variable(self, name: str) -> np.ndarray:
         """One of the variables that `calibrate` writes: `CORRECTION` or `INTERVALS`, float32."""
-        return getattr(self.module, name).numpy()
+        return read_variable(self.folder, name)
 
     def prepare(self, encoded: bytes) -> np.ndarray | Rejection:
         """One file's bytes -> prepared radiograph uint8 [height, width, 1], or the reason for rejection."""
@@ -141,13 +146,13 @@ class ExportedModel:
         if isinstance(png, Rejection):
             return png
         try:
-            answer = self.signatures[PREPARE](image_bytes=tf.constant([png]))
-        except tf.errors.InvalidArgumentError as error:
+            answer = self.signatures[PREPARE](image_bytes=[png])
+        except InvalidInputError as error:
             return rejection_from(error)
-        status = answer[STATUS].numpy()[0].decode()
+        status = answer[STATUS][0].decode()
         if status != OK:
             return Rejection(status, EXPLANATIONS.get(status, "the model gives no further word"))
-        return answer[record.IMAGE].numpy()[0], answer[PREPARED_TO_ORIGINAL].numpy()[0]
+        return answer[record.IMAGE][0], answer[PREPARED_TO_ORIGINAL][0]
 
     def months_of_prepared(self, images: np.ndarray, sexes: Sequence[str]) -> np.ndarray:
         """Prepared radiographs [N, height, width, 1] and F, M, unknown [N] -> months [N]."""
@@ -159,19 +164,15 @@ class ExportedModel:
         That is what `explain` explains; without that signature, all views count.
         """
         explain = self.signatures.get(EXPLAIN)
-        if explain is None or record.BONE_AGE_MONTHS not in explain.structured_outputs:
+        if explain is None or record.BONE_AGE_MONTHS not in explain.outputs:
             return self.months_of_prepared(images, sexes)
-        answer = explain(image=tf.constant(images), sex=tf.constant(list(sexes)))
-        return answer[record.BONE_AGE_MONTHS].numpy()
+        return explain(image=images, sex=list(sexes))[record.BONE_AGE_MONTHS]
 
     def answers_of_prepared(
         self, images: np.ndarray, sexes: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """All outputs by name, each [N]: the months, their prediction interval and, for some models, `boy_probability`."""
-        answer = self.signatures[PREDICT_PREPARED](
-            image=tf.constant(images), sex=tf.constant(list(sexes))
-        )
-        return {name: value.numpy() for name, value in answer.items()}
+        return self.signatures[PREDICT_PREPARED](image=images, sex=list(sexes))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

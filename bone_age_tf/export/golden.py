@@ -1,12 +1,15 @@
 """The golden hand of the manifest: a model that answers otherwise than at export is not used."""
 
 import base64
+from pathlib import Path
 
 from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.preprocessing.rejections import OK, Rejection
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS
 
+GOLDEN_HAND = Path(__file__).parents[1] / "assets" / "golden_hand.png"
+"""A phantom of ten years."""
 TOLERANCE_MONTHS = 0.05
 
 

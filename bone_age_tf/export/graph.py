@@ -32,7 +32,8 @@ from bone_age_tf.export.signatures import (
     STATUS,
 )
 from bone_age_tf.models.parts import split
-from bone_age_tf.models.test_time_augmentation import VIEWS, View, mean_over_views, transforms_of
+from bone_age_tf.models.test_time_augmentation import mean_over_views
+from bone_age_tf.models.views import VIEWS, View, transforms_of
 from bone_age_tf.postprocessing import apply
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
 from bone_age_tf.postprocessing.conformal import Intervals

@@ -10,6 +10,7 @@ from tensorflow.core.protobuf import fingerprint_pb2
 from bone_age_tf.errors import ModelRefusedError, UsageError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import CORRECTION, INTERVALS
+from bone_age_tf.export.stored_variables import PREFIX, key_of
 from bone_age_tf.postprocessing.bias_correction import Line, SexSpecificRecalibration, composed
 from bone_age_tf.postprocessing.conformal import Intervals
 
@@ -34,10 +35,10 @@ def store(folder: Path, lines: SexSpecificRecalibration, intervals: Intervals) -
 
     The graph of the shipped model holds lines and half-widths; see `export/signatures.py`.
     """
-    prefix = str(folder / "variables" / "variables")
+    prefix = str(folder / PREFIX)
     reader = tf.train.load_checkpoint(prefix)
     names = sorted(reader.get_variable_to_shape_map())
-    key, widths = (f"{name}/.ATTRIBUTES/VARIABLE_VALUE" for name in (CORRECTION, INTERVALS))
+    key, widths = (key_of(name) for name in (CORRECTION, INTERVALS))
     if not {key, widths} <= set(names):
         raise ModelRefusedError(
             "The model was exported by an earlier version and cannot be calibrated. Export it again."

@@ -88,7 +88,7 @@ def localize(
         writer.writerow(["file", "point", "x", "y"])
         for number, file in enumerate(files, start=1):
             fault = rejected_by(headers.get(file))
-            finding = Rejection(*fault) if fault else prepare_file(file, examine).made
+            finding = Rejection(*fault) if fault else prepare_file(file, examine.find).made
             shown = names.get(file, file.name)
             line = _line(shown, finding, config)
             if isinstance(finding, Finding):

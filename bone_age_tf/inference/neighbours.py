@@ -160,8 +160,9 @@ def _features(
     done = 0
     notify("features", 0, len(records))
     for batch in radiographs.examples_of(records).batch(BATCH_SIZE):
-        sexes = tf.gather(tf.constant(SEX_NAMES), batch[SEX])
-        found.append(model.signatures[EXPLAIN](image=batch[IMAGE], sex=sexes)[FEATURES].numpy())
+        sexes = [SEX_NAMES[code] for code in batch[SEX].numpy()]
+        explain = model.signatures[EXPLAIN]
+        found.append(explain(image=batch[IMAGE].numpy(), sex=sexes)[FEATURES])
         done += len(found[-1])
         notify("features", done, len(records))
     return np.concatenate(found)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import EXPLAIN, FEATURES, HEAT
@@ -92,9 +91,9 @@ def _grad_cam(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     if EXPLAIN not in model.signatures:
         return None, None
-    answer = model.signatures[EXPLAIN](image=tf.constant(image[np.newaxis]), sex=tf.constant([sex]))
+    answer = model.signatures[EXPLAIN](image=image[np.newaxis], sex=[sex])
     region = model.manifest["config"]["data"]["region"]
-    return on_frame(answer[HEAT].numpy()[0], image.shape[:2], region), answer[FEATURES].numpy()[0]
+    return on_frame(answer[HEAT][0], image.shape[:2], region), answer[FEATURES][0]
 
 
 def on_frame(heat: np.ndarray, frame: tuple[int, int], region: str) -> np.ndarray:

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000
 CONFIDENCE_LEVEL = 0.95
@@ -60,6 +59,8 @@ def proportion(holds: np.ndarray) -> Estimate:
     """
     if len(holds) < MIN_SAMPLE:
         return {"value": float(np.mean(holds)), "low": None, "high": None}
+    from scipy import stats  # slow to import, and predictions need none of it
+
     test = stats.binomtest(int(np.sum(holds)), len(holds))
     ends = test.proportion_ci(CONFIDENCE_LEVEL, method="wilson")
     return {"value": float(np.mean(holds)), "low": float(ends.low), "high": float(ends.high)}
@@ -67,6 +68,8 @@ def proportion(holds: np.ndarray) -> Estimate:
 
 def _resampled(metric: Metric, samples: tuple[np.ndarray, ...], seed: int) -> np.ndarray:
     """The metrics of each resample, [metrics, RESAMPLES]."""
+    from scipy import stats
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # about NaN: see _estimate
         result = stats.bootstrap(

@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from bone_age_tf.models.test_time_augmentation import MeanOverViews, View
+from bone_age_tf.models.test_time_augmentation import MeanOverViews
+from bone_age_tf.models.views import View
 from bone_age_tf.postprocessing import apply
 from bone_age_tf.postprocessing.bias_correction import NO_CORRECTION, SexSpecificRecalibration
 

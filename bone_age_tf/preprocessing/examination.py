@@ -10,6 +10,7 @@ from bone_age_tf.preprocessing import decoding as radiograph
 from bone_age_tf.preprocessing import geometry, pipeline
 from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES
 from bone_age_tf.preprocessing.preprocessor import Preprocessor, graph_of
+from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,13 @@ class Examiner:
 
     def __init__(self, preprocessor: Preprocessor) -> None:
         self._graph = graph_of(lambda encoded: _examine(encoded, preprocessor))
+
+    def find(self, encoded: bytes) -> Finding | Rejection:
+        """The same; a file that cannot be decoded is rejected."""
+        try:
+            return self(encoded)
+        except tf.errors.InvalidArgumentError as error:
+            return rejection_from(error)
 
     def __call__(self, encoded: bytes) -> Finding:
         """Raises `tf.errors.InvalidArgumentError` where `radiograph.decode` does."""

@@ -17,7 +17,7 @@ from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.localizer import weights
 from bone_age_tf.preprocessing.localizer.weights import Localizer
 from bone_age_tf.preprocessing.pipeline import Examination, Prepared
-from bone_age_tf.preprocessing.rejections import Rejection, error_from
+from bone_age_tf.preprocessing.rejections import Rejection, assertion_text
 
 
 class Preprocessor:
@@ -85,7 +85,7 @@ def graph_of(function: Callable[[tf.Tensor], Any]) -> Callable[[bytes], Any]:
     def call(encoded: bytes) -> Any:
         png = to_png(encoded)
         if isinstance(png, Rejection):
-            raise error_from(png)
+            raise tf.errors.InvalidArgumentError(None, None, assertion_text(*png))
         return graph(png)
 
     return call

@@ -10,12 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-import tensorflow as tf
-
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile, is_safe, kinds, list_files, radiographs_in
 from bone_age_tf.preprocessing.conversion import READ_FORMATS
-from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
+from bone_age_tf.preprocessing.rejections import Rejection
 
 FILES_IN_PARALLEL = 16
 """Files that are prepared, and held in memory, at the same time."""
@@ -77,17 +75,11 @@ def read_radiograph(file: Readable) -> bytes | Rejection:
 def prepare_file(
     file: File, prepare: Callable[[bytes], Made | Rejection]
 ) -> Radiograph[File, Made]:
-    """Read a file and call `prepare` with its bytes.
-
-    `prepare` may give a `Rejection`, or fail as a `Preprocessor` does.
-    """
+    """Read a file and call `prepare` with its bytes; it may give a `Rejection`."""
     encoded = read_radiograph(file)
     if isinstance(encoded, Rejection):
         return Radiograph(file, b"", encoded)
-    try:
-        return Radiograph(file, encoded, prepare(encoded))
-    except tf.errors.InvalidArgumentError as error:
-        return Radiograph(file, encoded, rejection_from(error))
+    return Radiograph(file, encoded, prepare(encoded))
 
 
 def prepare_files(

@@ -7,9 +7,7 @@ it does not change.
 """
 
 import re
-from typing import NamedTuple
-
-import tensorflow as tf
+from typing import NamedTuple, Protocol
 
 OK = "ok"
 BLANK = "blank"
@@ -46,12 +44,16 @@ def assertion_text(reason: str, explanation: str) -> str:
     return f"refused ({reason}): {explanation}"
 
 
-def error_from(rejection: Rejection) -> tf.errors.InvalidArgumentError:
-    """The error that a graph would fail with for this reason; `rejection_from` is the way back."""
-    return tf.errors.InvalidArgumentError(None, None, assertion_text(*rejection))
+class GraphError(Protocol):
+    """INVALID_ARGUMENT of a graph: TensorFlow's error in Python, or that of its C API."""
+
+    @property
+    def message(self) -> str:
+        """With the text of the assertion that failed, where it was one."""
+        ...
 
 
-def rejection_from(error: tf.errors.InvalidArgumentError) -> Rejection:
+def rejection_from(error: GraphError) -> Rejection:
     """The reason inside an error that preparing a radiograph raised."""
     match = _ASSERTION.search(error.message)
     if match is None:

@@ -7,14 +7,11 @@ more than a tenth of a month (`benchmarks/engines.py`).
 
 import importlib
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.errors import ModelRefusedError, UsageError
@@ -27,12 +24,15 @@ from bone_age_tf.export.signatures import (
     REJECTED_MONTHS,
     SEX_CODE,
 )
+from bone_age_tf.models.views import transforms_of
 from bone_age_tf.postprocessing import apply
 from bone_age_tf.postprocessing.bias_correction import tables_of
 from bone_age_tf.postprocessing.conformal import offsets_of
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, IMAGE
 from bone_age_tf.serving.batches import BATCH_SIZE, Network
+from bone_age_tf.serving.views import Views
 from bone_age_tf.sex import SEX_NAMES
+from bone_age_tf.tensorflow_c.rewriting import read_graph, rewritten
 
 _OUTPUTS = {BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH}
 _TELEMETRY = "openvino_telemetry"
@@ -76,12 +76,12 @@ class _OpenVino:
 
     def __init__(self, exported: ExportedModel) -> None:
         _require_one_network(exported)
-        from bone_age_tf.models.test_time_augmentation import transforms_of  # Keras with it
-
         self._compiled = _compile(exported)
-        shape = exported.signatures[NETWORK].structured_input_signature[1][IMAGE].shape
-        self._frame = (int(shape[1]), int(shape[2]))
-        self._transforms = transforms_of(exported.manifest["views"], self._frame)
+        shape = exported.signatures[NETWORK].inputs[IMAGE].shape
+        assert shape is not None
+        frame = (int(shape[1] or 0), int(shape[2] or 0))
+        self._transforms = transforms_of(exported.manifest["views"], frame)
+        self._view = Views(frame)
         self._tables = tables_of(exported.variable(CORRECTION))
         self._offsets = offsets_of(exported.variable(INTERVALS))
         self._lock = threading.Lock()
@@ -89,29 +89,21 @@ class _OpenVino:
     def answers(self, images: np.ndarray, sexes: Sequence[str]) -> dict[str, np.ndarray]:
         """As `ExportedModel.answers_of_prepared`."""
         codes = np.array([SEX_NAMES.index(sex) for sex in sexes], np.int32)
-        views = np.concatenate([self._view(images, each) for each in self._transforms])
-        seen = self._seen(views, np.tile(codes, len(self._transforms)))
+        seen = self._seen(self._views(images), np.tile(codes, len(self._transforms)))
         mean = seen.reshape(len(self._transforms), len(images)).mean(axis=0)
-        months = np.asarray(apply.corrected(mean, self._tables[codes]))
-        offsets = self._offsets[codes, np.asarray(apply.band_of(months))]
+        months = apply.corrected(mean, self._tables[codes])
+        offsets = self._offsets[codes, apply.band_of(months)]
         is_known = ~np.isnan(offsets[:, 0])
         low, high = (
             np.where(is_known, end, REJECTED_MONTHS) for end in apply.interval(months, offsets)
         )
         return {BONE_AGE_MONTHS: months, BONE_AGE_LOW: low, BONE_AGE_HIGH: high}
 
-    def _view(self, images: np.ndarray, transform: np.ndarray) -> np.ndarray:
-        """The same pixels as in the SavedModel, uint8."""
+    def _views(self, images: np.ndarray) -> np.ndarray:
+        """All of the first view, then all of the second, and so on."""
         if len(self._transforms) == 1:
             return images
-        seen = tf.raw_ops.ImageProjectiveTransformV3(
-            images=images.astype(np.float32),
-            transforms=transform[np.newaxis],
-            output_shape=self._frame,
-            fill_value=0.0,
-            interpolation="BILINEAR",
-        )
-        return tf.cast(tf.round(seen), tf.uint8).numpy()
+        return np.concatenate([self._view(images, each) for each in self._transforms])
 
     def _seen(self, images: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """Months of pictures [N], a few at a time."""
@@ -119,10 +111,7 @@ class _OpenVino:
         parts = [slice(start, start + BATCH_SIZE) for start in starts]
         with self._lock:
             return np.concatenate(
-                [
-                    self._compiled({f"{IMAGE}:0": images[p], f"{SEX_CODE}:0": codes[p]})[0].copy()
-                    for p in parts
-                ]
+                [self._compiled({IMAGE: images[p], SEX_CODE: codes[p]})[0].copy() for p in parts]
             )
 
 
@@ -133,7 +122,7 @@ def _require_one_network(exported: ExportedModel) -> None:
             f"{NETWORK!r}. This is an ensemble, or an export of an earlier version: export it again, or "
             "serve it with --engine tensorflow."
         )
-    others = sorted(set(exported.signatures[PREDICT_PREPARED].structured_outputs) - _OUTPUTS)
+    others = sorted(set(exported.signatures[PREDICT_PREPARED].outputs) - _OUTPUTS)
     if others:
         raise ModelRefusedError(
             f"{exported.folder}: OpenVINO runs the bone age network only, and this model also predicts "
@@ -142,22 +131,20 @@ def _require_one_network(exported: ExportedModel) -> None:
 
 
 def _compile(exported: ExportedModel) -> Any:
-    """The signature `network`, its weights as constants, ready for any number of radiographs."""
-    from tensorflow.python.framework.convert_to_constants import (
-        convert_variables_to_constants_v2,
-    )
+    """The signature `network`, ready for any number of radiographs.
 
-    openvino = load_openvino()
-    graph = convert_variables_to_constants_v2(exported.signatures[NETWORK]).graph.as_graph_def()
-    core = openvino.Core()
+    OpenVINO joins all signatures of a SavedModel to one network, so it is given this one alone.
+    """
+    saved = read_graph(exported.folder)
+    signatures = saved.meta_graphs[0].signature_def
+    for name in set(signatures) - {NETWORK}:
+        del signatures[name]
+    core = load_openvino().Core()
     settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     try:
         # Not openvino.convert_model: it reports converted models by telemetry.
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "network.pb"
-            path.write_bytes(graph.SerializeToString())
-            network = core.read_model(path)
-        return core.compile_model(network, "CPU", settings)
+        with rewritten(saved, exported.folder) as folder:
+            return core.compile_model(core.read_model(folder), "CPU", settings)
     except RuntimeError as error:
         raise ModelRefusedError(
             f"{exported.folder}: OpenVINO cannot run this network ({str(error).strip().splitlines()[-1]}). "

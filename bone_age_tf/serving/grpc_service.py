@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import logging
-import math
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent import futures
@@ -11,17 +10,8 @@ from typing import Any
 
 import grpc
 import numpy as np
-import tensorflow as tf
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from tensorflow.core.framework.tensor_pb2 import TensorProto
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
 
 from bone_age_tf.serving import contract
 from bone_age_tf.serving.admission import Admission
@@ -30,6 +20,17 @@ from bone_age_tf.serving.contract import Code, ServingError
 from bone_age_tf.serving.metrics import Metrics
 from bone_age_tf.serving.model_folder import ModelFolder
 from bone_age_tf.serving.served_model import ServedModel
+from bone_age_tf.serving.tensor_protos import array_of, proto_of
+from bone_age_tf.tensorflow_c.protos import without_tensorflow
+
+with without_tensorflow():
+    from tensorflow_serving.apis import (
+        get_model_metadata_pb2,
+        get_model_status_pb2,
+        model_service_pb2_grpc,
+        predict_pb2,
+        prediction_service_pb2_grpc,
+    )
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class Answers(
         for key in wanted:
             if key not in outputs:
                 raise contract.invalid(f"There is no output {key[:40]!r} for output_filter.")
-            answer.outputs[key].CopyFrom(tf.make_tensor_proto(_plain(outputs[key])))
+            answer.outputs[key].CopyFrom(proto_of(outputs[key]))
         self._describe(answer.model_spec, model, name)
         return answer
 
@@ -219,7 +220,7 @@ def _expected(model: ServedModel, name: str) -> Mapping[str, contract.Tensor]:
 
 def _arrays(request: Any) -> dict[str, np.ndarray]:
     try:
-        return {key: _ndarray(proto) for key, proto in request.inputs.items()}
+        return {key: array_of(proto) for key, proto in request.inputs.items()}
     except (TypeError, ValueError) as error:
         raise contract.invalid(f"An input is not a tensor: {str(error)[:200]}") from error
 
@@ -227,21 +228,3 @@ def _arrays(request: Any) -> dict[str, np.ndarray]:
 def _choice(spec: Any) -> tuple[int | None, str | None]:
     version = int(spec.version.value) if spec.HasField("version") else None
     return version, spec.version_label or None
-
-
-def _plain(array: np.ndarray) -> Any:
-    return array.tolist() if array.dtype == object else array
-
-
-_VALUES = [field.name for field in TensorProto.DESCRIPTOR.fields if field.name.endswith("_val")]
-
-
-def _ndarray(proto: Any) -> np.ndarray:
-    """The tensor, where it holds as many values as its shape: TensorFlow would fill up a larger one."""
-    said = math.prod(dim.size for dim in proto.tensor_shape.dim)
-    held = max(len(getattr(proto, name)) for name in _VALUES)
-    if proto.tensor_content:
-        held = len(proto.tensor_content) // max(1, tf.dtypes.as_dtype(proto.dtype).size)
-    if said != held:
-        raise ValueError(f"its shape has {said} values, but it holds {held}")
-    return tf.make_ndarray(proto)

@@ -14,6 +14,7 @@ Nothing is written to disk, and no file is kept after its response.
 
 import asyncio
 import dataclasses
+import logging
 import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
 from bone_age_tf.data.header_values import warnings_of
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.errors import InputDataError
-from bone_age_tf.export.export import GOLDEN_HAND
+from bone_age_tf.export.golden import GOLDEN_HAND
 from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.export.signatures import STATUS
 from bone_age_tf.files.hashing import sha256_of
@@ -53,6 +54,8 @@ from bone_age_tf.serving.opening import Opened, described, open_file
 from bone_age_tf.serving.pictures import preview
 from bone_age_tf.serving.responses import answering_errors, error_response
 from bone_age_tf.serving.served_model import Row, ServedModel
+
+log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
 STATIC = {
@@ -89,13 +92,24 @@ class PageApp:
     def app(self) -> Starlette:
         """The ASGI application."""
         routes = [
-            *(Route(path, _static(file), methods=["GET"]) for path, file in STATIC.items()),
+            Route("/", self._index, methods=["GET"]),
+            *(
+                Route(path, _static(file), methods=["GET"])
+                for path, file in STATIC.items()
+                if path != "/"
+            ),
             Route("/header", answering_errors(self._header), methods=["POST"]),
             Route("/read", answering_errors(self._read), methods=["POST"]),
             Route("/growth", answering_errors(self._growth), methods=["POST"]),
             Route("/report", answering_errors(self._report), methods=["POST"]),
         ]
         return Starlette(routes=routes, exception_handlers={HTTPException: _unknown})
+
+    async def _index(self, request: Request) -> Response:
+        """The page; while its reader chooses a file, the server prepares to draw."""
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(self._drawing, _prepare_to_draw, self._models)
+        return await _static(STATIC["/"])(request)
 
     async def _header(self, request: Request) -> Response:
         with self._admission.slots():
@@ -141,6 +155,13 @@ class PageApp:
         row = compared(row, age, model.exported.coverage)
         row = assessed(row, heights_of(request.query_params), model.exported)
         return model, opened, _warned(row, opened, answered, age, model)
+
+
+def _prepare_to_draw(models: ModelFolder) -> None:
+    try:
+        models.get().prepare_to_draw()
+    except Exception:  # nobody waits for it; who needs it will be told
+        log.exception("The server cannot prepare to draw.")
 
 
 def _warned(

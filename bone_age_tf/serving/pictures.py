@@ -1,7 +1,9 @@
 """Overlays of the page: outline, key points and heat map, in pixels of the displayed radiograph."""
 
 import base64
-from typing import Any
+import functools
+import threading
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -11,11 +13,11 @@ from bone_age_tf.config import PreprocessingConfig
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.export.signatures import EXPLAIN, HEAT
 from bone_age_tf.inference.saliency import on_frame, on_original
-from bone_age_tf.preprocessing import pipeline
-from bone_age_tf.preprocessing.examination import Examiner
 from bone_age_tf.preprocessing.grey import grey_levels
-from bone_age_tf.preprocessing.preprocessor import Preprocessor
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
+
+if TYPE_CHECKING:
+    from bone_age_tf.preprocessing.examination import Examiner
 
 LONGEST = 1000
 """Pixels of the longer side of the radiograph on the page."""
@@ -28,11 +30,23 @@ HOT, WARM = (40, 40, 235), (30, 170, 250)
 
 
 class Viewer:
-    """Draws for one model."""
+    """Draws for one model. Its first picture imports TensorFlow's Python package, which nothing else of a server needs."""
 
     def __init__(self, model: ExportedModel) -> None:
         self._model = model
-        self._examiner = _examiner(model)
+        self._one_at_a_time = threading.Lock()
+        self._is_prepared = False
+
+    def prepare(self, encoded: bytes, sex: str) -> None:
+        """Draw a file once, so that later pictures are quick; nothing where that was done."""
+        with self._one_at_a_time:
+            if not self._is_prepared:
+                self._is_prepared = True
+                self.view(encoded, sex)
+
+    @functools.cached_property
+    def _examiner(self) -> "Examiner | None":
+        return _examiner(self._model)
 
     def view(self, encoded: bytes, sex: str) -> dict[str, Any] | None:
         """What the page shows of a file: `radiograph`, `width`, `height`, `outline` and `points` ((x, y)
@@ -73,11 +87,9 @@ class Viewer:
         signatures = self._model.signatures
         if EXPLAIN not in signatures:
             return None
-        import tensorflow as tf
-
-        answer = signatures[EXPLAIN](image=tf.constant(image[None]), sex=tf.constant([sex]))
+        answer = signatures[EXPLAIN](image=image[None], sex=[sex])
         region = self._model.manifest["config"]["data"]["region"]
-        heat = on_frame(answer[HEAT].numpy()[0], image.shape[:2], region)
+        heat = on_frame(answer[HEAT][0], image.shape[:2], region)
         is_hand = image[..., 0] > 0
         heat = np.where(is_hand, np.maximum(heat, 0), 0)
         largest = float(np.percentile(heat[is_hand], 99)) if is_hand.any() else 1.0
@@ -93,8 +105,12 @@ def preview(encoded: bytes) -> str:
     return _address(_small(encoded)[0], ".jpg")
 
 
-def _examiner(model: ExportedModel) -> Examiner | None:
+def _examiner(model: ExportedModel) -> "Examiner | None":
     """Finds what the model's own localizer finds; None where that is not the shipped one."""
+    from bone_age_tf.preprocessing import pipeline  # they import TensorFlow
+    from bone_age_tf.preprocessing.examination import Examiner
+    from bone_age_tf.preprocessing.preprocessor import Preprocessor
+
     config = configuration.from_dict(PreprocessingConfig, dict(model.manifest["preprocessing"]))
     is_ours = config.method == "registered" and pipeline.fingerprint(config) == model.fingerprint
     return Examiner(Preprocessor(config)) if is_ours else None
@@ -109,7 +125,7 @@ def _small(encoded: bytes) -> tuple[np.ndarray, float]:
 
 
 def _found(
-    examiner: Examiner, encoded: bytes, shape: tuple[int, ...], scale: float
+    examiner: "Examiner", encoded: bytes, shape: tuple[int, ...], scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mask of the hand, bool, and key points [N, 2], on the page's picture."""
     found = examiner(encoded)

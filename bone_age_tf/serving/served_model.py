@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf import json_format
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from bone_age_tf.config import DEFAULT_ENGINE
 from bone_age_tf.config.sex_words import EXPECTED, sex_of_word
@@ -32,12 +30,14 @@ from bone_age_tf.serving.contract import Tensor, invalid
 from bone_age_tf.serving.engines import network_of
 from bone_age_tf.serving.opening import open_file
 from bone_age_tf.serving.pictures import Viewer
+from bone_age_tf.tensorflow_c.library import return_freed_memory
+from bone_age_tf.tensorflow_c.saved_model import Signature
+from bone_age_tf.tensorflow_c.status import InvalidInputError
 
 log = logging.getLogger(__name__)
 
 LARGEST_DIFFERENCE_MONTHS = 0.05
 """Tolerance between the output for the golden hand and that in the manifest."""
-_RESERVED = ("__saved_model_init_op",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,14 +65,14 @@ class ServedModel:
         """
         self.version = version
         self.exported = ExportedModel.open(folder)
-        self.signature_defs = _signature_defs(folder)
-        self.inputs = {name: _inputs(each) for name, each in self.signature_defs.items()}
+        self.signature_defs = self.exported.definitions
+        self.inputs = {name: _inputs(each) for name, each in self.exported.signatures.items()}
         self.viewer = Viewer(self.exported)
         self.output_names = tuple(self.signature_defs[SERVING].outputs)
         self._pool = pool
         self._network = MicroBatcher(network_of(self.exported, engine))
         self._require_golden()
-        self._warm_up()
+        return_freed_memory()
 
     async def answer_file(self, encoded: bytes | Rejection, sex: str) -> Row:
         """A file's bytes, or why it is not read, and F, M or unknown -> its row."""
@@ -92,6 +92,11 @@ class ServedModel:
         if IMAGE_BYTES in given:
             given[IMAGE_BYTES] = [(await open_file(file)).file for file in given[IMAGE_BYTES]]
         return await self._in_pool(self._call, signature, given)
+
+    def prepare_to_draw(self) -> None:
+        """Draw the golden hand as the page does, once, so that the first user waits less."""
+        golden = self.exported.manifest["golden"]
+        self.viewer.prepare(base64.b64decode(golden["image_png_base64"]), golden["sex"][0])
 
     def metadata(self) -> dict[str, Any]:
         """The signatures as TensorFlow Serving's REST page describes them."""
@@ -118,15 +123,10 @@ class ServedModel:
     def _call(self, signature: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
         if IMAGE_BYTES in inputs:
             inputs = {**inputs, IMAGE_BYTES: _pngs(inputs[IMAGE_BYTES])}
-        tensors = {
-            name: tf.constant(values.tolist() if values.dtype == object else values)
-            for name, values in inputs.items()
-        }
         try:
-            answer = self.exported.signatures[signature](**tensors)
-        except tf.errors.InvalidArgumentError as error:
+            return self.exported.signatures[signature](**inputs)
+        except InvalidInputError as error:
             raise invalid(_first_line(error)) from error
-        return {name: value.numpy() for name, value in answer.items()}
 
     def _require_golden(self) -> None:
         golden = self.exported.manifest["golden"]
@@ -144,11 +144,6 @@ class ServedModel:
 
     async def _answer_each(self, encoded: bytes, sexes: Sequence[str]) -> list[Row]:
         return await asyncio.gather(*(self.answer_file(encoded, sex) for sex in sexes))
-
-    def _warm_up(self) -> None:
-        """Render the golden hand as the page does, so that the first user does not wait for TensorFlow."""
-        golden = self.exported.manifest["golden"]
-        self.viewer.view(base64.b64decode(golden["image_png_base64"]), golden["sex"][0])
 
 
 def _pngs(files: Sequence[bytes | Rejection]) -> np.ndarray:
@@ -178,17 +173,5 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0][:300] if text else "the model rejects these inputs"
 
 
-def _signature_defs(folder: Path) -> dict[str, meta_graph_pb2.SignatureDef]:
-    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    found = saved.meta_graphs[0].signature_def
-    return {name: found[name] for name in sorted(found) if name not in _RESERVED}
-
-
-def _inputs(signature: meta_graph_pb2.SignatureDef) -> dict[str, Tensor]:
-    return {name: _tensor(info) for name, info in sorted(signature.inputs.items())}
-
-
-def _tensor(info: meta_graph_pb2.TensorInfo) -> Tensor:
-    dtype = tf.dtypes.as_dtype(info.dtype)
-    shape = tuple(None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim)
-    return Tensor(np.dtype(object) if dtype == tf.string else np.dtype(dtype.as_numpy_dtype), shape)
+def _inputs(signature: Signature) -> dict[str, Tensor]:
+    return {name: Tensor(one.dtype, one.shape or ()) for name, one in signature.inputs.items()}

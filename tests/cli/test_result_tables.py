@@ -271,6 +271,6 @@ def test_long_names_of_files_are_shortened_in_the_middle() -> None:
 
 
 def test_the_choices_are_the_names_of_the_views() -> None:
-    from bone_age_tf.models.test_time_augmentation import VIEWS
+    from bone_age_tf.models.views import VIEWS
 
     assert set(TTA_VIEWS) == set(VIEWS)

@@ -304,7 +304,7 @@ def test_serve_refuses_naming_the_flag(settings: dict[str, Any], message: str) -
 
 def test_the_choices_are_those_of_the_modules_that_the_command_line_does_not_import() -> None:
     from bone_age_tf import record
-    from bone_age_tf.models.test_time_augmentation import VIEWS
+    from bone_age_tf.models.views import VIEWS
 
     assert (SEX_NAMES, record.ENCODINGS, tuple(VIEWS)) == (SEX_LABELS, ENCODINGS, TTA_VIEWS)
 

@@ -370,11 +370,11 @@ def test_8_bits_without_a_window_are_as_an_8_bit_png_of_them(shipped: ExportedMo
 
 
 def _assert_same(shipped: ExportedModel, files: list[Any], references: list[bytes]) -> None:
-    prepared = shipped.signatures[PREPARE](**{IMAGE_BYTES: tf.constant([*files, *references])})
-    assert set(prepared["status"].numpy().tolist()) == {b"ok"}
-    images = prepared["image"].numpy()
+    prepared = shipped.signatures[PREPARE](**{IMAGE_BYTES: [*files, *references]})
+    assert set(prepared["status"].tolist()) == {b"ok"}
+    images = prepared["image"]
     np.testing.assert_array_equal(images[: len(files)], images[len(files) :])
-    last = tf.constant([files[-1], references[-1]])
-    answer = shipped.signatures[SERVING](**{IMAGE_BYTES: last, "sex": tf.constant(["F", "F"])})
-    dicom, png = answer["bone_age_months"].numpy()
+    last = [files[-1], references[-1]]
+    answer = shipped.signatures[SERVING](**{IMAGE_BYTES: last, "sex": ["F", "F"]})
+    dicom, png = answer["bone_age_months"]
     assert dicom == png

@@ -22,7 +22,7 @@ from bone_age_tf.evaluation.evaluate import evaluate
 from bone_age_tf.export.export import export_saved_model
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
-from bone_age_tf.models.test_time_augmentation import VIEWS
+from bone_age_tf.models.views import VIEWS
 from bone_age_tf.postprocessing.bias_correction import (
     NO_CORRECTION,
     SexSpecificRecalibration,

@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import ROOT
 
 from bone_age_tf.cli import main as cli
@@ -30,11 +29,9 @@ def test_it_answers_as_where_it_was_made(shipped: ExportedModel) -> None:
     golden = shipped.manifest["golden"]
     picture = base64.b64decode(golden["image_png_base64"])
     answer = shipped.signatures[SERVING](
-        image_bytes=tf.constant([picture] * len(golden["sex"])), sex=tf.constant(golden["sex"])
+        image_bytes=[picture] * len(golden["sex"]), sex=golden["sex"]
     )
-    np.testing.assert_allclose(
-        answer["bone_age_months"].numpy(), golden["bone_age_months"], atol=0.05
-    )
+    np.testing.assert_allclose(answer["bone_age_months"], golden["bone_age_months"], atol=0.05)
 
 
 def test_its_ends_are_those_of_its_training_ages(shipped: ExportedModel) -> None:

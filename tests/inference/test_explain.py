@@ -47,10 +47,7 @@ def network(run: Path) -> keras.Model:
 
 def heat_of(exported: Path, images: np.ndarray, sex: str) -> dict[str, np.ndarray]:
     model = ExportedModel.open(exported)
-    answer = model.signatures["explain"](
-        image=tf.constant(images), sex=tf.constant([sex] * len(images))
-    )
-    return {name: value.numpy() for name, value in answer.items()}
+    return model.signatures["explain"](image=images, sex=[sex] * len(images))
 
 
 # === Grad-CAM ===

@@ -5,7 +5,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import tensorflow as tf
 from scipy.spatial import distance
 
 from bone_age_tf.config import PreprocessingConfig
@@ -39,10 +38,7 @@ def training(prepared: Path) -> dict[str, np.ndarray]:
 
 
 def features(model: ExportedModel, images: np.ndarray) -> np.ndarray:
-    answer = model.signatures[EXPLAIN](
-        image=tf.constant(images), sex=tf.constant(["F"] * len(images))
-    )
-    return answer["features"].numpy()
+    return model.signatures[EXPLAIN](image=images, sex=["F"] * len(images))["features"]
 
 
 def test_the_order_is_that_of_scipy_s_cosines(

@@ -13,7 +13,7 @@ from bone_age_tf.preprocessing.radiographs import (
     prepare_files,
     read_radiograph,
 )
-from bone_age_tf.preprocessing.rejections import Rejection, assertion_text, rejection_from
+from bone_age_tf.preprocessing.rejections import Rejection, rejection_from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Written:
 
 def length(encoded: bytes) -> int | Rejection:
     if encoded == b"bad":
-        raise tf.errors.InvalidArgumentError(None, None, assertion_text("too_small", "it is"))
+        return Rejection("too_small", "it is")
     return Rejection("blank", "nothing in it") if encoded == b"blank" else len(encoded)
 
 

@@ -22,7 +22,7 @@ from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.preprocessing.localizer.network import POINTS
 from bone_age_tf.preprocessing.pipeline import Prepared
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection
 
 CONFIG = PreprocessingConfig()
 SMALL = PreprocessingConfig(scale=0.05)
@@ -324,9 +324,12 @@ def test_a_rejected_finding_says_what_was_seen(examiner: Examiner) -> None:
     assert found.mask.shape == found.radiograph.shape == REJECTED["two hands"].shape
 
 
-def test_a_file_that_cannot_be_decoded_fails() -> None:
+def test_a_file_that_cannot_be_decoded_fails(examiner: Examiner) -> None:
     with pytest.raises(tf.errors.InvalidArgumentError, match="not_png_or_jpeg"):
         preprocessor(CONFIG).graph(b"GIF89a")
+    rejection = examiner.find(b"GIF89a")
+    assert isinstance(rejection, Rejection)
+    assert rejection.reason == "not_png_or_jpeg"
 
 
 def test_an_own_localizer_s_limits_decide(tmp_path: Path, hands: list[Hand]) -> None:

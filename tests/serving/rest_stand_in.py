@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import tensorflow as tf
+import numpy as np
+
+from bone_age_tf.tensorflow_c.status import InvalidInputError
 
 PATH = re.compile(
     r"/v1/models/(?P<model>[^/:]+)(/versions/(?P<version>\d+)|/labels/stable)?(?P<verb>:predict)?"
@@ -75,12 +77,10 @@ class _Handler(BaseHTTPRequestHandler):
         }
         pictures = [base64.b64decode(value["b64"]) for value in columns["image_bytes"]]
         try:
-            answer = self.server.serve(
-                image_bytes=tf.constant(pictures), sex=tf.constant(columns["sex"])
-            )
-        except tf.errors.InvalidArgumentError as error:
+            answer = self.server.serve(image_bytes=pictures, sex=columns["sex"])
+        except InvalidInputError as error:
             return 400, {"error": error.message}
-        values = {name: _values(tensor, self.server.shift) for name, tensor in answer.items()}
+        values = {name: _values(array, self.server.shift) for name, array in answer.items()}
         if "inputs" in body:
             return 200, {"outputs": values}
         rows = zip(*values.values(), strict=True)
@@ -95,10 +95,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-def _values(tensor: tf.Tensor, shift: float) -> list[Any]:
-    if tensor.dtype == tf.string:
-        return [text.decode() for text in tensor.numpy()]
-    return [number + shift for number in tensor.numpy().tolist()]
+def _values(array: np.ndarray, shift: float) -> list[Any]:
+    if array.dtype == object:
+        return [text.decode() for text in array]
+    return [number + shift for number in array.tolist()]
 
 
 @contextlib.contextmanager

@@ -59,7 +59,7 @@ def test_four_ways_say_the_same(server: Running, client: httpx.Client, exported:
     with grpc.insecure_channel(server.grpc) as channel:
         ours = predicted(channel, asked(HANDS, SEXES))
     direct = ExportedModel.open(exported).signatures["serving_default"](
-        image_bytes=tf.constant(HANDS), sex=tf.constant(SEXES)
+        image_bytes=HANDS, sex=SEXES
     )
     encoded = [{"b64": base64.b64encode(hand).decode()} for hand in HANDS]
     rest = client.post(

@@ -2,6 +2,7 @@
 
 import base64
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from bone_age_tf import __version__
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.report import patient_report
-from bone_age_tf.serving import pictures
+from bone_age_tf.serving import page_app, pictures
 from bone_age_tf.serving.page_app import PageApp
 from bone_age_tf.serving.served_model import ServedModel
 
@@ -78,7 +79,7 @@ def test_what_is_drawn_lies_on_the_hand(client: httpx.Client, server: Running) -
     assert radiograph[mask > 0].mean() > 2 * radiograph[mask == 0].mean()
 
 
-def test_a_version_has_drawn_before_it_is_served(
+def test_a_version_draws_once_before_the_first_file(
     exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = []
@@ -90,10 +91,24 @@ def test_a_version_has_drawn_before_it_is_served(
 
     monkeypatch.setattr(pictures.Viewer, "view", seen)
     with ThreadPoolExecutor(1) as pool:
-        ServedModel(exported / "1", 1, pool)
+        model = ServedModel(exported / "1", 1, pool)
+    assert not drawn  # for a server whose page nobody opens
+    model.prepare_to_draw()
+    model.prepare_to_draw()
     (made,) = drawn
     assert made["outline"]
     assert made["heat"]
+
+
+def test_who_opens_the_page_starts_that(
+    client: httpx.Client, server: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_asked = threading.Event()
+    monkeypatch.setattr(page_app, "_prepare_to_draw", lambda models: is_asked.set())
+    assert client.get(f"{server.page}/page.css").status_code == 200
+    assert not is_asked.is_set()
+    assert client.get(f"{server.page}/").status_code == 200
+    assert is_asked.wait(10)
 
 
 def test_the_age_is_compared_with(client: httpx.Client, server: Running) -> None:
