@@ -33,6 +33,7 @@ DICOM_OUTPUT = [
     "prometheus-client>=0.20",
     "pynetdicom>=3.0.4",
 ]
+DASK = ["distributed>=2025.1"]
 OPENVINO = ["openvino>=2025.0"]
 DOCS = ["mkdocs>=1.6,<2", "mkdocs-material>=9.7", "mkdocstrings[python]>=1.0"]
 NOTEBOOKS = ["ipykernel", "jupyterlab>=4", "nbclient", "nbconvert", "nbformat"]
@@ -104,6 +105,7 @@ setup(
         "dev": [
             *TEST,
             *CHECK,
+            *DASK,
             *DICOM_OUTPUT,
             *DOCS,
             *OPENVINO,
@@ -111,6 +113,7 @@ setup(
             *TRACKERS["wandb"],
             *TRACKERS["mlflow"],
         ],
+        "dask": DASK,
         "dicom": DICOM,
         "dicom-output": DICOM_OUTPUT,
         "docs": DOCS,

@@ -6,10 +6,7 @@ finished, `manifest.json` last. The same command resumes after a kill.
 
 import contextlib
 import dataclasses
-import hashlib
-import json
 import logging
-import math
 import os
 import shutil
 import threading
@@ -18,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bone_age_tf.config import PrepareConfig
-from bone_age_tf.data import processing
 from bone_age_tf.data.manifest import MANIFEST, DataSetManifest, load_data_set
 from bone_age_tf.data.problems import PROBLEMS, Problem, summary, write_problems
 from bone_age_tf.data.stratification import shuffle_key
@@ -28,22 +24,26 @@ from bone_age_tf.data_prep.deidentification import deidentified, header_warnings
 from bone_age_tf.data_prep.preview import write_preview
 from bone_age_tf.data_prep.publish import publish
 from bone_age_tf.data_prep.rows import CheckedRow
-from bone_age_tf.data_prep.shards import DATA_SET_NAME, ShardResult, ShardTask, write_shard
+from bone_age_tf.data_prep.shards import ShardResult, ShardTask, write_shard
 from bone_age_tf.data_prep.sources import find_source
 from bone_age_tf.data_prep.sources.source import Source
 from bone_age_tf.data_prep.splits import assign_splits
+from bone_age_tf.data_prep.work import (
+    LOCK,
+    WORK,
+    keep_only,
+    plan_digest,
+    remove_all,
+    shard_tasks,
+    split_sizes,
+)
 from bone_age_tf.dicom import admission
 from bone_age_tf.errors import InputDataError, UsageError
 from bone_age_tf.files import locks
-from bone_age_tf.files.atomic import write_json
 from bone_age_tf.preprocessing import pipeline
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS
 
 log = logging.getLogger(__name__)
-
-WORK = ".prepare"
-LOCK = "lock"
-RECORDS_PER_SHARD = 128
 
 Runner = Callable[[Sequence[ShardTask], Callable[[], None]], list[ShardResult]]
 """Maps `write_shard` over the tasks; calls the second argument for each record where it can."""
@@ -115,16 +115,17 @@ def _prepare(
         if not rows:
             raise _problems_error(output, problems, "No radiograph is left.")
         splits = assign_splits(rows, config.split, config.seed)
-        plan = _plan_digest(config, source, rows, splits)
+        plan = plan_digest(config, source, rows, splits)
         if (output / MANIFEST).exists():
             done = _already_complete(output, plan)
-            _remove_work(output / WORK)
+            remove_all(output / WORK)
             problems = [Problem(**reject) for reject in done.rejects]
             _preview(config, rows, problems, preview)
             report = _report(config, source, without(rows, problems), splits, problems)
             return dataclasses.replace(report, already_complete=True)
-        tasks = _tasks(config, rows, splits, output / WORK)
-        _keep_only_work_of(plan, output / WORK)
+        folder = output / WORK / plan
+        keep_only(folder)
+        tasks = shard_tasks(config, rows, splits, folder)
         total = len(rows)
         notify("prepare", 0, total)
         counter = _Counter(lambda done: notify("prepare", done, total))
@@ -146,11 +147,11 @@ def _prepare(
             rows,
             splits,
             plan=plan,
-            work=output / WORK,
+            work=folder,
             results=results,
             problems=problems,
         )
-        _remove_work(output / WORK)
+        remove_all(output / WORK)
         return _report(config, source, rows, splits, problems)
 
 
@@ -220,74 +221,6 @@ def _locked(output: Path) -> Iterator[None]:
                 output.rmdir()  # only where it is empty
 
 
-def _plan_digest(
-    config: PrepareConfig, source: Source, rows: Sequence[CheckedRow], splits: dict[str, str]
-) -> str:
-    """sha256 of everything that determines the bytes of the data set."""
-    content = {
-        "fingerprint": pipeline.fingerprint(config.preprocessing),
-        "layout": source.layout,
-        "seed": config.seed,
-        "shards": config.shards,
-        "encoding": config.encoding,
-        "rows": [
-            (row.id, row.sha256, int(row.label.sex), str(row.label.bone_age_months), splits[row.id])
-            for row in rows
-        ],
-    }
-    if config.variants:
-        content["variants"] = [config.variants, processing.VERSION]
-    if any(row.label.group for row in rows):  # they determine the folds
-        content["groups"] = [row.label.group for row in rows]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _tasks(
-    config: PrepareConfig, rows: Sequence[CheckedRow], splits: dict[str, str], work: Path
-) -> list[ShardTask]:
-    """The rows of each split, in an order that the seed decides, cut into shards of equal size."""
-    sizes = _count(splits)
-    largest = max(sizes.values())
-    per_shard = math.ceil(largest / config.shards) if config.shards else RECORDS_PER_SHARD
-    tasks = []
-    for split, size in sizes.items():
-        members = [row for row in rows if splits[row.id] == split]
-        members.sort(key=lambda row: shuffle_key(config.seed, row.id))
-        count = math.ceil(size / per_shard)
-        edges = [size * number // count for number in range(count + 1)]
-        tasks += [
-            ShardTask(
-                split,
-                f"{DATA_SET_NAME}-{split}.tfrecord-{number:05d}-of-{count:05d}",
-                str(work),
-                tuple(members[edges[number] : edges[number + 1]]),
-                config.preprocessing,
-                config.encoding,
-                config.accept_dicom,
-                config.variants,
-            )
-            for number in range(count)
-        ]
-    return tasks
-
-
-def _keep_only_work_of(plan: str, work: Path) -> None:
-    """Remove unfinished work of an earlier run with other data or settings."""
-    note = work / "plan.json"
-    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["plan"] != plan:
-        log.warning("%s: unfinished work of other data or settings removed", work)
-        _remove_work(work)
-    for path in work.glob(f".{DATA_SET_NAME}-*"):  # files that a killed run was writing
-        path.unlink()
-    write_json(note, {"plan": plan})
-
-
-def _remove_work(work: Path) -> None:
-    for path in work.iterdir():
-        if path.name != LOCK:
-            path.unlink()
-
-
 def _local_runner(jobs: int) -> Runner:
     """Shards side by side in threads: TensorFlow's operations run outside Python's lock."""
 
@@ -353,17 +286,10 @@ def _report(
     )
     return PrepareReport(
         layout=source.layout,
-        splits=_count({row.id: splits[row.id] for row in rows}),
+        splits=split_sizes({row.id: splits[row.id] for row in rows}),
         frame=config.preprocessing.frame,
         problems=tuple(problems),
         fingerprint=pipeline.fingerprint(config.preprocessing),
         composition=composition(rows, splits),
         warnings=(*warnings, *header_warnings(source, rows)),
     )
-
-
-def _count(splits: dict[str, str]) -> dict[str, int]:
-    """Rows of each split, in the usual order."""
-    usual = ["train", "validation", "test"]
-    names = sorted(set(splits.values()), key=lambda n: (usual.index(n) if n in usual else 3, n))
-    return {name: sum(split == name for split in splits.values()) for name in names}

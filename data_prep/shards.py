@@ -1,14 +1,15 @@
 """One shard: a pure function of its rows and the preprocessing configuration.
 
-So a killed run can be resumed, shards can be written in parallel, and Apache Beam can map
+So a killed run can be resumed, shards can be written in parallel, and Dask or Apache Beam can map
 `write_shard` over the tasks on many machines: the bytes are the same.
 """
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
-import threading
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from bone_age_tf.data.problems import Problem
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.variants import Variants
 from bone_age_tf.dicom import admission
-from bone_age_tf.errors import InputDataError
+from bone_age_tf.errors import EnvironmentFaultError, InputDataError
 from bone_age_tf.files.atomic import write_json
 from bone_age_tf.files.hashing import FileEntry, describe_file, find_faults
 from bone_age_tf.preprocessing.preprocessor import Preprocessor
@@ -61,17 +62,47 @@ class ShardResult:
 def write_shard(task: ShardTask, on_record: Callable[[], None] | None = None) -> ShardResult:
     """Write the shard, or reuse it if it was finished before.
 
-    The file appears whole or not at all; `NAME.json` marks it as finished.
+    The file appears whole or not at all; `NAME.json` marks it as finished. Two processes may write the
+    same shard at the same time, as they do where a cluster believes one of them dead. Raises
+    `EnvironmentFaultError` where the folder cannot be written to.
     """
+    on_record = on_record or _say_nothing
     finished = read_result(task)
     if finished is not None:
         for _ in task.rows:
-            if on_record:
-                on_record()
+            on_record()
         return finished
     admission.accept(*task.accept_dicom)  # this may be another machine
+    aside = Path(task.folder) / f".{task.name}.{uuid.uuid4().hex}"
+    try:
+        result = _write(task, aside, on_record)
+    except _NOT_WRITTEN as error:
+        raise EnvironmentFaultError(
+            f"{task.folder}: {task.name} cannot be written ({error.message.rsplit('; ', 1)[-1]}). Free space or "
+            "mend the folder, then run the same command again: it resumes."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return result
+
+
+_NOT_WRITTEN = (
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
+"""What TensorFlow makes of errors of the file system."""
+
+
+def _say_nothing() -> None:
+    """Progress that nobody watches."""
+
+
+def _write(task: ShardTask, aside: Path, on_record: Callable[[], None]) -> ShardResult:
     folder = Path(task.folder)
-    aside = folder / f".{task.name}.{os.getpid()}.{threading.get_ident()}"
     rejects = []
     records = 0
     with tf.io.TFRecordWriter(str(aside)) as writer:
@@ -82,15 +113,15 @@ def write_shard(task: ShardTask, on_record: Callable[[], None] | None = None) ->
             else:
                 writer.write(serialized)
                 records += 1
-            if on_record:
-                on_record()
+            on_record()
     with aside.open("rb") as stream:
         os.fsync(stream.fileno())
-    aside.replace(folder / task.name)
-    entry = describe_file(folder, task.name)
-    shard = Shard(entry.name, entry.bytes, entry.sha256, task.split, records)
+    entry = describe_file(folder, aside.name)
+    shard = Shard(task.name, entry.bytes, entry.sha256, task.split, records)
     result = ShardResult(shard, tuple(rejects))
-    write_json(_note(task), dataclasses.asdict(result))
+    aside.replace(folder / task.name)
+    write_json(aside, dataclasses.asdict(result))
+    aside.replace(_note(task))
     return result
 
 
@@ -134,6 +165,8 @@ def _prepare_record(row: CheckedRow, task: ShardTask) -> bytes | Problem:
 def _pictures(row: CheckedRow, task: ShardTask) -> tuple[str, list[tf.Tensor]]:
     """Status; the prepared radiograph, and its variants where it is not rejected, uint8 [*frame, 1]."""
     encoded = row.file.read()
+    if row.sha256 and hashlib.sha256(encoded).hexdigest() != row.sha256:
+        raise InputDataError(f"{row.file.name}: the file has changed since it was checked.")
     if not task.variants:
         prepared = _preprocessor(task.preprocessing).graph(encoded)
         return prepared.status.numpy().decode(), [prepared.image]

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 from bone_age_tf.cli import SOME_REJECTED, console, options, result_tables
-from bone_age_tf.config import PREPROCESSING_METHODS
+from bone_age_tf.config import PREPROCESSING_METHODS, RUNNERS
 from bone_age_tf.errors import InputDataError, UsageError
 
 log = logging.getLogger(__name__)
@@ -107,16 +107,21 @@ def _parse_split(context: click.Context, parameter: click.Parameter, text: str) 
 )
 @click.option(
     "--runner",
-    type=click.Choice(["local", "beam"]),
+    type=click.Choice(RUNNERS),
     default="local",
     show_default=True,
-    help="Where shards are written: on this machine, or by Apache Beam.",
+    help="Where shards are written: on this machine, by a Dask cluster, or by Apache Beam.",
+)
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="With --runner dask: the scheduler, as in tcp://host:8786, or its scheduler file (.json).",
 )
 @click.option(
     "--beam-option",
     "beam_options",
     multiple=True,
-    help="Passed to Beam, as in --runner=FlinkRunner. Repeatable.",
+    help="With --runner beam: passed to Beam, as in --runner=FlinkRunner. Repeatable.",
 )
 @options.with_tensorflow
 def prepare(
@@ -125,6 +130,7 @@ def prepare(
     dry_run: bool,
     preview: int,
     runner: str,
+    scheduler: str | None,
     beam_options: tuple[str, ...],
     **settings: Any,
 ) -> int:
@@ -141,11 +147,13 @@ def prepare(
       bone-age-tf prepare rsna-bone-age --output prepared --dry-run
       bone-age-tf prepare radiographs --labels ages.csv --id-column file --age-column months --sex-column sex --output prepared
       bone-age-tf prepare radiographs --for-model saved_models/bone_age --output own
+      bone-age-tf prepare rsna-bone-age --output prepared --runner dask --scheduler tcp://host:8786
     """
     from bone_age_tf.data_prep.prepare import prepare as run
 
     if dry_run and preview:
         raise UsageError("--dry-run writes nothing and --preview writes images. Give one of them.")
+    runs_on = _runner(runner, scheduler, beam_options)
     for_model = settings["for_model"]
     config = _config(**settings)
     with progress:
@@ -153,7 +161,7 @@ def prepare(
             config,
             dry_run=dry_run,
             preview=preview,
-            runner=_beam_runner(beam_options) if runner == "beam" else None,
+            runner=runs_on,
             on_progress=progress,
         )
     return _show(config, report, for_model, dry_run=dry_run)
@@ -211,10 +219,24 @@ def _is_given(name: str) -> bool:
     return source is ParameterSource.COMMANDLINE
 
 
-def _beam_runner(beam_options: tuple[str, ...]) -> Any:
-    from bone_age_tf.data_prep.beam_runner import beam_runner
+def _runner(name: str, scheduler: str | None, beam_options: tuple[str, ...]) -> Any:
+    """Where the shards are written; None: here."""
+    if bool(scheduler) != (name == "dask"):
+        raise UsageError(
+            f"--runner dask needs --scheduler ADDRESS, and other runners take none. Received: --runner {name}, "
+            f"{f'--scheduler {scheduler}' if scheduler else 'no --scheduler'}."
+        )
+    if beam_options and name != "beam":
+        raise UsageError(f"--beam-option needs --runner beam. Received: --runner {name}.")
+    if name == "dask":
+        from bone_age_tf.data_prep.dask_runner import dask_runner
 
-    return beam_runner(beam_options)
+        return dask_runner(str(scheduler))
+    if name == "beam":
+        from bone_age_tf.data_prep.beam_runner import beam_runner
+
+        return beam_runner(beam_options)
+    return None
 
 
 def _show(config: Any, report: Any, for_model: str | None, *, dry_run: bool) -> int:

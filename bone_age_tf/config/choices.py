@@ -57,7 +57,7 @@ OWN_LOCALIZER = "localizer"
 Encoding = Literal["png", "raw"]
 ENCODINGS = get_args(Encoding)
 """`record.ENCODINGS`, without the import of TensorFlow."""
-RUNNERS = ("local", "beam")
+RUNNERS = ("local", "dask", "beam")
 """What `prepare` runs on."""
 PhantomStyle = Literal["clean", "varied"]
 PHANTOM_STYLES = get_args(PhantomStyle)

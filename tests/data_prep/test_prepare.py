@@ -625,7 +625,7 @@ def test_interrupted_run_goes_on_with_its_finished_shards(raw: Path, tmp_path: P
         prepare(config, on_progress=stop)
     finished = {
         path.name: path.stat().st_ino
-        for path in (tmp_path / "out/.prepare").glob("bone_age-*")
+        for path in (tmp_path / "out/.prepare").rglob("bone_age-*")
         if path.suffix != ".json"
     }
     assert 2 <= len(finished) < 4
