@@ -8,7 +8,7 @@
 | `checkpoint.npz`                                    | the state of a round that is not finished|
 | `hand_localizer.weights.h5`, `hand_localizer.json`  | the localizer for `prepare --localizer`  |
 
-The same command resumes from the last checkpoint, and ends with the weights of an undisturbed training.
+The same command resumes from the last checkpoint.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from bone_age_tf import config as configuration
-from bone_age_tf.config import RESEARCH_ONLY, LocalizerConfig
+from bone_age_tf.config import RESEARCH_ONLY, LocalizerConfig, TrainConfig
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files import locks
 from bone_age_tf.files.atomic import write_json
@@ -47,6 +47,7 @@ from bone_age_tf.training.localizer.limits import set_limits
 from bone_age_tf.training.localizer.loss import LOSSES, WEIGHTS
 from bone_age_tf.training.localizer.mining import mine
 from bone_age_tf.training.localizer.sampler import Sample, Sampler
+from bone_age_tf.training.optimizer import LayerwiseAdamW, WarmupSchedule
 
 log = logging.getLogger(__name__)
 
@@ -238,12 +239,12 @@ def _train_round(
 
 
 def _compile(network: keras.Model, steps: int, rate: float) -> None:
+    """With the optimizer of all training; Keras' AdamW would trace the schedule for every variable."""
     warmup = min(WARMUP_STEPS, max(steps // 4, 1))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, max(steps - warmup, 1), alpha=0.01, warmup_target=rate, warmup_steps=warmup
-    )
+    schedule = WarmupSchedule(TrainConfig(learning_rate=rate, warmup_steps=warmup), steps)
+    rates = [1.0] * len(network.trainable_variables)
     network.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=1e-4, clipnorm=1.0),
+        LayerwiseAdamW(schedule, rates, decay=1e-4, clipnorm=1.0),
         loss=LOSSES,
         loss_weights=WEIGHTS,
         jit_compile=False,
