@@ -58,13 +58,14 @@ BENCHMARK = $(VENV)/bin/python benchmarks
 # Of Debian: orthanc orthanc-dicomweb (its service off: it listens on every interface), dcmtk, pixelmed-apps, chromium, npm
 RELEASE_PROGRAMS = Orthanc storescu DicomSRValidator chromium npm
 
-release-check: $(DEV)  ## before a release, takes long: kill trainings and exports, load-test the server
+release-check: $(DEV)  ## before a release, takes long: damaged files, kills, full disks, load on the server
 	@for one in $(RELEASE_PROGRAMS); do command -v $$one >/dev/null || echo "no $$one here: its tests are skipped"; done
 	$(PYTEST) -m release
 	rm -rf $(RELEASE)
 	$(VENV)/bin/bone-age-tf demo --output $(RELEASE)/demo --count 120 --epochs 2
-	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 20 --inside-writes 8 --set train.epochs=15
+	$(BENCHMARK)/resume.py --data $(RELEASE)/demo/prepared --output $(RELEASE)/resume --kills 50 --inside-writes 20 --set train.epochs=15
 	$(BENCHMARK)/export_kill.py --run $(RELEASE)/demo/run --kills 30
+	$(BENCHMARK)/fuzzing.py --model $(RELEASE)/demo/saved_models/demo --count 10000
 	$(BENCHMARK)/serving_abuse.py --model $(MODEL)
 	$(BENCHMARK)/serving_load.py --model $(MODEL)
 	$(BENCHMARK)/dicom_node.py --stub
@@ -75,9 +76,10 @@ coverage: $(DEV)  ## run all tests in one process and list the lines that no tes
 	$(VENV)/bin/python -m coverage run --source bone_age_tf,data_prep -m pytest
 	$(VENV)/bin/python -m coverage report --skip-covered --show-missing
 
-check: $(DEV)  ## lint, format, types, layers
+check: $(DEV)  ## lint, format, sizes of files, safe versions, types, layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/python -m pytest --quiet --noconftest tests/test_repository.py
 	$(VENV)/bin/pyright
 	rm -rf build/layers  # a built tree: the editable one hides data_prep from import-linter
 	$(VENV)/bin/python -m pip install --quiet --no-deps --target build/layers .

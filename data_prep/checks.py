@@ -13,6 +13,7 @@ from bone_age_tf.data.label_table import LabelTable
 from bone_age_tf.data.labels import LabelRow, parse_table
 from bone_age_tf.data.problems import Problem
 from bone_age_tf.data.stratification import shuffle_key
+from bone_age_tf.data_prep.near_duplicates import MAX_COMPARED, difference_hash
 from bone_age_tf.data_prep.pseudonyms import Pseudonyms
 from bone_age_tf.data_prep.rows import CheckedRow
 from bone_age_tf.data_prep.sources.source import LabelledImages, Source
@@ -24,6 +25,14 @@ from bone_age_tf.preprocessing.rejections import Rejection
 from bone_age_tf.sex import sex_from_label
 
 OnProgress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What is kept of a file that was read."""
+
+    sha256: str
+    difference_hash: bytes
 
 
 def check(
@@ -60,8 +69,8 @@ def check(
             problems.append(_file_problem(file, owners.get(file), content))
     for row in selected:
         content = contents[row.file]
-        if isinstance(content, str):
-            readable.append(dataclasses.replace(row, sha256=content))
+        if isinstance(content, Content):
+            readable.append(dataclasses.replace(row, **dataclasses.asdict(content)))
     problems += _same_picture(readable)
     return without(readable, problems), sorted(set(problems))
 
@@ -185,20 +194,24 @@ def _groups_in_two_splits(rows: Sequence[CheckedRow]) -> Iterator[Problem]:
 
 def _read_files(
     files: Sequence[SourceFile], is_registered: bool, jobs: int, on_progress: OnProgress | None
-) -> dict[SourceFile, str | Rejection]:
-    """Read every file once: its sha256, or the reason why it is rejected."""
+) -> dict[SourceFile, Content | Rejection]:
+    """Read every file once: its hashes, or the reason why it is rejected.
+
+    Pixels are decoded for the difference hash, and only where it will be compared.
+    """
     notify = on_progress or (lambda done, total: None)
     notify(0, len(files))
+    is_compared = len(files) <= MAX_COMPARED
     contents = {}
     with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(lambda file: _read_file(file, is_registered), files)
+        results = pool.map(lambda file: _read_file(file, is_registered, is_compared), files)
         for done, (file, content) in enumerate(zip(files, results, strict=True), start=1):
             contents[file] = content
             notify(done, len(files))
     return contents
 
 
-def _read_file(file: SourceFile, is_registered: bool) -> str | Rejection:
+def _read_file(file: SourceFile, is_registered: bool, is_compared: bool) -> Content | Rejection:
     try:
         encoded = file.read()
     except InputDataError as error:
@@ -214,7 +227,8 @@ def _read_file(file: SourceFile, is_registered: bool) -> str | Rejection:
             "not_registered",
             f"expected a registered radiograph of {FRAME_HEIGHT} x {FRAME_WIDTH} like the others",
         )
-    return hashlib.sha256(encoded).hexdigest()
+    difference = difference_hash(png) if is_compared else b""
+    return Content(hashlib.sha256(encoded).hexdigest(), difference)
 
 
 def _file_problem(file: SourceFile, row: CheckedRow | None, rejection: Rejection) -> Problem:

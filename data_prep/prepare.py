@@ -21,6 +21,13 @@ from bone_age_tf.data.stratification import shuffle_key
 from bone_age_tf.data_prep.checks import OnProgress, check, without
 from bone_age_tf.data_prep.composition import composition, warnings_of_losses
 from bone_age_tf.data_prep.deidentification import deidentified, header_warnings, write_ids
+from bone_age_tf.data_prep.near_duplicates import (
+    NEAR_DUPLICATES,
+    kept_together,
+    near_duplicates,
+    warnings_of,
+    write_near_duplicates,
+)
 from bone_age_tf.data_prep.preview import write_preview
 from bone_age_tf.data_prep.publish import publish
 from bone_age_tf.data_prep.rows import CheckedRow
@@ -64,7 +71,7 @@ class PrepareReport:
     """Split -> radiographs of each sex and four-year band of the bone age (`composition.GROUPS`)."""
     warnings: tuple[str, ...] = ()
     """A sex or an age band of which nobody is left, a large share that was left out; of DICOM files,
-    what their headers say against themselves or against the table."""
+    what their headers say against themselves or against the table; radiographs that look the same."""
     already_complete: bool = False
 
 
@@ -141,6 +148,7 @@ def _prepare(
         if not rows:
             raise _problems_error(output, problems, "No radiograph is left.")
         write_problems(output / PROBLEMS, problems)
+        write_near_duplicates(output / NEAR_DUPLICATES, near_duplicates(rows), splits)
         publish(
             config,
             source,
@@ -203,7 +211,7 @@ def _check(
         raise InputDataError(f"{config.source}: the label table has no rows.")
     if not is_dry_run:
         write_ids(source, config, rows)
-    return rows, problems, source
+    return kept_together(rows, near_duplicates(rows)), problems, source
 
 
 @contextlib.contextmanager
@@ -291,5 +299,9 @@ def _report(
         problems=tuple(problems),
         fingerprint=pipeline.fingerprint(config.preprocessing),
         composition=composition(rows, splits),
-        warnings=(*warnings, *header_warnings(source, rows)),
+        warnings=(
+            *warnings,
+            *header_warnings(source, rows),
+            *warnings_of(rows, near_duplicates(rows), splits),
+        ),
     )

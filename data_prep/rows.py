@@ -16,6 +16,8 @@ class CheckedRow:
     sha256: str = ""
     warnings: tuple[str, ...] = ()
     """Codes of `dicom.warnings`."""
+    difference_hash: bytes = b""
+    """Of the picture, by `near_duplicates`; empty where there is none."""
 
     @property
     def id(self) -> str:

@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import subprocess
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -359,6 +360,27 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("BONE_AGE_REAL_DATA is not set: no real radiographs here")
     return Path(folder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of 8 MiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    can_mount = shutil.which("mount") and os.geteuid() == 0
+    if not can_mount or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system of a few MiB")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill_disk(disk: Path, leave: int) -> Path:
+    """A file that leaves this many bytes free."""
+    ballast = disk / "ballast"
+    usage = os.statvfs(disk)
+    ballast.write_bytes(bytes(usage.f_bavail * usage.f_frsize - leave))
+    return ballast
 
 
 @pytest.fixture(scope="session")

@@ -93,6 +93,32 @@ def test_what_prepare_and_evaluate_write_holds_no_canary(
     assert canaries_in(written) == []
 
 
+@pytest.mark.release
+def test_runs_and_exported_models_hold_no_canary(
+    archive: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    output = tmp_path / "out"
+    data, run, model = output / "data", output / "run", output / "model"
+    prepared = ["prepare", archive, "--output", data, "--scale", 0.05, "--skip-bad"]
+    trained = ["train", "--data", data, "--run", run, "--recipe", "tiny", "--set", "train.epochs=1"]
+    with caplog.at_level(logging.DEBUG):
+        assert _run(*prepared, "--split", "train=0.6,validation=0.4", "--variants", 1) == 4
+        assert _run(*trained, "--initial-weights", "none") == 0
+        assert _run("export", "--run", run, "--output", model) == 0
+    printed = capfd.readouterr()
+    written = [
+        *_written(output, "data.salt", "data.ids.csv"),
+        *(("printed", text.encode()) for text in (printed.out, printed.err, caplog.text)),
+    ]
+    names = {name for name, _ in written}
+    assert {"run/run.json", "run/best.weights.h5", "model/1/saved_model.pb"} <= names
+    assert any("tfevents" in name for name in names)
+    assert canaries_in(written) == []
+
+
 def test_of_predictions_the_table_alone_has_the_path(
     archive: Path,
     exported: Path,

@@ -7,6 +7,8 @@ imported when it is asked for, TensorFlow when it runs, so that `--help` answers
 
 import errno
 import importlib
+import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -53,6 +55,8 @@ _ENVIRONMENT_ERRNOS = (
     errno.EEXIST,
     errno.ENAMETOOLONG,
 )
+_FULL_DISK = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))
+_ABOUT_THE_GRAPH = re.compile(r"\{\{.*?\}\} | \[Op:\w+\]")  # in the text of TensorFlow's errors
 _INTERRUPTED = 130
 
 
@@ -122,6 +126,14 @@ def _explain(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT_ERRNOS:
         where = f": {error.filename}" if error.filename else ""
         return _fail(f"{error.strerror}{where}", EnvironmentFaultError.exit_code)
+    if any(
+        text in str(error) for text in _FULL_DISK
+    ):  # TensorFlow's errors and HDF5's have no number
+        text = _ABOUT_THE_GRAPH.sub("", str(error).partition("\n")[0])
+        return _fail(
+            f"{text}\nFree some space, then run the same command again.",
+            EnvironmentFaultError.exit_code,
+        )
     kind = type(error).__name__
     return _fail(
         f"Internal error, a bug in bone-age-tf: {kind}: {error}\n"

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from bone_age_tf.config import (
     READING_METHODS,
     SR_CLASSES,
 )
+from bone_age_tf.errors import ModelRefusedError
 from bone_age_tf.export.shipped_model import SHIPPED, default_model, shipped_model
 
 Command = Callable[..., Any]
@@ -29,7 +31,13 @@ class ModelFolder(click.Path):
     """An existing folder, or `shipped`, the folder that `export.shipped_model` finds."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The path of the folder. Raises `UsageError` where there is no shipped model."""
+        """The path of the folder. Raises `UsageError` where there is no shipped model, `ModelRefusedError` of a file."""
+        if Path(value).is_file():
+            raise ModelRefusedError(
+                f"{value}: a file. Expected the folder of an exported model, a run or an ensemble. Keras archives, "
+                ".h5 files and pickles can hold code that runs when they are loaded, so they are not loaded. "
+                "Make a model with: bone-age-tf export."
+            )
         return super().convert(str(shipped_model()) if value == SHIPPED else value, param, ctx)
 
 

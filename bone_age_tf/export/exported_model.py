@@ -51,7 +51,7 @@ class ExportedModel:
         """Load `saved_models/NAME` (its highest version) or `saved_models/NAME/VERSION`.
 
         Raises `ModelRefusedError`, with nothing of it executed, where a file is missing, changed,
-        not vouched for, or where the graph holds an operation outside `ALLOWED_OPERATIONS`; where TensorFlow cannot load it.
+        not vouched for, or where the graph holds an operation outside `ALLOWED_OPERATIONS`, or where TensorFlow cannot load it.
         """
         folder = latest_version(Path(path))
         manifest = read_manifest(folder)
@@ -60,7 +60,9 @@ class ExportedModel:
         try:
             loaded = SavedModel.load(folder, float32_variables=True)
         except RunError as error:
-            raise ModelRefusedError(f"{folder}: TensorFlow cannot load it: {error}") from error
+            raise ModelRefusedError(
+                f"{folder}: TensorFlow cannot load this model ({error}). Export it again."
+            ) from error
         return cls(folder, manifest, loaded.signatures, loaded.definitions)
 
     def predict(

@@ -23,7 +23,7 @@ def write_text(path: Path, text: str) -> None:
 def written_whole(path: Path, mode: str = "w", *, private: bool = False) -> Iterator[Any]:
     """A stream to a file that replaces `path`, synced to disk, if the block ends without an error.
 
-    A `private` file can be read by its owner alone.
+    A `private` file can be read by its owner alone. An `OSError` names the file and the bytes that were written.
     """
     aside = path.with_name(
         f".{path.name}.writing"
@@ -40,5 +40,10 @@ def written_whole(path: Path, mode: str = "w", *, private: bool = False) -> Iter
             stream.flush()
             os.fsync(stream.fileno())
         aside.replace(path)
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        text = f"{error.strerror} after {aside.stat().st_size:,} bytes"
+        raise OSError(error.errno, text, str(path)) from error
     finally:
         aside.unlink(missing_ok=True)

@@ -382,6 +382,18 @@ def test_a_machine_that_says_no_exits_6(
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_a_full_disk_of_which_tensorflow_tells_exits_6(
+    shell: Shell, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(**options: object) -> None:
+        where = "{{function_node __wrapped__SaveV2_device_/CPU:0}} /disk/variables.data"
+        raise RuntimeError(f"{where}; {os.strerror(errno.ENOSPC)} [Op:SaveV2]")
+
+    monkeypatch.setattr("bone_age_tf.export.export.export_saved_model", full)
+    outcome = shell("export", "--run", run, "--output", tmp_path / "out")
+    assert_one_message(outcome, 6, "bone-age-tf: /disk/variables.data; No space left on device\n")
+
+
 def test_an_output_below_a_file_exits_6(shell: Shell, hand: Path, exported: Path) -> None:
     outcome = shell("predict", hand, "--model", exported, "--sex", "F", "--output", hand / "out")
     assert_one_message(outcome, 6, str(hand))

@@ -3,15 +3,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
+from conftest import fill_disk
 
 from bone_age_tf.cli import main as cli
 from bone_age_tf.config import override
@@ -178,27 +178,6 @@ def test_save_weights_replaces_a_file_in_one_step(
 # === A full disk ===
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of 8 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
-    can_mount = shutil.which("mount") and os.geteuid() == 0
-    if not can_mount or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a file system of a few MiB")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(disk: Path, leave: int) -> Path:
-    """A file that leaves this many bytes free."""
-    ballast = disk / "ballast"
-    usage = os.statvfs(disk)
-    ballast.write_bytes(bytes(usage.f_bavail * usage.f_frsize - leave))
-    return ballast
-
-
 def command(data: Path, run: Path, logs: bool, monkeypatch: pytest.MonkeyPatch) -> object:
     """The exit code of `bone-age-tf train`, with or without logs for TensorBoard."""
     arguments = [
@@ -275,7 +254,7 @@ def test_a_full_disk_costs_nothing_but_time(
 ) -> None:
     folder = shutil.copytree(stopped, small_disk / "run")
     before = (folder / FILE).read_bytes()
-    ballast = fill(small_disk, needed(folder, kept))
+    ballast = fill_disk(small_disk, needed(folder, kept))
     logs = kept == "nothing"  # once: they take a third of a short training
     code = command(prepared, folder, logs, monkeypatch)
     said = capfd.readouterr().err
