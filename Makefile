@@ -55,11 +55,13 @@ test-large: $(DEV)  ## run the large tests: full-size networks, several processe
 RELEASE = build/release
 BENCHMARK = $(VENV)/bin/python benchmarks
 
-# Of Debian: orthanc orthanc-dicomweb (its service off: it listens on every interface), dcmtk, pixelmed-apps, chromium, npm
-RELEASE_PROGRAMS = Orthanc storescu DicomSRValidator chromium npm
+# Of Debian: orthanc orthanc-dicomweb (its service off: it listens on every interface), dcmtk, pixelmed-apps, chromium, npm,
+# nginx, prometheus, slurmctld slurmd slurm-client munge (their services off, too)
+RELEASE_PROGRAMS = Orthanc storescu DicomSRValidator chromium npm nginx prometheus slurmctld
 
 release-check: $(DEV)  ## before a release, takes long: damaged files, kills, full disks, load on the server
 	@for one in $(RELEASE_PROGRAMS); do command -v $$one >/dev/null || echo "no $$one here: its tests are skipped"; done
+	$(VENV)/bin/python -m pip install --quiet kubernetes-validate==1.37.0  # 17,000 files of schemas
 	$(PYTEST) -m release
 	rm -rf $(RELEASE)
 	$(VENV)/bin/bone-age-tf demo --output $(RELEASE)/demo --count 120 --epochs 2

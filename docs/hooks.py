@@ -23,7 +23,14 @@ LINK = re.compile(r"(\[[^\]]*\])\((?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?\)")
 HELPS = "<!-- the text of every --help -->"
 BEHIND = "---\nsearch:\n  boost: 0.3\n---\n\n"
 """What a search finds in these pages comes after what it finds in those of `docs/`."""
-LANGUAGES = {".py": "python", ".yaml": "yaml", ".sbatch": "bash", ".cff": "yaml", ".json": "json"}
+LANGUAGES = {
+    ".py": "python",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".sbatch": "bash",
+    ".cff": "yaml",
+    ".json": "json",
+}
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:

@@ -15,7 +15,7 @@ class Certificate:
 
 
 class Authority:
-    """Signs certificates for 127.0.0.1 and localhost."""
+    """Signs certificates for 127.0.0.1, localhost and other names."""
 
     def __init__(self, folder: Path, name: str = "hospital") -> None:
         if shutil.which("openssl") is None:
@@ -24,9 +24,10 @@ class Authority:
         self._key = str(folder / f"{name}.key")
         self._run("req", "-x509", *_new(self._key), "-subj", f"/CN={name}", "-out", self.ca)
 
-    def certificate(self, name: str) -> Certificate:
+    def certificate(self, name: str, *hosts: str) -> Certificate:
         made = Certificate(str(self.folder / f"{name}.pem"), str(self.folder / f"{name}.key"))
-        names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+        more = "".join(f",DNS:{host}" for host in hosts)
+        names = f"subjectAltName=DNS:localhost,IP:127.0.0.1{more}"
         signed = ("-CA", self.ca, "-CAkey", self._key, "-addext", names)
         subject = ("-subj", f"/CN={name}", "-out", made.certificate)
         self._run("req", "-x509", *_new(made.key), *signed, *subject)

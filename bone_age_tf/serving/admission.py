@@ -45,6 +45,10 @@ class Admission:
         """Radiographs that are waiting or being processed."""
         return self._in_flight
 
+    def require_room(self) -> None:
+        """Before the work of reading a request that would be turned away. Raises `ServingError`, `BusyError`."""
+        self._require_room_for(1)
+
     async def predict(
         self, model: ServedModel, signature: str, inputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
@@ -96,11 +100,14 @@ class Admission:
             task.add_done_callback(lambda _: self._leave(1))
         return await asyncio.gather(*tasks)
 
-    def _enter(self, count: int) -> None:
+    def _require_room_for(self, count: int) -> None:
         if self._is_closed:
             raise ServingError(Code.UNAVAILABLE, "The server is stopping.")
         if self._in_flight + count > self._max_in_flight:
             raise BusyError
+
+    def _enter(self, count: int) -> None:
+        self._require_room_for(count)
         self._in_flight += count
         self._is_idle.clear()
 

@@ -51,6 +51,7 @@ class ModelFolder:
     def refresh(self) -> None:
         """Load what is new, drop what is no longer wanted."""
         there = _versions(self.base)
+        self._forget(there)
         for version in sorted(there, reverse=True):
             if self._is_served(version, there[version]):
                 break  # where the highest does not pass, the next one
@@ -109,6 +110,16 @@ class ModelFolder:
             ]
         }
 
+    def states(self) -> dict[int, str]:
+        """Version -> `loading`, `available`, `refused` or `unloaded`."""
+        with self._lock:
+            states = dict(self._states)
+        names = {LOADING: "loading", AVAILABLE: "available", END: "unloaded"}
+        return {
+            number: "refused" if state.error else names[state.name]
+            for number, state in sorted(states.items())
+        }
+
     def _is_served(self, version: int, folder: Path) -> bool:
         """Whether it is served; loads it where it is new, or has changed since it did not pass."""
         if version in self._served:
@@ -136,6 +147,13 @@ class ModelFolder:
         self._stamps.pop(version, None)
         self._set(version, State(END))
         log.info(f"Version {version} is no longer served.")
+
+    def _forget(self, there: Mapping[int, Path]) -> None:
+        """Those that did not pass and were removed."""
+        with self._lock:
+            gone = [v for v, state in self._states.items() if state.error and v not in there]
+            for version in gone:
+                del self._states[version], self._stamps[version]
 
     def _set(self, version: int, state: State) -> None:
         with self._lock:

@@ -100,6 +100,7 @@ class Rest:
 
     async def _predict(self, model: ServedModel, request: Request) -> Response:
         async with self._bodies.held(request) as body:
+            self._admission.require_room()  # parsing takes longer than turning away
             asked = await asyncio.to_thread(contract.parse, body, model.inputs)
             outputs = await self._admission.predict(model, asked.signature, asked.inputs)
             answer = await asyncio.to_thread(_encoded, asked, outputs)

@@ -88,7 +88,7 @@ class _Server:
     def __init__(self, config: ServeConfig, models: ModelFolder) -> None:
         self._config = config
         self._models = models
-        self._metrics = Metrics(lambda: self._admission.in_flight)
+        self._metrics = Metrics(lambda: self._admission.in_flight, models.states)
         self._admission = Admission(config.max_in_flight, self._metrics.count)
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="server")
         """Of its own, so that no request keeps the server from stopping."""

@@ -1,4 +1,4 @@
-"""NumPy arrays <-> `TensorProto`, the tensors of gRPC, as TensorFlow writes and reads them."""
+"""NumPy arrays <-> `TensorProto`, the tensors of gRPC."""
 
 import math
 
@@ -51,11 +51,15 @@ def array_of(proto: tensor_pb2.TensorProto) -> np.ndarray:
 
 
 def proto_of(array: np.ndarray) -> tensor_pb2.TensorProto:
-    """The tensor of an array of numbers, or of bytes (dtype object)."""
+    """The tensor of an array of numbers, or of bytes (dtype object).
+
+    As TensorFlow Serving sends it: each value in the field of its type, where clients without TensorFlow read it.
+    `tf.make_tensor_proto` would put two numbers or more into `tensor_content`, as the bytes of their array.
+    """
     proto = tensor_pb2.TensorProto(dtype=_TYPES.get(array.dtype, STRING))
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
-    if proto.dtype != STRING and (array.size > 1 or proto.dtype == types_pb2.DT_HALF):
+    if proto.dtype == types_pb2.DT_HALF:
         proto.tensor_content = array.tobytes()
     else:
         getattr(proto, _FIELDS[proto.dtype]).extend(array.ravel().tolist())

@@ -113,3 +113,17 @@ async def test_when_closed_it_waits_for_what_is_in_flight() -> None:
     for one in model.waiting:
         loop.call_later(0.05, one.set_result, answered())
     assert await admission.close(10)
+
+
+async def test_a_request_is_turned_away_before_it_is_read() -> None:
+    admission, model = Admission(1), SlowModel()
+    admission.require_room()
+    await begun(admission, model, 1)
+    with pytest.raises(BusyError):
+        admission.require_room()
+    model.waiting[0].set_result(answered())
+    await asyncio.sleep(0.01)
+    admission.require_room()
+    await admission.close(1)
+    with pytest.raises(ServingError, match="stopping"):
+        admission.require_room()

@@ -79,6 +79,14 @@ def test_the_answer_names_its_model(channel: grpc.Channel) -> None:
     assert answer.model_spec.signature_name == "serving_default"
 
 
+def test_values_are_in_the_field_of_their_type(channel: grpc.Channel) -> None:
+    """Where clients read them that cannot make an array of bytes."""
+    stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    outputs = stub.Predict(asked(HANDS[:2], ["F", "M"]), timeout=60).outputs
+    assert len(outputs["bone_age_months"].float_val) == len(outputs["status"].string_val) == 2
+    assert not any(one.tensor_content for one in outputs.values())
+
+
 def test_outputs_are_filtered(channel: grpc.Channel) -> None:
     request = asked(HANDS[:1], ["F"])
     request.output_filter.append("bone_age_months")

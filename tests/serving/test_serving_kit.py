@@ -220,23 +220,29 @@ def test_nginx_reads_it(kit: Path, tmp_path: Path) -> None:
     whole.write_text(f"events {{}}\nhttp {{\n    include {kit / 'nginx.conf'};\n}}\n")
     parsed = crossplane.parse(str(whole), strict=True)
     assert parsed["errors"] == []
-    upstream, server = parsed["config"][1]["parsed"]
+    (server,) = parsed["config"][1]["parsed"]
     settings = {each["directive"]: each["args"] for each in server["block"]}
+    assert settings["listen"] == ["127.0.0.1:8443", "ssl", "http2"]
     assert settings["client_max_body_size"] == settings["client_body_buffer_size"] == ["32m"]
-    model, rest = [each for each in server["block"] if each["directive"] == "location"]
-    proxy = {each["directive"]: each["args"] for each in model["block"]}
-    assert proxy["proxy_pass"] == [f"http://{upstream['args'][0]}"]
+    rest, grpc, _, others = [each for each in server["block"] if each["directive"] == "location"]
+    proxy = {each["directive"]: each["args"] for each in rest["block"]}
+    assert proxy["proxy_pass"] == ["http://127.0.0.1:8501"]
     assert proxy["proxy_cache"] == ["off"]
-    assert rest["block"][0]["args"] == ["404"]
+    assert {each["directive"]: each["args"] for each in grpc["block"]}["grpc_pass"] == [
+        "grpc://127.0.0.1:8500"
+    ]
+    assert others["block"][0]["args"] == ["404"]
 
 
 def test_nginx_passes_the_model_s_addresses_only(kit: Path) -> None:
-    found = re.search(r"location ~ (\S+) \{", (kit / "nginx.conf").read_text())
-    assert found
+    rest, grpc = re.findall(r"location ~ (\S+) \{", (kit / "nginx.conf").read_text())
     for path in ("", ":predict", "/versions/1", "/versions/1:predict", "/labels/stable:predict"):
-        assert re.search(found[1], f"/v1/models/bone_age{path}")
+        assert re.search(rest, f"/v1/models/bone_age{path}")
     for path in ("/v1/models/bone_age2", "/v1/models/other", "/monitoring/prometheus/metrics"):
-        assert not re.search(found[1], path)
+        assert not re.search(rest, path)
+    service = "/tensorflow.serving.PredictionService/Predict"
+    assert re.search(grpc, service)
+    assert not re.search(grpc, "/tensorflow.serving.ModelService/HandleReloadConfigRequest")
 
 
 # === Samples ===

@@ -116,10 +116,27 @@ def test_whatever_is_wrong_with_a_version_the_next_lower_one_is_served(tmp_path:
     (state, *_) = models.status()["model_version_status"]
     assert (state["version"], state["state"]) == ("3", "END")
     assert state["status"]["error_message"] == "what nobody thought of"
+    assert models.states() == {2: "available", 3: "refused"}
     (tmp_path / "3" / "whole").touch()  # the copy is complete now
     models.refresh()
     assert models.get().version == 3
     assert loaded == [3, 2, 3]
+
+
+def test_a_version_that_did_not_pass_is_forgotten_when_it_is_removed(tmp_path: Path) -> None:
+    def load(folder: Path, version: int) -> Any:
+        if version == 2:
+            raise RuntimeError("not this one")
+        return StandIn(version)
+
+    for version in (1, 2):
+        (tmp_path / str(version)).mkdir()
+    models = ModelFolder(tmp_path, load)
+    models.refresh()
+    assert models.states() == {1: "available", 2: "refused"}
+    (tmp_path / "2").rmdir()
+    models.refresh()
+    assert models.states() == {1: "available"}
 
 
 def test_going_back_by_removing_a_version(tmp_path: Path) -> None:

@@ -271,3 +271,8 @@ def test_metrics_count_what_was_answered(client: httpx.Client, server: Running) 
     post(client, server.model, {"instances": [ROW, ROW]})
     assert post(client, server.model, {"instances": [bad]}).status_code == 400
     assert (counted("ok"), counted("not_png_or_jpeg")) == (before[0] + 2, before[1] + 1)
+
+
+def test_metrics_tell_the_state_of_each_version(client: httpx.Client, server: Running) -> None:
+    lines = client.get(f"{server.rest}/metrics").text.splitlines()
+    assert 'bone_age_model_version{state="available",version="1"} 1.0' in lines
