@@ -202,12 +202,15 @@ def _graphs_are_traced_once() -> None:
             return decode(images, frame, encoding)
         function = functools.partial(decode, frame=frame, encoding=encoding)
         make = functools.partial(tf.function, function, autograph=False)
-        return once(("decode", frame, encoding), make)(images)
+        return shaped(once(("decode", frame, encoding), make)(images), images)
 
     def augment_once(images: Any, numbers: Any, config: Any) -> Any:
         function = functools.partial(augment, config=config)
         make = functools.partial(tf.function, function, autograph=False)
-        return once(("augment", config), make)(images, numbers)
+        return shaped(once(("augment", config), make)(images, numbers), images)
+
+    def shaped(found: Any, images: Any) -> Any:
+        return tf.ensure_shape(found, [images.shape[0], *found.shape[1:]])
 
     record.decode_images, input_pipeline.augment = decode_once, augment_once
     Preprocessor.graph = property(graph)

@@ -202,15 +202,15 @@ def _needed(arguments: list[str]) -> Iterator[str]:
 
 def _skip_steps(loop: Loop, iterator: Any, count: int, stop: Any) -> np.ndarray:
     """What `Loop.steps` gives, without a step."""
-    return np.tile([BATCH, BATCH, 0.0, 0.0], (count, 1))
+    return np.tile([BATCH, BATCH, 0.0, 0.0, 0.0], (count, 1))
 
 
 IN_THE_WAY = {"prepare": "prepared", "train": "runs", "download": "rsna-bone-age"}
 """Folders of the workspace that a command makes itself."""
 
 
-NOT_RUN = re.compile(r" demo | echo$")
-"""The second needs an archive."""
+NOT_RUN = re.compile(r" demo | --runner dask | echo$")
+"""The second needs a cluster, the third an archive."""
 
 
 def _marked(example: str) -> Any:

@@ -44,6 +44,8 @@ def execute(paths: list[Path], folder: Path, **settings: Any) -> list[str]:
         given = {name: value for name, value in settings.items() if name in named}
         parameters.source += "".join(f"\n{name} = {value!r}" for name, value in given.items())
     cells = [cell for notebook in notebooks for cell in (*notebook.cells, emptied.copy())]
+    for number, cell in enumerate(cells):  # unique in the whole
+        cell.id = f"cell-{number}"
     together = nbformat.v4.new_notebook(cells=cells)
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(together, timeout=SECONDS, kernel_name="python3", resources=resources).execute()

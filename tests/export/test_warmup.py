@@ -116,7 +116,9 @@ def test_without_the_protos_nothing_is_exported(
 def _imported_at_once(module: Path) -> set[str]:
     """Modules that this one imports when it is imported; `from a import b` may be a and a.b."""
     found = set()
-    for node in ast.parse(module.read_text()).body:
+    body = ast.parse(module.read_text()).body
+    inner = [one for block in body if isinstance(block, ast.With) for one in block.body]
+    for node in [*body, *inner]:
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):

@@ -4,12 +4,8 @@ import pytest
 from keras import layers, ops
 
 from bone_age_tf.models.ensemble_model import Member, build_ensemble_model
-from bone_age_tf.models.test_time_augmentation import (
-    VIEWS,
-    MeanOverViews,
-    is_mirrored,
-    transforms_of,
-)
+from bone_age_tf.models.test_time_augmentation import MeanOverViews
+from bone_age_tf.models.views import VIEWS, is_mirrored, transforms_of
 from bone_age_tf.postprocessing.bias_correction import Line, SexSpecificRecalibration
 
 FRAME = (40, 30)

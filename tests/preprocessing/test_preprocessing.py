@@ -65,7 +65,7 @@ def test_a_radiograph_of_the_frame_s_size_is_not_resampled() -> None:
 def test_eager_function_and_tf_data_agree_byte_for_byte() -> None:
     files = [encode(draw_phantom(100, n, height=h, width=w)) for n, (h, w) in enumerate(SHAPES)]
     mapped = tf.data.Dataset.from_tensor_slices(files).map(
-        Preprocessor(LETTERBOX).graph, num_parallel_calls=2
+        Preprocessor(LETTERBOX), num_parallel_calls=2
     )
     for encoded, from_data in zip(files, mapped.as_numpy_iterator(), strict=True):
         eager = Preprocessor(LETTERBOX)(tf.constant(encoded))

@@ -210,7 +210,7 @@ def test_eager_function_and_tf_data_agree_byte_for_byte(hands: list[Hand]) -> No
     pictures = [hands[0].radiograph, hands[3].radiograph[:-31, :-7], hands[5].radiograph[150:]]
     files = [encode(picture) for picture in pictures]
     mapped = tf.data.Dataset.from_tensor_slices(files).map(
-        preprocessor(SMALL).graph, num_parallel_calls=2
+        preprocessor(SMALL), num_parallel_calls=2
     )
     for encoded, from_data in zip(files, mapped.as_numpy_iterator(), strict=True):
         eager = preprocessor(SMALL)(tf.constant(encoded))

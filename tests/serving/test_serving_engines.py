@@ -138,6 +138,9 @@ def test_what_openvino_says_is_a_refusal(with_views: Path, monkeypatch: pytest.M
         def read_model(self, path: Path) -> None:
             raise RuntimeError("Exception from core.cpp:84:\nno such operation\n")
 
+        def compile_model(self, *given: object) -> None:
+            """Not reached."""
+
     monkeypatch.setattr(load_openvino(), "Core", Core)
     with pytest.raises(ModelRefusedError, match=r"\(no such operation\)\. Serve it with"):
         network_of(ExportedModel.open(with_views), "openvino")

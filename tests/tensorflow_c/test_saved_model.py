@@ -165,6 +165,7 @@ def test_a_graph_that_computes_in_float16_stays_as_it_is(tmp_path: Path) -> None
     assert answer.tolist() == module.sums(tf.constant([1.0]))["y"].numpy().tolist()
 
 
+@pytest.mark.release
 def test_memory_goes_with_the_last_reference(tmp_path: Path) -> None:
     """30 times 8 MB of weights, and 300 times 1 MB of text."""
     folder = written(Several(rows=2**17), tmp_path)
