@@ -46,7 +46,7 @@ PYTEST = $(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile --no-load
 test test-large release-check: export PYTHONDONTWRITEBYTECODE =
 
 test: $(DEV)  ## run all tests except the large ones, in three processes
-	@echo "Testing in three processes: about 13 minutes on two cores"
+	@echo "Testing in three processes: about 10 minutes on two cores"
 	$(PYTEST) -m 'not large and not release'
 
 test-large: $(DEV)  ## run the large tests: full-size networks, several processes, a browser

@@ -103,7 +103,8 @@ def test_runs_and_exported_models_hold_no_canary(
     output = tmp_path / "out"
     data, run, model = output / "data", output / "run", output / "model"
     prepared = ["prepare", archive, "--output", data, "--scale", 0.05, "--skip-bad"]
-    trained = ["train", "--data", data, "--run", run, "--recipe", "tiny", "--set", "train.epochs=1"]
+    few = ["--set", "train.epochs=1", "--set", "train.batch_size=4"]
+    trained = ["train", "--data", data, "--run", run, "--recipe", "tiny", *few]
     with caplog.at_level(logging.DEBUG):
         assert _run(*prepared, "--split", "train=0.6,validation=0.4", "--variants", 1) == 4
         assert _run(*trained, "--initial-weights", "none") == 0
