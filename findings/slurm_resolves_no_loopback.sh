@@ -8,7 +8,8 @@
 # A good guess: a numeric address needs no resolving, and a cluster of one node runs on loopback, as in an isolated test or a container without network.
 # Why it matters: a batch script is tested on a Slurm of one node in a network namespace of its own; the error names hosts and DNS, which are in order.
 set -euo pipefail
-command -v sinfo >/dev/null || { echo "needs Slurm: apt-get install slurm-client"; exit 77; }
+VERSION=22.05.8-4+deb12u3
+[ "$(dpkg-query --show --showformat '${Version}' slurm-client 2>/dev/null)" = "$VERSION" ] || { echo "needs apt-get install slurm-client=$VERSION"; exit 77; }
 unshare --map-root-user --net true || { echo "needs a network namespace"; exit 77; }
 FOLDER=$(mktemp -d)
 trap 'rm -rf "$FOLDER"' EXIT
