@@ -93,7 +93,7 @@ class TrainingBatches:
         """
         slices = self._settings.gradient_accumulation_steps * self._share.replicas
         positions = tf.data.Dataset.range(skip * slices, self.steps * slices)
-        return (
+        return _with_fixed_threads(
             positions.map(lambda position: (tf.constant(number, tf.int64), position))
             .map(self._prepare, num_parallel_calls=tf.data.AUTOTUNE)
             .prefetch(tf.data.AUTOTUNE)
@@ -216,11 +216,19 @@ def ordered_slices(
         return inputs, examples[record.BONE_AGE_MONTHS]
 
     batches = -(-len(records) // together)
-    return (
+    return _with_fixed_threads(
         tf.data.Dataset.range(batches * share.replicas)
         .map(prepare, num_parallel_calls=tf.data.AUTOTUNE)
         .prefetch(2)
     )
+
+
+def _with_fixed_threads(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """As many threads as there are cores, not tuned: an iterator that tunes them is given up only after the tuner's sleep,
+    which lasts up to a minute in an epoch of minutes."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _require_even(batch_size: int, readers: int, workers: int) -> None:

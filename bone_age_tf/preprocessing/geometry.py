@@ -62,14 +62,11 @@ def centred_matrix(size: tf.Tensor, frame: tuple[int, int]) -> tf.Tensor:
 def pyramid(pixels: tf.Tensor) -> list[tf.Tensor]:
     """Numbers [height, width, 1] -> `LEVELS` copies float32 [1, h, w, 1], each half the one before.
 
-    Every pixel of a level is the mean of four of the level before.
+    Every pixel of a level is the mean of four of the level before. Both sides have at least `files.limits.MIN_SIDE` pixels.
     """
     levels = [tf.cast(pixels, tf.float32)[tf.newaxis]]
     for _ in range(LEVELS - 1):
-        finer = levels[-1]
-        missing = tf.maximum(2 - tf.shape(finer)[1:3], 0)  # a side of one pixel stays one
-        finer = tf.pad(finer, [[0, 0], [0, missing[0]], [0, missing[1]], [0, 0]], "SYMMETRIC")
-        levels.append(tf.nn.avg_pool2d(finer, 2, 2, "VALID"))
+        levels.append(tf.nn.avg_pool2d(levels[-1], 2, 2, "VALID"))
     return levels
 
 
@@ -79,7 +76,7 @@ def warp(
     size: tuple[int, int] | tf.Tensor,
     fill: tf.Tensor | float = 0.0,
 ) -> tf.Tensor:
-    """A pyramid -> float32 [*size, 1]: pixel (x, y) shows the source at `matrix` (x, y, 1).
+    """A pyramid -> float32 [*size, channels]: pixel (x, y) shows the source at `matrix` (x, y, 1).
 
     One bilinear sampling of the level that is just finer than the result, four samples averaged
     where it is more than `SHARP` times finer, so that nothing aliases and nothing is resampled
@@ -99,7 +96,7 @@ def warp(
         return tf.nn.avg_pool2d(sampled, 2, 2, "VALID")[0]
 
     result = tf.cond(step / factor > SHARP, four, lambda: _sample(level, to_level, size, fill)[0])
-    return tf.reshape(result, tf.concat([size, [1]], axis=0))
+    return tf.reshape(result, tf.concat([size, [levels[0].shape[-1]]], axis=0))
 
 
 def _scaled(matrix: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:

@@ -52,6 +52,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "TF_NewBuffer": (POINTER(Buffer), ()),
     "TF_DeleteBuffer": (None, (POINTER(Buffer),)),
     "TF_NewSessionOptions": (c_void_p, ()),
+    "TF_SetConfig": (None, (c_void_p, c_char_p, c_size_t, c_void_p)),
     "TF_DeleteSessionOptions": (None, (c_void_p,)),
     "TF_LoadSessionFromSavedModel": (
         c_void_p,

@@ -44,13 +44,20 @@ def without_tensorflow() -> Iterator[None]:
 
 with without_tensorflow():
     from tensorflow.core.framework import graph_pb2, node_def_pb2, tensor_pb2, types_pb2
-    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+    from tensorflow.core.protobuf import (
+        config_pb2,
+        meta_graph_pb2,
+        rewriter_config_pb2,
+        saved_model_pb2,
+    )
 
 __all__ = [
+    "config_pb2",
     "folder",
     "graph_pb2",
     "meta_graph_pb2",
     "node_def_pb2",
+    "rewriter_config_pb2",
     "saved_model_pb2",
     "tensor_pb2",
     "types_pb2",

