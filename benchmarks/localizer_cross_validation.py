@@ -41,6 +41,8 @@ def show(error: np.ndarray) -> None:
     for column, name in (*enumerate(POINTS), (slice(None), "all")):
         one = error[:, column]
         one = one[~np.isnan(one)]
+        if not one.size:  # fingertips that nobody annotated
+            continue
         middle, ninety, most = np.percentile(one, (50, 90, 95))
         print(
             f"{name:11} {one.size:4} {middle:7.2f} {ninety:5.1f} {most:5.1f} {100 * (one > 10).mean():8.1f} %"

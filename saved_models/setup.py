@@ -5,8 +5,10 @@ from pathlib import Path
 from setuptools import setup
 
 HERE = Path(__file__).parent
-VERSION = "1"
-"""Of the package and of the model: `bone_age/1`. No other version in that folder is packed."""
+VERSION = "2"
+"""One higher for each model that is shipped."""
+MODEL = "bone_age/1"
+"""Its folder, whatever the version. Higher numbers in a clone are exports of its owner, and are not packed."""
 
 setup(
     name="bone-age-tf-model",
@@ -22,8 +24,8 @@ setup(
         "bone_age_tf_model": [
             "LICENSE",
             "bone_age/README.md",
-            f"bone_age/{VERSION}/*",
-            f"bone_age/{VERSION}/variables/*",
+            f"{MODEL}/*",
+            f"{MODEL}/variables/*",
         ]
     },
     entry_points={"bone_age_tf.models": ["bone_age = bone_age_tf_model"]},

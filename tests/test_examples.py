@@ -181,8 +181,9 @@ def _end_servers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def _needed(arguments: list[str]) -> Iterator[str]:
     """Commands that make what the example takes for granted."""
     command = arguments[0]
-    if "phantoms" in arguments and command == "train":
-        yield "phantom --output phantoms --count 4 --size 256"
+    for name in ("phantoms", "infants", "oblique"):
+        if name in arguments and command == "train":
+            yield f"phantom --output {name} --count 4 --size 256"
     if any(argument.split("/")[0] == "dicom" for argument in arguments[1:2]):
         yield "phantom --output dicom --count 4 --size 256 --format dicom"
     if "ensembles/1" in arguments and command != "ensemble":

@@ -11,7 +11,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 MAX_FILE = 2 * 2**20
-MAX_WEIGHTS = 64 * 2**20
+MAX_WEIGHTS = 25 * 2**20
 SHIPPED = Path("saved_models/bone_age")
 ADVISORY = r"(?:CVE-\d{4}-\d{4,}|GHSA(?:-\w{4}){3}|PYSEC-\d{4}-\d+)"
 
@@ -39,12 +39,10 @@ def test_one_file_is_large_the_weights_of_the_shipped_model(tracked: list[Path])
     assert sizes[weights] <= MAX_WEIGHTS
 
 
-def test_one_version_of_the_model_is_shipped(tracked: list[Path]) -> None:
+def test_one_model_is_shipped_as_version_1(tracked: list[Path]) -> None:
+    """Exports of a clone's owner take the next numbers: Git overwrites ignored files without asking."""
     models = [name for name in tracked if name.name == "saved_model.pb"]
-    assert len(models) == 1
-    version = re.search(r'^VERSION = "(\d+)"', (ROOT / "saved_models/setup.py").read_text(), re.M)
-    assert version is not None
-    assert models[0] == SHIPPED / version[1] / "saved_model.pb"
+    assert models == [SHIPPED / "1" / "saved_model.pb"]
 
 
 # === Versions ===

@@ -71,7 +71,7 @@ def test_the_program_is_packed_without_tests_and_model(program: Path) -> None:
 def test_the_model_is_packed_whole_with_its_terms(model: Path) -> None:
     assert {path.name for path in model.iterdir()} == {
         "bone_age_tf_model",
-        "bone_age_tf_model-1.dist-info",
+        "bone_age_tf_model-2.dist-info",
     }
     assert [path.name for path in (model / "bone_age_tf_model/bone_age").glob("[0-9]*")] == ["1"]
     version = model / "bone_age_tf_model" / "bone_age" / "1"

@@ -25,6 +25,7 @@ IMAGE_QUALITIES: Mapping[str, Concept] = {
     "no_whole_hand": POSITIONING,
     "two_hands": TWO_HANDS,
     "too_low_resolution": LOW_RESOLUTION,
+    "oblique": POSITIONING,
     "implausible_key_points": NO_LANDMARKS,
     "mask_touches_top": POSITIONING,
     # The file: `preprocessing.conversion`

@@ -130,7 +130,7 @@ class ExportedModel:
 
     @property
     def is_of_lines(self) -> bool:
-        """Whether its graph recalibrates by lines alone, with symmetric intervals, as that of the shipped model."""
+        """Whether its graph recalibrates by lines alone, with symmetric intervals."""
         return self.variable(CORRECTION).shape[1] == 2
 
     def variable(self, name: str) -> np.ndarray:

@@ -60,7 +60,7 @@ class Examiner:
         """Raises `tf.errors.InvalidArgumentError` where `radiograph.decode` does."""
         found = {name: value.numpy() for name, value in self._graph(encoded).items()}
         image_class = dict(zip(IMAGE_CLASSES, found.pop("image_class").tolist(), strict=True))
-        names = ("certainty", "distance", "coverage", "edge", "resolution")
+        names = ("certainty", "distance", "coverage", "edge", "wrist", "tilt", "resolution")
         return Finding(
             scores={**image_class, **{name: float(found.pop(name)) for name in names}},
             status=found.pop("status").decode(),

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from bone_age_tf import config as configuration
@@ -13,11 +14,11 @@ from bone_age_tf.preprocessing import geometry, intensity, quality, registration
 from bone_age_tf.preprocessing.localizer import decoding as localization
 from bone_age_tf.preprocessing.localizer import weights as localizer
 from bone_age_tf.preprocessing.localizer.decoding import Localization
-from bone_age_tf.preprocessing.localizer.network import VIEW
+from bone_age_tf.preprocessing.localizer.network import FITTED, VIEW
 from bone_age_tf.preprocessing.localizer.weights import Localizer
 from bone_age_tf.preprocessing.rejections import BLANK, OK
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same file would give other pixels."""
 
 UPRIGHT_ORIGIN = (84.0, 150.0)
@@ -69,20 +70,32 @@ def examine(levels: list[tf.Tensor], network: Localizer) -> Examination:
     """A pyramid of the radiograph -> hand, key points, quality."""
     size = tf.shape(levels[0])[1:3]
     view = _viewer(levels, network)
-    whole = view(geometry.centred_matrix(size, VIEW))
+    whole = view(whole_matrix(size))
     upright = registration.hand_matrix(whole.points, tf.constant(UPRIGHT_ORIGIN), UPRIGHT_UNIT)
     hand = view(upright)
     scored = quality.scores(
         whole.found.image_class, hand.found, network.limits, hand.to_original, size
     )
     status = quality.status(scored, network.limits)
-    uncut = quality.status(scored._replace(edge=tf.constant(0.0)), network.limits)
+    # the edge of a registered radiograph is the frame's, not the detector's, and may cut a thumb
+    most = tf.constant(1.0)
+    within = scored._replace(edge=most, wrist=most, coverage=most)
+    uncut = quality.status(within, network.limits)
     is_registered = registration.is_done(levels, hand.points) & (uncut == OK)
-    status = tf.where(is_registered, OK, status)  # its edge is the frame's, not the detector's
+    status = tf.where(is_registered, OK, status)
     coarse = to_levels(levels[2][0])  # not the view, which may have bars of black
     low, high = intensity.percentiles(coarse, 0.5, 99.5)
     status = tf.where(high - low > intensity.BLANK_RANGE, status, BLANK)
     return Examination(whole, hand, scored, status, is_registered)
+
+
+def whole_matrix(size: tf.Tensor) -> tf.Tensor:
+    """Pixels of the view of the whole radiograph -> pixels of the radiograph of `size`."""
+    middle = (tf.constant(VIEW[::-1], tf.float32)[:, tf.newaxis] - 1) / 2
+    wider = tf.concat(
+        [np.eye(2, dtype=np.float32) / np.float32(FITTED), middle * (1 - 1 / FITTED)], axis=1
+    )
+    return geometry.product(geometry.centred_matrix(size, VIEW), wider)
 
 
 def _viewer(levels: list[tf.Tensor], network: Localizer) -> Callable[[tf.Tensor], View]:
@@ -113,7 +126,9 @@ def register(
     warped = to_levels(geometry.warp(levels, to_original, config.frame, fill))
     warped = tf.where(is_inverted, intensity.FULL_SCALE - warped, warped)
     to_view = geometry.product(geometry.inverse(examined.hand.to_original), to_original)
-    hand = geometry.warp([found.mask[tf.newaxis]], to_view, config.frame)
+    masks = tf.concat([found.mask, localization.soft_edge(found.mask)], axis=-1)
+    masks = geometry.warp([masks[tf.newaxis]], to_view, config.frame)
+    hand, opacity = masks[..., :1], masks[..., 1:]
     low, high = intensity.percentiles(
         tf.boolean_mask(warped, hand > intensity.HAND_MASK_THRESHOLD),
         config.low_percentile,
@@ -122,8 +137,6 @@ def register(
     low = tf.where(is_done, 0, low)
     high = tf.where(is_done, intensity.FULL_SCALE, tf.maximum(high, low + 1))
     grey = intensity.between(warped, low, high)
-    softened = localization.soft_edge(found.mask)
-    opacity = geometry.warp([softened[tf.newaxis]], to_view, config.frame)
     opacity = tf.where(is_done, 1.0, tf.clip_by_value(opacity, 0.0, 1.0))
     image = tf.cast(tf.round(tf.cast(grey, tf.float32) * opacity), tf.uint8)
     is_ok = examined.status == OK

@@ -10,16 +10,22 @@ from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES, POINTS, V
 from bone_age_tf.preprocessing.localizer.weights import Limits
 from bone_age_tf.preprocessing.rejections import OK
 
-FINGERS_BEGIN = 0.55
-"""Hand units above the capitate from which a contact with the edge cuts fingers."""
-EDGE_PIXELS = 1.5
-"""Pixels of the view within which the mask is at the edge of the picture."""
+TWO_HANDS = 0.5
+"""Smallest probability of two hands at which that is the reason."""
 POINTS_PER_LINE = 9
 """Points that are sampled on the line from the capitate to a key point."""
-FREE_POINTS = tuple(
-    number for number, name in enumerate(POINTS) if name not in ("middle_tip", "capitate")
+TIPS = tuple(number for number, name in enumerate(POINTS) if name.endswith("_tip"))
+WRIST = POINTS.index("wrist")
+PLACED_POINTS = tuple(
+    number
+    for number, name in enumerate(POINTS)
+    if name not in ("index_tip", "ring_tip", "little_tip")
 )
-"""Key points that do not define the hand unit."""
+"""Key points that place the hand; the other fingertips are only needed to see whether they are there."""
+FREE_POINTS = tuple(
+    number for number in PLACED_POINTS if POINTS[number] not in ("middle_tip", "capitate")
+)
+"""Of these, the ones that do not define the hand unit."""
 
 
 class Scores(NamedTuple):
@@ -31,6 +37,8 @@ class Scores(NamedTuple):
     distance: tf.Tensor
     coverage: tf.Tensor
     edge: tf.Tensor
+    wrist: tf.Tensor
+    tilt: tf.Tensor
     resolution: tf.Tensor
 
 
@@ -45,33 +53,45 @@ def scores(
     along, _ = registration.axes(found.points)
     unit = tf.norm(along)
     step = geometry.steps(to_picture)
+    inward = _inward(geometry.move(found.points, to_picture), size) / (unit * step)
     return Scores(
         image_class,
-        tf.reduce_min(found.certainty),
+        tf.reduce_min(tf.gather(found.certainty, PLACED_POINTS)),
         _distance(found.points, limits),
         _coverage(found),
-        _contact(found, to_picture, size, step) / unit,
+        tf.reduce_min(tf.gather(inward, TIPS)),
+        inward[WRIST],
+        found.tilt,
         unit * step,
     )
 
 
 def status(scored: Scores, limits: Limits) -> tf.Tensor:
     """`ok`, or the first reason that applies; string scalar."""
-    others = tf.constant(IMAGE_CLASSES[1:])
-    likeliest = others[tf.argmax(scored.image_class[1:])]
     is_hand = scored.image_class[0] >= limits.hand
     reasons = [
-        (is_hand, likeliest),
+        (is_hand, _other_than_one_hand(scored.image_class)),
         (scored.resolution >= limits.resolution, "too_low_resolution"),
+        (scored.tilt <= limits.tilt, "oblique"),
         (scored.certainty >= limits.certainty, "implausible_key_points"),
         (scored.distance <= limits.distance, "implausible_key_points"),
         (scored.coverage >= limits.coverage, "no_whole_hand"),
-        (scored.edge <= limits.edge, "mask_touches_top"),
+        (scored.wrist >= limits.wrist, "no_whole_hand"),
+        (scored.edge >= limits.edge, "mask_touches_top"),
     ]
     result = tf.constant(OK)
     for holds, reason in reversed(reasons):
         result = tf.where(holds, result, reason)
     return result
+
+
+def _other_than_one_hand(image_class: tf.Tensor) -> tf.Tensor:
+    """The likeliest class but that of one hand; two hands only where they are likelier than all else."""
+    names = tf.constant(IMAGE_CLASSES)
+    two = IMAGE_CLASSES.index("two_hands")
+    return tf.where(
+        image_class[two] >= TWO_HANDS, names[two], names[1 + tf.argmax(image_class[1:two])]
+    )
 
 
 def shape_vector(points: tf.Tensor) -> tf.Tensor:
@@ -89,7 +109,8 @@ def _coverage(found: Localization) -> tf.Tensor:
     """How far the mask holds the hand that the key points span."""
     capitate = found.points[POINTS.index("capitate")]
     ways = tf.constant([[[number / (POINTS_PER_LINE - 1)]] for number in range(POINTS_PER_LINE)])
-    places = tf.reshape(capitate + ways * (found.points - capitate), [-1, 2])
+    ends = tf.gather(found.points, PLACED_POINTS)
+    places = tf.reshape(capitate + ways * (ends - capitate), [-1, 2])
     last = tf.constant([side - 1 for side in reversed(VIEW)])
     pixels = tf.clip_by_value(tf.cast(tf.round(places), tf.int32), 0, last)
     numbers = pixels[:, 1] * VIEW[1] + pixels[:, 0]
@@ -97,21 +118,9 @@ def _coverage(found: Localization) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(inside, tf.float32))
 
 
-def _contact(
-    found: Localization, to_picture: tf.Tensor, size: tf.Tensor, step: tf.Tensor
-) -> tf.Tensor:
-    """Pixels of the view in which the fingers' mask is at the edge of the picture."""
-    height, width = found.mask.shape[:2]
-    rows, columns = tf.meshgrid(
-        tf.range(height, dtype=tf.float32), tf.range(width, dtype=tf.float32), indexing="ij"
-    )
-    places = tf.reshape(tf.stack([columns, rows], axis=-1), [-1, 2])
-    x, y = tf.unstack(
-        tf.linalg.matmul(places, to_picture[:, :2], transpose_b=True) + to_picture[:, 2], axis=1
-    )
-    picture_height, picture_width = tf.unstack(tf.cast(size, tf.float32), num=2)
-    inward = tf.minimum(tf.minimum(x, picture_width - 1 - x), tf.minimum(y, picture_height - 1 - y))
-    is_edge = (inward < EDGE_PIXELS * step) & (inward > -0.5 * step)
-    is_finger = registration.in_hand_units_of(places, found.points)[:, 1] > FINGERS_BEGIN
-    is_hand = tf.reshape(found.mask, [-1]) > 0.5
-    return tf.reduce_sum(tf.cast(is_edge & is_finger & is_hand, tf.float32)) / EDGE_PIXELS
+def _inward(places: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Points [N, 2] of a picture of `size` -> how far each lies inside of its nearest edge, pixels."""
+    last = (
+        tf.cast(tf.stack([size[1], size[0]]), tf.float32) - 1.0
+    )  # a slice backwards upsets grappler
+    return tf.reduce_min(tf.minimum(places, last - places), axis=1) + 0.5

@@ -18,6 +18,7 @@ EXPLANATIONS = {
     "no_whole_hand": "a part of the hand is missing from the picture",
     "two_hands": "there is more than one hand in the picture",
     "too_low_resolution": "the hand has too few pixels to be read",
+    "oblique": "the hand is turned out of the plane of the picture",
     "implausible_key_points": "fingertips, knuckles and wrist were not found where a hand has them",
     "mask_touches_top": "the fingers are cut by the edge of the picture",
 }

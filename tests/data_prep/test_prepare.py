@@ -529,7 +529,7 @@ def own_localizer(tmp_path: Path) -> Path:
     """The shipped one in another folder, with another limit."""
     folder = Path(shutil.copytree(localizer.SHIPPED, tmp_path / "own_localizer"))
     description = json.loads((folder / localizer.DESCRIPTION).read_text())
-    description["limits"]["edge"] += 0.125
+    description["limits"]["edge"] -= 0.005
     (folder / localizer.DESCRIPTION).write_text(json.dumps(description))
     return folder
 

@@ -13,7 +13,7 @@ from bone_age_tf.export.signatures import NETWORK, SERVING
 from bone_age_tf.sex import Sex
 
 SHIPPED = ROOT / "saved_models" / "bone_age" / "1"
-LARGEST_BYTES = 50_000_000
+LARGEST_BYTES = 25_000_000
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +37,8 @@ def test_it_answers_as_where_it_was_made(shipped: ExportedModel) -> None:
 def test_its_ends_are_those_of_its_training_ages(shipped: ExportedModel) -> None:
     ages = shipped.training_ages
     assert ages is not None
-    assert ages.counts.sum() == shipped.manifest["data"]["training"] == 951
+    assert ages.counts.sum() == shipped.manifest["data"]["training"] == 953
     assert [ages.ends(sex) for sex in Sex] == [(48, 186), (60, 192), (60, 186)]
-    assert shipped.is_of_lines
 
 
 def test_it_predicts_in_one_command(
@@ -61,7 +60,7 @@ def test_it_predicts_in_one_command(
 def test_other_engines_can_run_it(shipped: ExportedModel) -> None:
     """The documentation serves it with `--engine openvino`."""
     assert NETWORK in shipped.signatures
-    assert len(shipped.manifest["views"]) == 2  # the radiograph and its mirror image
+    assert len(shipped.manifest["views"]) == 1
 
 
 def test_it_says_how_its_training_set_was_read(shipped: ExportedModel) -> None:

@@ -27,6 +27,8 @@ from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection
 CONFIG = PreprocessingConfig()
 SMALL = PreprocessingConfig(scale=0.05)
 AGES = [15, 48, 90, 130, 170, 222]
+ANNOTATED = POINTS[:6]
+"""Key points that real radiographs have been annotated with."""
 TIP, CAPITATE = POINTS.index("middle_tip"), POINTS.index("capitate")
 
 
@@ -367,12 +369,13 @@ def test_key_points_of_real_radiographs(real_data: Path, examiner: Examiner) -> 
     with (kaggle / "key_points.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
             known.setdefault(row["id"], {})[row["point"]] = float(row["x"]), float(row["y"])
-    whole = [(name, points) for name, points in known.items() if set(POINTS) <= set(points)]
+    whole = [(name, points) for name, points in known.items() if set(ANNOTATED) <= set(points)]
     errors = []
     for name, points in whole[:: len(whole) // 20][:20]:
         (path,) = (kaggle / "boneage-training-dataset").rglob(f"{name}.png")
-        true = np.array([points[point] for point in POINTS])
+        true = np.array([points[point] for point in ANNOTATED])
         unit = np.hypot(*(true[TIP] - true[CAPITATE]))
-        errors.append(np.hypot(*(examiner(path.read_bytes()).points - true).T) / unit)
+        found = examiner(path.read_bytes()).points[: len(ANNOTATED)]
+        errors.append(np.hypot(*(found - true).T) / unit)
     assert len(errors) == 20
     assert np.median(errors) < 0.02

@@ -17,6 +17,9 @@ PLACES = {
     "index_mcp": (980, 850),
     "little_mcp": (510, 960),
     "wrist": (810, 1850),
+    "index_tip": (1080, 150),
+    "ring_tip": (620, 170),
+    "little_tip": (400, 430),
 }
 """A left hand, (column, row) in the frame at scale 1."""
 FRAME_POINTS = np.array([PLACES[name] for name in POINTS], np.float32)

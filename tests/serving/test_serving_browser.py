@@ -13,6 +13,7 @@ from dicom_files import dicom_of
 from running_server import Running
 
 from bone_age_tf import __version__
+from bone_age_tf.preprocessing.localizer.network import POINTS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = [
@@ -75,7 +76,7 @@ def test_a_file_is_read_and_shown(page: Any, hand: Path) -> None:
     assert "Not evaluated: its error is unknown." in page.inner_text("#answer")
     assert "synthetic" not in page.inner_text("#answer")
     assert "Comparison with chronological age" in page.inner_text("#answer")
-    assert page.locator("#overlay circle").count() == 6
+    assert page.locator("#overlay circle").count() == len(POINTS)
     assert page.locator("#overlay path").count() >= 1
     assert not page.is_visible("#heat")
     assert "Grad-CAM" not in page.inner_text("#legend")
@@ -259,7 +260,7 @@ def test_a_refusal_shows_what_was_found(page: Any, tmp_path: Path) -> None:
     read(page, cut, "F")
     page.wait_for_selector(".banner", timeout=SECONDS)
     assert page.locator("#overlay path").count() >= 1
-    assert page.locator("#overlay circle").count() == 6
+    assert page.locator("#overlay circle").count() == len(POINTS)
     assert "what was detected as the hand" in page.inner_text("#legend")
     assert not page.is_visible("#heat-tool")
 
@@ -391,7 +392,7 @@ def test_a_dicom_file_is_shown_and_fills_the_form(page: Any, dicom: Path, tmp_pa
     page.wait_for_selector(".months", timeout=SECONDS)
     assert "for a girl" in page.inner_text("#answer")
     assert page.locator("#answer .banner").count() == 0
-    assert page.locator("#overlay circle").count() == 6
+    assert page.locator("#overlay circle").count() == len(POINTS)
     for name, ending in (("Save as JSON", "json"), ("Save the report", "html")):
         with page.expect_download(timeout=SECONDS) as saved:
             page.click(f"text={name}")

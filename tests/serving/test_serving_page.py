@@ -17,6 +17,7 @@ from running_server import Running
 from bone_age_tf import __version__
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.export.exported_model import ExportedModel
+from bone_age_tf.preprocessing.localizer.network import POINTS
 from bone_age_tf.report import patient_report
 from bone_age_tf.serving import page_app, pictures
 from bone_age_tf.serving.page_app import PageApp
@@ -70,7 +71,7 @@ def test_what_is_drawn_lies_on_the_hand(client: httpx.Client, server: Running) -
     assert radiograph.shape[:2] == (view["height"], view["width"])
     heat = pixels(view["heat"])
     assert heat.shape == (view["height"], view["width"], 4)
-    assert len(view["points"]) == 6
+    assert len(view["points"]) == len(POINTS)
     mask = np.zeros(radiograph.shape[:2], np.uint8)
     cv2.fillPoly(mask, [np.array(line, np.int32) for line in view["outline"]], 1)
     for x, y in view["points"]:
@@ -169,7 +170,7 @@ def test_a_hand_that_is_refused_is_drawn_as_it_was_found(
     mask = np.zeros(picture.shape, np.uint8)
     cv2.fillPoly(mask, [np.array(line, np.int32) for line in view["outline"]], 1)
     assert picture[mask > 0].mean() > 3 * picture[mask == 0].mean()
-    assert len(view["points"]) == 6
+    assert len(view["points"]) == len(POINTS)
 
 
 def test_an_answer_names_what_made_it_and_its_performance(

@@ -417,7 +417,7 @@ def test_an_own_localizer_goes_with_the_run_and_into_the_model(
 ) -> None:
     own = shutil.copytree(localizer.SHIPPED, tmp_path / "own")
     description = json.loads((own / localizer.DESCRIPTION).read_text())
-    description["limits"]["edge"] += 0.125
+    description["limits"]["edge"] -= 0.005
     (own / localizer.DESCRIPTION).write_text(json.dumps(description))
     config = PrepareConfig(
         source=str(phantoms),

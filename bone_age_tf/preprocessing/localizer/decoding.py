@@ -39,6 +39,8 @@ class Localization(NamedTuple):
     """float32 [classes]: probabilities that add up to 1."""
     inverted: tf.Tensor
     """float32 scalar: probability that bone is dark."""
+    tilt: tf.Tensor
+    """float32 scalar: sine of the angle by which the hand is turned out of the picture's plane."""
 
 
 def locate(view: tf.Tensor, network: Network) -> Localization:
@@ -51,6 +53,7 @@ def locate(view: tf.Tensor, network: Network) -> Localization:
         _clean(tf.sigmoid(logits[OUTPUTS.mask][0]), points),
         tf.nn.softmax(logits[OUTPUTS.image_class][0]),
         tf.sigmoid(logits[OUTPUTS.inverted][0, 0]),
+        logits[OUTPUTS.tilt][0, 0],
     )
 
 

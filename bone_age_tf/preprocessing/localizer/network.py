@@ -1,4 +1,4 @@
-"""The network that finds the hand: one encoder, a mask, key points and the image class.
+"""The network that finds the hand: one encoder, a mask, key points, the image class and the view.
 
 Keras layers only. It is part of the preprocessing and not of `models/`, because the preprocessing of
 every model contains it (docs/decisions/0004).
@@ -13,13 +13,25 @@ VIEW = (224, 176)
 """Rows and columns of the network's input: the whole radiograph, letterboxed."""
 CHANNELS = 2
 """Grey levels stretched between two percentiles, and equalised."""
+FITTED = 0.94
+"""Share of the view that the whole radiograph fills, so that there is room around a tight crop."""
 STRIDE = 2
 """Pixels of the view for one of the heat maps."""
 
-POINTS = ("middle_tip", "thumb_tip", "capitate", "index_mcp", "little_mcp", "wrist")
-"""Tips of the distal phalanges of middle finger and thumb, centre of the capitate, centres of the
-second and fifth metacarpal's epiphysis (of the head once fused), and the middle between radius and
-ulna at the level of the radius' growth plate."""
+POINTS = (
+    "middle_tip",
+    "thumb_tip",
+    "capitate",
+    "index_mcp",
+    "little_mcp",
+    "wrist",
+    "index_tip",
+    "ring_tip",
+    "little_tip",
+)
+"""Tips of the distal phalanges, centre of the capitate, centres of the second and fifth metacarpal's
+epiphysis (of the head once fused), and the middle between radius and ulna at the level of the radius'
+growth plate."""
 
 IMAGE_CLASSES = ("hand", "not_a_hand", "no_whole_hand", "two_hands")
 """Image classes. The output and its layer are named `outlook` in the weights."""
@@ -38,6 +50,8 @@ class Outputs(NamedTuple):
     """Logits [N, classes]."""
     inverted: str = "inverted"
     """Logit [N, 1]: bone is dark."""
+    tilt: str = "tilt"
+    """[N, 1]: sine of the angle by which the hand is turned out of the picture's plane."""
 
 
 OUTPUTS = Outputs()
@@ -95,7 +109,8 @@ def build_hand_localizer(*, for_training: bool = False) -> keras.Model:
     heat = layers.Conv2D(len(POINTS), 1, name="heat_logits")(x)
     image_class = layers.Dense(len(IMAGE_CLASSES), name="outlook_logits")(whole)
     inverted = layers.Dense(1, name="inverted_logit")(whole)
-    heads = dict(zip(OUTPUTS, (mask, heat, image_class, inverted), strict=True))
+    tilt = layers.Dense(1, name="tilt_sine")(whole)
+    heads = dict(zip(OUTPUTS, (mask, heat, image_class, inverted, tilt), strict=True))
     outputs = {
         name: layers.Activation("linear", dtype="float32", name=name)(head)
         for name, head in heads.items()

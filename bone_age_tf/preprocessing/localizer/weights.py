@@ -22,7 +22,7 @@ from bone_age_tf.preprocessing.localizer.network import POINTS, build_hand_local
 WEIGHTS = "hand_localizer.weights.h5"
 DESCRIPTION = "hand_localizer.json"
 FILES = (WEIGHTS, DESCRIPTION)
-SCHEMA = "bone-age-tf/hand-localizer/1"
+SCHEMA = "bone-age-tf/hand-localizer/2"
 SHIPPED = Path(__file__).parents[2] / "assets"
 
 
@@ -39,7 +39,11 @@ class Limits:
     coverage: float
     """Smallest share of the ways from the capitate to the other key points that lies in the mask."""
     edge: float
-    """Longest contact of the fingers with the picture's edge, in capitate - fingertip distances."""
+    """Smallest distance of a fingertip's bone from the picture's edge, in capitate - fingertip distances."""
+    wrist: float
+    """Smallest distance of the wrist from the picture's edge, likewise."""
+    tilt: float
+    """Largest sine of the angle by which the hand is turned out of the picture's plane."""
     resolution: float
     """Smallest distance between capitate and middle fingertip in pixels of the radiograph."""
     mean: tuple[float, ...]

@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import hashlib
 import io
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ SIDE = 352
 
 KEY_POINT_TABLES = ("key_points.csv", "truth/key_points.csv")
 MASK_FOLDERS = ("masks", "truth/masks")
+VIEW_TABLE = "truth/radiographs.csv"
 _ASIDE = ("truth", "masks")
 
 
@@ -40,13 +42,16 @@ class Example:
     """uint8 [height, width], 255 hand."""
     points: np.ndarray | None = None
     """float [points, 2]; NaN where one is not known."""
+    tilt: float = 0.0
+    """Sine of the angle by which the hand is turned out of the picture's plane."""
 
 
 def read_examples(folder: str | Path) -> list[Example]:
     """Every radiograph of a folder, with its key points and mask where they are there.
 
     Key points stand in `key_points.csv` or `truth/key_points.csv` (`id`, `point`, `x`, `y`), masks
-    in `masks/` or `truth/masks/` under the radiograph's name as PNG.
+    in `masks/` or `truth/masks/` under the radiograph's name as PNG, `out_of_plane_degrees` of phantoms in
+    `truth/radiographs.csv`; a hand without any lies flat.
     """
     folder = Path(folder)
     points = _read_points(folder)
@@ -65,7 +70,21 @@ def read_examples(folder: str | Path) -> list[Example]:
             f"{folder}: key points of radiographs that are not there: {', '.join(missing[:10])} "
             f"({len(missing)} in all). Expected the file's name, with or without its ending."
         )
-    return [_read(file, points.get(file.stem), masks.get(file.stem)) for file in files]
+    tilts = _read_tilts(folder / VIEW_TABLE)
+    return [
+        _read(file, points.get(file.stem), masks.get(file.stem), tilts.get(file.stem, 0.0))
+        for file in files
+    ]
+
+
+def _read_tilts(path: Path) -> dict[str, float]:
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as stream:
+        return {
+            row["id"]: abs(math.sin(math.radians(float(row.get("out_of_plane_degrees") or 0))))
+            for row in csv.DictReader(stream)
+        }
 
 
 def _read_points(folder: Path) -> dict[str, np.ndarray]:
@@ -98,7 +117,7 @@ def _add_point(found: dict[str, np.ndarray], row: Mapping[str, str], where: str)
         points[POINTS.index(point)] = at
 
 
-def _read(file: SourceFile, points: np.ndarray | None, mask: Path | None) -> Example:
+def _read(file: SourceFile, points: np.ndarray | None, mask: Path | None, tilt: float) -> Example:
     image = _decode(file.read(), file.name)
     scale = SIDE / max(image.shape)
     size = (max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1))
@@ -109,7 +128,7 @@ def _read(file: SourceFile, points: np.ndarray | None, mask: Path | None) -> Exa
         outline = cv2.resize(whole, size, interpolation=cv2.INTER_AREA)
     if points is not None:
         points = (points + 0.5) * scale - 0.5
-    return Example(file.stem, small, scale, outline, points)
+    return Example(file.stem, small, scale, outline, points, tilt)
 
 
 def _decode(encoded: bytes, name: str) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Limits for `preprocessing/quality.py`, set from good radiographs and from negatives.
 
 Every limit but that of the image class lies where `FALSE_REJECTION_RATE` of the good radiographs would be
-beyond it. That of the image class is where good radiographs and negatives are separated best, or lower, so
+beyond it, as they are and with the grey levels of other devices; those of the picture's edge also hold most phantoms that are
+cropped tightly. That of the image class is where good radiographs and negatives are separated best, or lower, so
 that it rejects at most `FALSE_REJECTION_RATE_BY_CLASS` of the good ones.
 """
 
@@ -15,8 +16,9 @@ import tensorflow as tf
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.preprocessing import geometry, pipeline, quality
 from bone_age_tf.preprocessing.localizer.weights import Limits, Localizer
+from bone_age_tf.training.localizer.crops import tight_crop
 from bone_age_tf.training.localizer.examples import Example
-from bone_age_tf.training.localizer.sampler import Sampler
+from bone_age_tf.training.localizer.sampler import Sampler, random_processing
 
 FALSE_REJECTION_RATE = 0.001
 """Share of good radiographs beyond each limit."""
@@ -25,6 +27,15 @@ NEGATIVES = 2000
 """Pictures that are not one whole hand, sampled to set the limit of the image class."""
 OUTLIER_SHARE = 0.02
 """Share of the good radiographs that is left out of mean and covariance, the farthest ones."""
+FALSE_REJECTION_RATE_BY_TILT = 0.003
+MIN_TILT = 0.34
+"""Sine of 20 degrees: a hand that is turned less is as good as flat."""
+TIGHT_REJECTION_RATE = 0.01
+"""Share of tight crops of phantoms beyond the limits of the picture's edge."""
+TIGHT_CROPS = 500
+"""Tight crops of phantoms, sampled for the limits of the picture's edge."""
+FLAT = 0.17
+"""Largest sine of the angle out of the plane at which a phantom counts as straight."""
 MIN_HANDS = 30
 """Smallest number of good radiographs with a detected hand for limits to be set."""
 RESOLUTION_MARGIN = 2.0
@@ -33,17 +44,24 @@ RESOLUTION_MARGIN = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """Scores of one picture."""
+    """Scores of one picture, in the order of `quality.Scores`."""
 
     hand: float
     certainty: float
+    distance: float
     coverage: float
     edge: float
+    wrist: float
+    tilt: float
     resolution: float
     points: np.ndarray
     """float32 [points, 2] in pixels of the picture."""
     shape: np.ndarray
     """The free key points in hand units."""
+
+
+Scorer = Callable[[np.ndarray], Scored]
+"""Of a picture uint8 [height, width]."""
 
 
 def set_limits(
@@ -54,36 +72,59 @@ def set_limits(
     Raises `InputDataError` where the network finds a hand in too few of the good ones.
     """
     score = scorer(network)
-    rows = [score(e.image) for e in good]
+    rows = [score(example.image) for example in good]
     found = sum(row.hand >= 0.5 for row in rows)
     if found < MIN_HANDS:
         raise InputDataError(
             f"The localizer finds a hand in {found} of {len(good)} good radiographs; expected at least "
             f"{MIN_HANDS}. Give more radiographs or phantoms with --data, or train longer with --set steps=3000."
         )
-    sampler = Sampler([(1.0, phantoms)], seed, negative_share=1.0)
-    negatives = np.array([score(sampler.draw().view[..., 0]).hand for _ in range(NEGATIVES)])
+    rng = np.random.default_rng([seed, 2])
+    rows += [score(random_processing(example.image, rng)) for example in good]
+    flat = [example for example in phantoms if example.tilt < FLAT]
+    cropped, negatives = _tight(flat, seed, score), _negatives(phantoms, seed, score)
     hand = np.array([row.hand for row in rows])
     is_hand = hand >= 0.5
     shapes = np.array([row.shape for row in rows])[is_hand]
     mean, precision, distance = _shape_limits(shapes)
-    pixels = [row.resolution / e.scale for row, e in zip(rows, good, strict=True)]
+    pixels = [row.resolution / e.scale for row, e in zip(rows, [*good, *good], strict=True)]
 
-    def least(values: Sequence[float]) -> float:
-        return float(np.quantile(np.array(values)[is_hand], FALSE_REJECTION_RATE))
+    def least(values: Sequence[float], rate: float = FALSE_REJECTION_RATE) -> float:
+        return float(np.quantile(np.array(values)[is_hand], rate))
+
+    def least_tight(name: str) -> float:
+        tight = [getattr(row, name) for row in cropped if row.hand >= 0.5]
+        far = least([getattr(row, name) for row in rows])
+        return min(far, float(np.quantile(tight, TIGHT_REJECTION_RATE))) if tight else far
 
     return Limits(
         hand=min(
-            _threshold(hand, negatives), float(np.quantile(hand, FALSE_REJECTION_RATE_BY_CLASS))
+            _threshold(np.append(hand, [row.hand for row in cropped]), negatives),
+            float(np.quantile(hand, FALSE_REJECTION_RATE_BY_CLASS)),
         ),
         certainty=least([row.certainty for row in rows]),
         distance=distance,
         coverage=least([row.coverage for row in rows]),
-        edge=-least([-row.edge for row in rows]),
+        edge=least_tight("edge"),
+        wrist=least_tight("wrist"),
+        tilt=max(MIN_TILT, -least([-row.tilt for row in rows], FALSE_REJECTION_RATE_BY_TILT)),
         resolution=least(pixels) / RESOLUTION_MARGIN,
         mean=tuple(mean.tolist()),
         precision=tuple(map(tuple, precision.tolist())),
     )
+
+
+def _tight(phantoms: Sequence[Example], seed: int, score: Scorer) -> list[Scored]:
+    """Scores of phantoms that are cropped tightly."""
+    rng = np.random.default_rng([seed, 1])
+    chosen = rng.integers(len(phantoms), size=TIGHT_CROPS)
+    return [score(tight_crop(phantoms[number], rng).image) for number in chosen]
+
+
+def _negatives(phantoms: Sequence[Example], seed: int, score: Scorer) -> np.ndarray:
+    """Probability of one whole hand in pictures that do not show one."""
+    sampler = Sampler([(1.0, phantoms)], seed, negative_share=1.0)
+    return np.array([score(sampler.draw().view[..., 0]).hand for _ in range(NEGATIVES)])
 
 
 def _threshold(good: np.ndarray, negatives: np.ndarray) -> float:
@@ -113,12 +154,11 @@ def _distances(shapes: np.ndarray, mean: np.ndarray, precision: np.ndarray) -> n
     return np.sqrt(np.einsum("ni,ij,nj->n", away, precision, away))
 
 
-def scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
-    """A function of a picture uint8 [height, width]."""
+def scorer(network: keras.Model) -> Scorer:
+    """Scores by this network."""
     count = 2 * len(quality.FREE_POINTS)
-    anything = Limits(
-        0.0, 0.0, 0.0, 0.0, 0.0, 0.0, (0.0,) * count, tuple(map(tuple, np.eye(count).tolist()))
-    )
+    identity = tuple(map(tuple, np.eye(count).tolist()))
+    anything = Limits(*[0.0] * 8, mean=(0.0,) * count, precision=identity)
     localizer = Localizer(network, anything)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, 1), tf.uint8)], autograph=False)
@@ -127,27 +167,11 @@ def scorer(network: keras.Model) -> Callable[[np.ndarray], Scored]:
         examined = pipeline.examine(levels, localizer)
         scores = examined.scores
         shape = quality.shape_vector(examined.hand.points)
-        numbers = (
-            scores.image_class[0],
-            scores.certainty,
-            scores.coverage,
-            scores.edge,
-            scores.resolution,
-        )
+        numbers = [scores.image_class[0], *scores[1:]]
         return (*numbers, examined.hand.points, shape)
 
     def score(image: np.ndarray) -> Scored:
-        hand, certainty, coverage, edge, resolution, points, shape = (
-            value.numpy() for value in examine(image[..., np.newaxis])
-        )
-        return Scored(
-            hand=float(hand),
-            certainty=float(certainty),
-            coverage=float(coverage),
-            edge=float(edge),
-            resolution=float(resolution),
-            points=points,
-            shape=shape,
-        )
+        *numbers, points, shape = (value.numpy() for value in examine(image[..., np.newaxis]))
+        return Scored(*map(float, numbers), points=points, shape=shape)
 
     return score

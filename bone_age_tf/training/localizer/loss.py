@@ -1,4 +1,4 @@
-"""Losses of the hand localizer: mask, heat maps, image class and polarity."""
+"""Losses of the hand localizer: mask, heat maps, image class, polarity and tilt."""
 
 import keras
 from keras import ops
@@ -45,10 +45,24 @@ def heat_loss(true: keras.KerasTensor, logits: keras.KerasTensor) -> keras.Keras
     return ops.sum(known * entropy) / ops.maximum(ops.sum(known), 1.0)
 
 
+def tilt_loss(true: keras.KerasTensor, found: keras.KerasTensor) -> keras.KerasTensor:
+    """Mean squared error of the sine, where it is known; `true` [N, 1], NaN: unknown."""
+    known = ops.cast(ops.logical_not(ops.isnan(true)), "float32")
+    away = ops.cast(found, "float32") - ops.where(ops.isnan(true), 0.0, true)
+    return ops.sum(known * away**2) / ops.maximum(ops.sum(known), 1.0)
+
+
 LOSSES = {
     OUTPUTS.mask: mask_loss,
     OUTPUTS.heat: heat_loss,
     OUTPUTS.image_class: keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     OUTPUTS.inverted: keras.losses.BinaryCrossentropy(from_logits=True),
+    OUTPUTS.tilt: tilt_loss,
 }
-WEIGHTS = {OUTPUTS.mask: 1.0, OUTPUTS.heat: 1.0, OUTPUTS.image_class: 0.6, OUTPUTS.inverted: 0.3}
+WEIGHTS = {
+    OUTPUTS.mask: 1.0,
+    OUTPUTS.heat: 1.0,
+    OUTPUTS.image_class: 1.0,
+    OUTPUTS.inverted: 0.3,
+    OUTPUTS.tilt: 3.0,
+}

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bone_age_tf.preprocessing import geometry
+from bone_age_tf.preprocessing import geometry, pipeline
 from bone_age_tf.preprocessing.localizer import decoding as localization
 from bone_age_tf.preprocessing.localizer.network import POINTS, VIEW
 from bone_age_tf.training.localizer.examples import Example
@@ -67,7 +67,7 @@ def viewer(network: keras.Model) -> Callable[[np.ndarray, bool], View]:
     )
     def locate(image: tf.Tensor, turn: tf.Tensor) -> tuple[tf.Tensor, ...]:
         levels = geometry.pyramid(tf.cast(image, tf.float32) * 257.0)
-        to_image = geometry.product(geometry.centred_matrix(tf.shape(image)[:2], VIEW), turn)
+        to_image = geometry.product(pipeline.whole_matrix(tf.shape(image)[:2]), turn)
         pixels = tf.cast(tf.round(geometry.warp(levels, to_image, VIEW)), tf.int32)
         found = localization.locate(pixels, lambda x: network(x, training=False))
         return (

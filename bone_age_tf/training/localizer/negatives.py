@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from bone_age_tf.training.localizer.examples import SIDE, Example
+from bone_age_tf.training.localizer.other_bones import other_body_part
 
 
 def not_a_hand(example: Example, rng: np.random.Generator) -> np.ndarray:
@@ -14,8 +15,10 @@ def not_a_hand(example: Example, rng: np.random.Generator) -> np.ndarray:
     chance = rng.random()
     if chance < 0.15 and example.mask is not None:
         return _without_hand(example, rng)
-    if chance < 0.28:
+    if chance < 0.26:
         return _shuffled(example.image, rng)
+    if chance < 0.66:
+        return other_body_part(rng)
     return kinds[int(rng.integers(len(kinds)))](rng)
 
 

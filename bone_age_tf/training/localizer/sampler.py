@@ -9,9 +9,22 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from bone_age_tf.preprocessing.localizer.network import IMAGE_CLASSES, POINTS, VIEW
+from bone_age_tf.data import processing
+from bone_age_tf.preprocessing.localizer.network import FITTED, IMAGE_CLASSES, POINTS, VIEW
+from bone_age_tf.training.localizer.crops import cut, tight_crop
 from bone_age_tf.training.localizer.examples import Example
 from bone_age_tf.training.localizer.negatives import not_a_hand
+
+PROCESSED_SHARE = 0.5
+"""Share of pictures with other grey levels, as other devices process them."""
+TIGHT_SHARE = 0.3
+"""Share of whole hands with the picture's edge close to them."""
+BORDER_SHARE = 0.15
+"""Share of pictures with a border of one grey around them."""
+REGISTERED_SHARE = 0.06
+"""Share of whole hands without background, as in registered data sets."""
+BRIGHTENED_SHARE = 0.08
+"""Share of whole hands with a brighter background."""
 
 HAND, NOT_A_HAND, NO_WHOLE_HAND, TWO_HANDS = range(len(IMAGE_CLASSES))
 
@@ -30,6 +43,8 @@ class Sample:
     """float32 [points, 2] in pixels of the view; NaN where there is no target."""
     image_class: int
     inverted: bool
+    tilt: float
+    """Sine of the angle between hand and detector; NaN without a whole hand."""
 
 
 class Sampler:
@@ -56,12 +71,12 @@ class Sampler:
         """The next sample."""
         rng = self._rng
         if rng.random() >= self._negative_share:
-            return _whole_hand(self._example(), rng)
-        kind = rng.choice(["other", "cut", "two"], p=[0.42, 0.34, 0.24])
+            return whole_hand(self._example(), rng, tight_share=TIGHT_SHARE)
+        kind = rng.choice(["other", "cut", "two"], p=[0.3, 0.54, 0.16])
         if kind == "other":
             return _nothing(not_a_hand(self._example(), rng), rng)
         if kind == "cut":
-            return _cut_hand(self._example(), rng)
+            return cut_hand(self._example(), rng)
         count = 3 if rng.random() < 0.1 else 2
         return _two_hands([self._example() for _ in range(count)], rng)
 
@@ -73,21 +88,28 @@ class Sampler:
 # === Whole hands ===
 
 
-def _whole_hand(example: Example, rng: np.random.Generator) -> Sample:
-    """The radiograph turned, mirrored, zoomed and shifted, with all of its key points inside."""
+def whole_hand(example: Example, rng: np.random.Generator, *, tight_share: float) -> Sample:
+    """The radiograph turned, mirrored, zoomed and shifted, with all of its key points inside.
+
+    `tight_share` of them are cropped before, so that the picture's edge is close to the hand.
+    """
+    if rng.random() < tight_share:
+        example = tight_crop(example, rng)
+    example, inverted = _grey_levels(example, rng)
+    matrix = _fitting(example.image.shape)
     for _ in range(12):
-        matrix = _similarity(example.image.shape, rng)
-        points = _move(example.points, matrix)
+        tried = _similarity(example.image.shape, rng)
+        points = _move(example.points, tried)
         known = points[~np.isnan(points).any(axis=1)]
         if ((known > 2) & (known < np.array(VIEW[::-1]) - 3)).all():
-            return _sample(example, matrix, points, HAND, rng)
-    matrix = _fitting(example.image.shape)
-    return _sample(example, matrix, _move(example.points, matrix), HAND, rng)
+            matrix = tried
+            break
+    return _sample(example, matrix, HAND, inverted, rng)
 
 
 def _fitting(shape: tuple[int, ...]) -> np.ndarray:
     """The letterbox: [2, 3], pixels of the image to pixels of the view."""
-    scale = min(VIEW[0] / shape[0], VIEW[1] / shape[1])
+    scale = FITTED * min(VIEW[0] / shape[0], VIEW[1] / shape[1])
     shift = (np.array(VIEW[::-1]) - scale * np.array(shape[1::-1])) / 2 + 0.5 * scale - 0.5
     return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
@@ -132,23 +154,49 @@ def _warp(image: np.ndarray, matrix: np.ndarray, border: int = 0) -> np.ndarray:
 def _sample(
     example: Example,
     matrix: np.ndarray,
-    points: np.ndarray,
     image_class: int,
+    inverted: bool,
     rng: np.random.Generator,
 ) -> Sample:
-    image, inverted = _exposure(example.image, rng)
-    if image_class == HAND and example.mask is not None and rng.random() < 0.06:
-        image = np.where(example.mask > 127, image, np.uint8(0))  # as in registered data sets
-    view = _noise(_warp(image, matrix), rng)
+    view = _noise(_warp(example.image, matrix), rng)
     mask = np.zeros(VIEW, np.uint8) if example.mask is None else _warp(example.mask, matrix)
     return Sample(
         view[..., np.newaxis],
         (mask[..., np.newaxis] / 255).astype(np.float32),
         0.0 if example.mask is None else 1.0,
-        points.astype(np.float32),
+        _move(example.points, matrix).astype(np.float32),
         image_class,
         inverted,
+        example.tilt if image_class == HAND else np.nan,
     )
+
+
+# === Grey levels ===
+
+
+def _grey_levels(
+    example: Example, rng: np.random.Generator, *, is_hand: bool = True
+) -> tuple[Example, bool]:
+    """Other grey levels and perhaps a border; and whether bone is dark."""
+    image = example.image
+    if rng.random() < PROCESSED_SHARE:
+        image = random_processing(image, rng)
+    image, inverted = _exposure(image, rng)
+    chance = rng.random()
+    if is_hand and example.mask is not None and chance < REGISTERED_SHARE:
+        return dataclasses.replace(
+            example, image=np.where(example.mask > 127, image, np.uint8(0))
+        ), inverted
+    if is_hand and example.mask is not None and chance < REGISTERED_SHARE + BRIGHTENED_SHARE:
+        image = _brightened(image, example.mask, rng)
+    changed = dataclasses.replace(example, image=image)
+    return (_bordered(changed, rng) if rng.random() < BORDER_SHARE else changed), inverted
+
+
+def random_processing(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The picture, uint8, with the grey levels of another device."""
+    grey = processing.random_processing(image.astype(np.float32) / 255, rng)
+    return np.round(grey * 255).astype(np.uint8)
 
 
 def _exposure(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
@@ -160,6 +208,35 @@ def _exposure(image: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, 
     if inverted:
         curve = 1 - curve
     return cv2.LUT(image, np.round(255 * curve).astype(np.uint8)), inverted
+
+
+def _brightened(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The background as bright as soft tissue or brighter, as where the beam hardly reached."""
+    grey = float(np.quantile(image[mask > 127], rng.uniform(0.05, 0.9))) if mask.any() else 0.0
+    ground = np.full(image.shape, grey, np.float32) + 0.3 * image
+    share = cv2.GaussianBlur(mask, (0, 0), 1.5).astype(np.float32) / 255
+    return np.clip(share * image + (1 - share) * np.maximum(ground, image), 0, 255).astype(np.uint8)
+
+
+def _bordered(example: Example, rng: np.random.Generator) -> Example:
+    grey = int(rng.choice([0, 0, 255, 255, int(rng.integers(256))]))
+    sides = np.round(rng.uniform(0.01, 0.12) * max(example.image.shape)) * np.ones(4)
+    if rng.random() < 0.4:  # not on every side
+        sides *= rng.random(4) < 0.6
+    top, bottom, left, right = sides.astype(int).tolist()
+
+    def widen(plane: np.ndarray, value: int) -> np.ndarray:
+        return cv2.copyMakeBorder(
+            plane, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(value,) * 4
+        )
+
+    mask, points = example.mask, example.points
+    return dataclasses.replace(
+        example,
+        image=widen(example.image, grey),
+        mask=None if mask is None else widen(mask, 0),
+        points=None if points is None else points + np.array([left, top]),
+    )
 
 
 def _noise(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -174,43 +251,13 @@ def _noise(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 # === Negatives ===
 
 
-def _cut_hand(example: Example, rng: np.random.Generator) -> Sample:
-    """A hand that is partly outside of the image."""
-    if example.points is None or np.isnan(example.points).any():
+def cut_hand(example: Example, rng: np.random.Generator) -> Sample:
+    """A hand that is partly outside of the image; the key points that are seen are kept."""
+    rest = cut(example, rng)
+    if rest is None:
         return _nothing(not_a_hand(example, rng), rng)
-    tip, _, capitate, *_ = example.points
-    axis = tip - capitate
-    unit = float(np.hypot(*axis))
-    axis = axis / unit
-    if rng.random() < 0.6:  # along the picture's own edges, as a detector cuts
-        axis = np.where(np.abs(axis) == np.abs(axis).max(), np.sign(axis), 0.0)
-    across = np.array([-axis[1], axis[0]])
-    side = str(rng.choice(["fingers", "wrist", "side", "window"], p=[0.34, 0.28, 0.2, 0.18]))
-    rows, columns = np.mgrid[: example.image.shape[0], : example.image.shape[1]]
-    at = np.stack([columns, rows], axis=-1) - capitate
-    along, aside = at @ axis / unit, at @ across / unit
-    if side == "fingers":
-        keep = along < rng.uniform(-0.1, 0.85)
-    elif side == "wrist":
-        keep = along > rng.uniform(0.02, 0.7)
-    elif side == "side":
-        keep = np.sign(rng.normal()) * aside > rng.uniform(-0.12, 0.2)
-    else:
-        middle = rng.uniform((-0.4, -0.4), (0.4, 1.0))
-        half = rng.uniform(0.1, 0.35)
-        keep = (np.abs(aside - middle[0]) < half) & (np.abs(along - middle[1]) < half)
-    if keep.sum() < 0.01 * keep.size:
-        return _nothing(not_a_hand(example, rng), rng)
-    shown = np.argwhere(keep)
-    (top, left), (bottom, right) = shown.min(axis=0), shown.max(axis=0) + 1
-    part = slice(top, bottom), slice(left, right)
-    blank = 0 if rng.random() < 0.6 else int(np.median(example.image))
-    image = np.where(keep, example.image, np.uint8(blank))[part]
-    mask = None if example.mask is None else np.where(keep, example.mask, np.uint8(0))[part]
-    rest = Example(example.id, image, example.scale, mask)
-    return _sample(
-        rest, _similarity(image.shape, rng), np.full((len(POINTS), 2), np.nan), NO_WHOLE_HAND, rng
-    )
+    rest, inverted = _grey_levels(rest, rng, is_hand=False)
+    return _sample(rest, _similarity(rest.image.shape, rng), NO_WHOLE_HAND, inverted, rng)
 
 
 def _two_hands(examples: Sequence[Example], rng: np.random.Generator) -> Sample:
@@ -233,8 +280,8 @@ def _two_hands(examples: Sequence[Example], rng: np.random.Generator) -> Sample:
         examples[0].scale,
         np.ascontiguousarray(joined[..., 1]) if has_mask else None,
     )
-    nowhere = np.full((len(POINTS), 2), np.nan)
-    return _sample(together, _similarity(together.image.shape, rng), nowhere, TWO_HANDS, rng)
+    together, inverted = _grey_levels(together, rng, is_hand=False)
+    return _sample(together, _similarity(together.image.shape, rng), TWO_HANDS, inverted, rng)
 
 
 def _part(example: Example, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -250,5 +297,5 @@ def _part(example: Example, size: tuple[int, int], rng: np.random.Generator) -> 
 def _nothing(picture: np.ndarray, rng: np.random.Generator) -> Sample:
     """A picture without a hand."""
     example = Example("", picture, 1.0, np.zeros_like(picture))
-    nowhere = np.full((len(POINTS), 2), np.nan)
-    return _sample(example, _similarity(picture.shape, rng), nowhere, NOT_A_HAND, rng)
+    example, inverted = _grey_levels(example, rng, is_hand=False)
+    return _sample(example, _similarity(example.image.shape, rng), NOT_A_HAND, inverted, rng)

@@ -43,7 +43,7 @@ from bone_age_tf.preprocessing.localizer.weights import DESCRIPTION, save
 from bone_age_tf.training import checkpoint, strategy
 from bone_age_tf.training import run as run_folder
 from bone_age_tf.training.localizer.examples import Example, digest, read_examples
-from bone_age_tf.training.localizer.limits import set_limits
+from bone_age_tf.training.localizer.limits import FLAT, set_limits
 from bone_age_tf.training.localizer.loss import LOSSES, WEIGHTS
 from bone_age_tf.training.localizer.mining import mine
 from bone_age_tf.training.localizer.sampler import Sample, Sampler
@@ -140,7 +140,8 @@ def train_localizer(
         folded = fold_normalization(network)
         good = examples.real
         if len(good) < MIN_REAL:
-            good = [*good, *examples.phantoms[:PHANTOMS_ADDED]]
+            flat = [phantom for phantom in examples.phantoms if phantom.tilt < FLAT]
+            good = [*good, *flat[:PHANTOMS_ADDED]]
         limits = set_limits(folded, good, examples.phantoms, config.seed)
         save(folder, folded, limits, _card(config, counts))
         write_json(
@@ -280,7 +281,14 @@ def batches(samples: Iterable[Sample], batch_size: int) -> tf.data.Dataset:
         for sample in samples:
             weight = np.full_like(sample.mask, sample.mask_weight)
             mask = np.concatenate([sample.mask, weight], axis=-1)
-            yield sample.view, mask, sample.points, sample.image_class, [float(sample.inverted)]
+            yield (
+                sample.view,
+                mask,
+                sample.points,
+                sample.image_class,
+                [float(sample.inverted)],
+                [sample.tilt],
+            )
 
     def see(view: tf.Tensor, *targets: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         levels = tf.cast(view, tf.int32) * 257
@@ -291,6 +299,7 @@ def batches(samples: Iterable[Sample], batch_size: int) -> tf.data.Dataset:
         tf.TensorSpec((*VIEW, 2), tf.float32),
         tf.TensorSpec((len(POINTS), 2), tf.float32),
         tf.TensorSpec((), tf.int32),
+        tf.TensorSpec((1,), tf.float32),
         tf.TensorSpec((1,), tf.float32),
     )
     return (

@@ -200,6 +200,7 @@ def test_locate_turns_logits_into_probabilities() -> None:
             OUTPUTS.heat: heat_around(places)[tf.newaxis],
             OUTPUTS.image_class: tf.math.log([[0.7, 0.1, 0.15, 0.05]]),
             OUTPUTS.inverted: tf.constant([[0.0]]),
+            OUTPUTS.tilt: tf.constant([[0.25]]),
         }
 
     hand = draw_phantom(120, 0, height=VIEW[0], width=VIEW[1]).astype(np.int32)[..., None] * 257
@@ -209,5 +210,6 @@ def test_locate_turns_logits_into_probabilities() -> None:
     np.testing.assert_allclose(found.image_class, [0.7, 0.1, 0.15, 0.05], atol=1e-6)
     assert len(IMAGE_CLASSES) == 4
     assert float(found.inverted) == 0.5
+    assert float(found.tilt) == 0.25
     assert float(found.mask[100, 80, 0]) == pytest.approx(1 / (1 + np.exp(-2)))
     assert not np.any(found.mask[:60])

@@ -22,14 +22,17 @@ from bone_age_tf.preprocessing.localizer.network import (
     fold_normalization,
 )
 from bone_age_tf.preprocessing.localizer.weights import DESCRIPTION, SHIPPED, WEIGHTS, Limits
+from bone_age_tf.preprocessing.quality import FREE_POINTS
 
-COUNT = 2 * (len(POINTS) - 2)
+COUNT = 2 * len(FREE_POINTS)
 LIMITS = Limits(
     hand=0.61,
     certainty=0.52,
     distance=4.3,
     coverage=0.7,
     edge=0.04,
+    wrist=0.03,
+    tilt=0.2,
     resolution=33.5,
     mean=tuple(np.linspace(-1, 1, COUNT).tolist()),
     precision=tuple(map(tuple, (np.eye(COUNT) * 3.5 + 0.1).tolist())),
@@ -63,6 +66,7 @@ def test_outputs_have_their_shapes(network: keras.Model) -> None:
         OUTPUTS.heat: (2, height // STRIDE, width // STRIDE, len(POINTS)),
         OUTPUTS.image_class: (2, 4),
         OUTPUTS.inverted: (2, 1),
+        OUTPUTS.tilt: (2, 1),
     }
 
 
@@ -149,6 +153,9 @@ def test_the_shipped_one_loads_and_vouches_for_reasonable_limits() -> None:
     assert 0 < limits.hand < 1
     assert 0 < limits.certainty < 1
     assert limits.resolution > 0
+    assert -0.05 < limits.edge < 0.03, "less than the skin over a fingertip"
+    assert 0 < limits.wrist < 0.1
+    assert 0.3 < limits.tilt < 0.6
     assert len(limits.mean) == len(limits.precision) == COUNT
     assert (np.linalg.eigvalsh(np.array(limits.precision)) > 0).all()
     assert SHIPPED.is_dir()

@@ -32,7 +32,7 @@ from bone_age_tf.training.localizer.examples import SIDE, Example, read_examples
 from bone_age_tf.training.localizer.limits import _threshold, scorer, set_limits
 from bone_age_tf.training.localizer.loss import heat_loss, mask_loss
 from bone_age_tf.training.localizer.mining import mine
-from bone_age_tf.training.localizer.sampler import HAND, Sampler
+from bone_age_tf.training.localizer.sampler import HAND, NO_WHOLE_HAND, Sampler
 
 QUICK = LocalizerConfig(steps=2, mining_rounds=1, mining_steps=1, batch_size=2)
 IMAGES = "boneage-training-dataset"
@@ -87,6 +87,7 @@ def test_examples_are_read_with_what_is_known(phantoms: Path, others: Path) -> N
         assert inside == 255, "the capitate lies in the hand"
     annotated, bare = read_examples(others)
     np.testing.assert_allclose(annotated.points, synthetic[0].points, atol=0.01)
+    assert annotated.tilt == 0.0
     assert annotated.mask is None
     assert bare.points is None
 
@@ -113,7 +114,13 @@ def test_samples_are_well_formed_and_of_every_kind(examples: list[Example]) -> N
         assert sample.view.dtype == np.uint8
         assert 0 <= sample.mask.min() <= sample.mask.max() <= 1
         known = ~np.isnan(sample.points).any(axis=1)
-        assert known.all() if sample.image_class == HAND else not known.any()
+        if sample.image_class == HAND:
+            assert known.all()
+        elif sample.image_class != NO_WHOLE_HAND:
+            assert not known.any()
+        assert np.isnan(sample.tilt) == (sample.image_class != HAND)
+    cut = [sample for sample in samples if sample.image_class == NO_WHOLE_HAND]
+    assert 0.2 < np.mean([np.isnan(sample.points).any() for sample in cut]) < 0.9
     hands = [sample for sample in samples if sample.image_class == HAND]
     for sample in hands:
         assert (sample.points > 0).all()
@@ -369,6 +376,7 @@ def test_batches_hold_what_the_network_reads(examples: list[Example]) -> None:
     assert targets[OUTPUTS.image_class].numpy().tolist() == [
         sample.image_class for sample in samples
     ]
+    np.testing.assert_array_equal(targets[OUTPUTS.tilt][:, 0], [s.tilt for s in samples])
     assert targets[OUTPUTS.inverted].numpy()[:, 0].tolist() == [s.inverted for s in samples]
 
 
