@@ -96,7 +96,8 @@ def warp(
         return tf.nn.avg_pool2d(sampled, 2, 2, "VALID")[0]
 
     result = tf.cond(step / factor > SHARP, four, lambda: _sample(level, to_level, size, fill)[0])
-    return tf.reshape(result, tf.concat([size, [levels[0].shape[-1]]], axis=0))
+    channels = tf.constant([levels[0].shape[-1]])
+    return tf.reshape(result, tf.concat([size, channels], axis=0))
 
 
 def _scaled(matrix: tf.Tensor, factor: tf.Tensor) -> tf.Tensor:
