@@ -11,7 +11,8 @@ from bone_age_tf import record
 from bone_age_tf.config import READING_METHODS, RESEARCH_ONLY, WEIGHTS_DTYPES
 from bone_age_tf.data.leakage import DIGITS, write_training_files
 from bone_age_tf.data.manifest import MANIFEST
-from bone_age_tf.errors import UsageError
+from bone_age_tf.errors import ModelRefusedError, UsageError
+from bone_age_tf.export.allowed_operations import require_harmless
 from bone_age_tf.export.evidence import Evidence, gather_evidence
 from bone_age_tf.export.exported_model import MODEL_SCHEMA
 from bone_age_tf.export.golden import GOLDEN_HAND
@@ -107,6 +108,13 @@ def _write(evidence: Evidence, weights_dtype: str, folder: Path) -> None:
         views=evidence.views,
         explained=isinstance(trained, Run),
     )
+    try:
+        require_harmless(folder)
+    except ModelRefusedError as error:
+        raise ModelRefusedError(
+            f"Nothing was exported, since predict and serve would refuse it: {error} "
+            "The operations of a backbone of your own belong into export/allowed_operations.py."
+        ) from error
     evidence.preprocessor.save_beside(folder)  # for `prepare --for-model`
     if trained.training_files is not None:
         write_training_files(folder, trained.training_files, DIGITS)

@@ -16,7 +16,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from bone_age_tf.errors import BoneAgeError, ModelRefusedError, UsageError
 from bone_age_tf.evaluation.evaluate import evaluate
-from bone_age_tf.export import versions
+from bone_age_tf.export import allowed_operations, versions
 from bone_age_tf.export.allowed_operations import ALLOWED_OPERATIONS
 from bone_age_tf.export.export import GOLDEN_HAND, export_saved_model
 from bone_age_tf.export.exported_model import ExportedModel
@@ -26,7 +26,6 @@ from bone_age_tf.tensorflow_c.status import InvalidInputError
 from bone_age_tf.training.run import Run
 
 FRAME = (104, 80)
-"""Stock operations that TensorFlow Serving has; a new one is added here on purpose."""
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +399,16 @@ def operations(folder: Path) -> set[str]:
 
 def test_the_graph_holds_allowed_operations_only(exported: Path) -> None:
     assert operations(exported / "1") - ALLOWED_OPERATIONS == set()
+
+
+def test_what_could_not_be_opened_again_is_not_exported(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network with an operation that is not on the list, as one of a new backbone may be."""
+    monkeypatch.setattr(allowed_operations, "ALLOWED_OPERATIONS", ALLOWED_OPERATIONS - {"Conv2D"})
+    with pytest.raises(ModelRefusedError, match="Nothing was exported.*Conv2D"):
+        export_saved_model(run=str(run), output=str(tmp_path / "model"))
+    assert numeric_folders(tmp_path / "model") == []
 
 
 def test_the_allow_list_has_nothing_that_reaches_files_or_python() -> None:
