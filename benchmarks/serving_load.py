@@ -5,7 +5,8 @@
 Without `BONE_AGE_REAL_DATA`, phantoms are sent. A client that receives 503 waits for the time given in
 `Retry-After` and retries; its latency counts from the first attempt. Before the load test, the same radiographs are
 predicted sequentially by the SavedModel in this process, which is the reference for the throughput ratio, and by
-REST, gRPC, `predict` and, with `--run`, Keras, to compare the predicted months.
+REST, gRPC, the page, `predict`, `ExportedModel.predict` and, with `--run`, Keras, to compare the predicted months.
+The server's memory is read after each 1,000 requests.
 """
 
 import argparse
@@ -37,6 +38,8 @@ from bone_age_tf.training.run import Run
 
 RADIOGRAPHS = 100
 BAD_SHARE = 0.2
+BETWEEN_MEMORY = 1000
+"""Requests from one reading of the memory to the next."""
 NAMES = ("bone_age_months", "bone_age_low_months", "bone_age_high_months")
 
 
@@ -63,7 +66,7 @@ def bad_requests(good: bytes) -> list[dict[str, object]]:
     return [
         {"content": b"{'instances': ["},
         {"json": {"instances": [{"sex": "F"}]}},
-        {"json": body(good, "male")},
+        {"json": body(good, "H")},
         {"json": body(b"%PDF-1.4", "F")},
         {"json": body(good[: len(good) // 2], "F")},
         {"json": body(base64.b64encode(good), "F")},
@@ -71,10 +74,17 @@ def bad_requests(good: bytes) -> list[dict[str, object]]:
 
 
 class Load:
-    """The clients and their recorded responses."""
+    """The clients, their recorded responses, and the memory of the server in MB."""
 
-    def __init__(self, url: str, bodies: list[dict[str, object]], expected: np.ndarray) -> None:
-        self.url, self.bodies, self.expected = url, bodies, expected
+    def __init__(
+        self,
+        server: psutil.Process,
+        url: str,
+        bodies: list[dict[str, object]],
+        expected: np.ndarray,
+    ) -> None:
+        self.server, self.url, self.bodies, self.expected = server, url, bodies, expected
+        self.memory = [server.memory_info().rss / 2**20]
         self.statuses: Counter[str] = Counter()
         self.seconds: list[float] = []
         self.wrong = 0
@@ -105,6 +115,8 @@ class Load:
         with self._lock:
             self.statuses[f"{kind} {answer.status_code}"] += 1
             self.wrong += answer.status_code // 100 != wanted
+            if self.statuses.total() % BETWEEN_MEMORY == 0:
+                self.memory.append(self.server.memory_info().rss / 2**20)
 
 
 def months_by_rest(url: str, content: dict[str, object]) -> float:
@@ -125,6 +137,15 @@ def by_grpc(address: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray
             answer = stub.Predict(request, timeout=120)
             months.append(float(tf.make_ndarray(answer.outputs["bone_age_months"])[0]))
     return np.array(months)
+
+
+def by_page(url: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray:
+    """Predicted months as the web page receives them."""
+    answers = [
+        httpx.post(f"{url}read", params={"sex": sex}, content=picture, timeout=120).json()
+        for picture, sex in zip(pictures, sexes, strict=True)
+    ]
+    return np.array([answer["prediction"]["bone_age_months"] for answer in answers])
 
 
 def by_predict(model: str, pictures: list[bytes], sexes: list[str]) -> np.ndarray:
@@ -189,6 +210,7 @@ def main() -> None:
         assert server.stdout is not None
         url = server.stdout.readline().split()[-1]
         address = server.stdout.readline().split()[-1]
+        page = server.stdout.readline().split()[-1]
         ready = time.monotonic() - begun
         process = psutil.Process(server.pid)
         bodies = [body(p, s) for p, s in zip(pictures, sexes, strict=True)]
@@ -198,13 +220,14 @@ def main() -> None:
         ways = {
             "REST": np.array([months_by_rest(url, one) for one in bodies]),
             "gRPC": by_grpc(address, pictures, sexes),
+            "page": by_page(page, pictures, sexes),
             "predict": by_predict(chosen.model, pictures, sexes),
+            "ExportedModel.predict": model.predict(pictures, sex=sexes).bone_age_months.to_numpy(),
         }
         if chosen.run:
             images = [np.asarray(model.prepare(picture)) for picture in pictures]
             ways["Keras"] = by_keras(chosen.run, "last", images, sexes)
-        before = process.memory_info().rss / 2**20
-        load = Load(url, bodies, expected)
+        load = Load(process, url, bodies, expected)
         bad = bad_requests(pictures[0])
         started = time.monotonic()
         with ThreadPoolExecutor(chosen.clients) as pool:
@@ -215,7 +238,6 @@ def main() -> None:
             for client in clients:
                 client.result()
         seconds = time.monotonic() - started
-        after = process.memory_info().rss / 2**20
         server.terminate()
         code = server.wait(60)
     p50, p99 = np.quantile(load.seconds, (0.5, 0.99))
@@ -227,7 +249,8 @@ def main() -> None:
     )
     print(f"valid requests: p50 {p50:.2f} s, p99 {p99:.2f} s; {len(load.seconds) / seconds:.1f} images/s, "
           f"{len(load.seconds) / seconds / alone:.2f} x sequential in one process ({alone:.1f})")  # fmt: skip
-    print(f"memory of the server: {before:.0f} MB before, {after:.0f} MB after")
+    print(f"memory of the server, MB, before and after each {BETWEEN_MEMORY} requests: "
+          + ", ".join(f"{each:.0f}" for each in load.memory))  # fmt: skip
 
 
 if __name__ == "__main__":
