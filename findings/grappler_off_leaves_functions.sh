@@ -6,8 +6,9 @@
 #   optimized by itself when it is first run, with default settings: a call node carries a configuration of its own
 #   (`config_proto`), and that of a SavedModel is empty. As signatures are functions, almost everything is optimized.
 # A good guess: a setting of the session holds for what the session runs.
-# Why it matters: with a large graph of many functions (such as one that prepares pictures), the first prediction takes longer with the
-#   optimizer off than on. Single passes, switched off by name, do hold, since the graph is then inlined by the session.
+# Why it matters: with a large graph of many functions, such as one that prepares pictures, the first prediction takes
+#   longer with the optimizer off than on. Single passes that are switched off by name stay off: then the session
+#   inlines the functions into its own graph.
 set -euo pipefail
 FOLDER=$(mktemp -d)
 trap 'rm -rf "$FOLDER"' EXIT
