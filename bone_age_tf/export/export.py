@@ -54,7 +54,8 @@ def export_saved_model(  # noqa: PLR0913 - one for each option
     settings, they come for a run that was trained on everything, with its views and its correction; `checkpoint` the weights of a run, `best` (None) or `last`. `weights_dtype` `float16` stores the weights in half the size; what is computed with them
     stays float32. `sex_classifier` is a run that predicts the sex, for a warning. `reading_method`, of `config.READING_METHODS`, is how
     the bone ages of the training set were read; `warm_up` adds requests that
-    TensorFlow Serving runs when it loads the model. Raises `ModelRefusedError` where the runs have another target or other preprocessing.
+    TensorFlow Serving runs when it loads the model. Raises `ModelRefusedError` where the runs have another target or other
+    preprocessing, or the graph would hold operations that `ExportedModel.open` refuses.
     """
     if weights_dtype not in WEIGHTS_DTYPES:
         raise UsageError(
@@ -113,7 +114,7 @@ def _write(evidence: Evidence, weights_dtype: str, folder: Path) -> None:
     except ModelRefusedError as error:
         raise ModelRefusedError(
             f"Nothing was exported, since predict and serve would refuse it: {error} "
-            "The operations of a backbone of your own belong into export/allowed_operations.py."
+            "The operations of a backbone of your own belong in export/allowed_operations.py."
         ) from error
     evidence.preprocessor.save_beside(folder)  # for `prepare --for-model`
     if trained.training_files is not None:
