@@ -194,7 +194,8 @@ def _predict(
         if sorted(table["file"]) != sorted(path.name for path in folder.iterdir()):
             faults.append(f"{group}: {len(table)} rows for {len(numbers)} files")
         kinds = table["file"].str.split(".", n=1).str[1]
-        outcomes = table["reason"].where(table["status"] == "rejected", "months")
+        reasons = table["reason"].str.split(":", n=1).str[0]
+        outcomes = reasons.where(table["status"] == "rejected", "months")
         return Counter(zip(kinds, outcomes, strict=True)), faults
 
 
@@ -210,9 +211,9 @@ def _fault(row: "pd.Series[str]") -> str:
 def _show(rows: Counter[tuple[str, str]], faults: list[str], seconds: float) -> None:
     outcomes = sorted({outcome for _, outcome in rows}, key=lambda name: (name != "months", name))
     table = pd.DataFrame(
-        [[rows[ending, outcome] for outcome in outcomes] for ending in ORIGINALS],
-        [*ORIGINALS],
+        [[rows[ending, outcome] for ending in ORIGINALS] for outcome in outcomes],
         outcomes,
+        [*ORIGINALS],
     )
     print(table.to_string())
     print(f"{sum(rows.values())} rows in {seconds:.0f} s; wrong: {len(faults)}")

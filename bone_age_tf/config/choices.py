@@ -110,7 +110,7 @@ CORRECTIONS = get_args(Correction)
 """Sex-specific recalibration by a line or by a monotone curve, or none."""
 WEIGHTS_DTYPES = ("float32", "float16")
 """Of an exported model's kernels."""
-Engine = Literal["tensorflow", "openvino"]
+Engine = Literal["tensorflow", "openvino", "openvino-bfloat16"]
 ENGINES = get_args(Engine)
 DEFAULT_ENGINE: Engine = "tensorflow"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

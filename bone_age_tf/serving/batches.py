@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-BATCH_SIZE = 8
+BATCH_SIZE = 4
+"""Larger batches are no faster on a CPU, and need more memory."""
 
 Network = Callable[[np.ndarray, Sequence[str]], dict[str, np.ndarray]]
 """Prepared radiographs uint8 [N, height, width, 1] and F, M, unknown [N] -> outputs by name, [N] each."""

@@ -107,14 +107,6 @@ def _found(loaded: list[ctypes.CDLL], name: str) -> Any:
     return getattr(loaded[-1], name)
 
 
-def return_freed_memory() -> None:
-    """Give back what the C library keeps of freed memory: after a model was loaded, or its graphs were optimized, some
-    50 MB. Nothing where the C library is another than glibc."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
 @functools.cache
 def tensorflow() -> Library:
     """The library, loaded at its first use, with the log at its quietest unless the environment says otherwise."""

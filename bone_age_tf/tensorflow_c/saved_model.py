@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from bone_age_tf.tensorflow_c.float32_variables import with_float32_variables
-from bone_age_tf.tensorflow_c.library import Endpoint, return_freed_memory, tensorflow
+from bone_age_tf.tensorflow_c.library import Endpoint, tensorflow
+from bone_age_tf.tensorflow_c.memory import return_freed_memory
 from bone_age_tf.tensorflow_c.options import session_config
 from bone_age_tf.tensorflow_c.protos import meta_graph_pb2
 from bone_age_tf.tensorflow_c.status import InvalidInputError, checked

@@ -291,7 +291,7 @@ def test_tuples_and_mappings_survive_json() -> None:
         ),
         ({"max_in_flight": 0}, "--max-in-flight must be greater than or equal to 1"),
         ({"poll_seconds": 0}, "--poll-seconds must be greater than 0"),
-        ({"engine": "onnx"}, "--engine must be 'tensorflow' or 'openvino'"),
+        ({"engine": "onnx"}, "--engine must be 'tensorflow', 'openvino' or 'openvino-bfloat16'"),
         ({"host": "0.0.0.0"}, "BONE_AGE_TOKEN"),
         ({"token": "short"}, "16 or more"),
         ({"allowed_hosts": ("here:8501",)}, "--allowed-host must be a name"),

@@ -94,6 +94,62 @@ def test_the_server_answers_the_same_with_it(
         np.testing.assert_allclose(values, expected[name], atol=0.01, err_msg=name)
 
 
+BFLOAT16 = "openvino-bfloat16"
+
+
+@pytest.fixture
+def bfloat16() -> None:
+    """Skips the test where the processor cannot compute with it."""
+    try:
+        require_engine(BFLOAT16)
+    except UsageError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.large
+def test_bfloat16_is_near_on_real_radiographs(bfloat16: None, real_data: Path) -> None:
+    """Within the limits that the documentation states, and not the same: its name tells what runs."""
+    model = ExportedModel.open(ROOT / "saved_models" / "bone_age")
+    paths = sorted((real_data / "rsna-bone-age" / "boneage-training-dataset").glob("*.png"))[::24]
+    made = [model.prepare(path.read_bytes()) for path in paths]
+    images = np.stack([one for one in made if isinstance(one, np.ndarray)])
+    sexes = ["F", "M"] * len(images)
+    exact, near = (
+        network_of(model, engine)(images, sexes[: len(images)])["bone_age_months"]
+        for engine in ("openvino", BFLOAT16)
+    )
+    assert len(images) > 30
+    assert 0.01 < np.abs(near - exact).mean() < 0.1
+    assert np.abs(near - exact).max() < 0.5
+
+
+@pytest.mark.large
+def test_the_shipped_model_is_served_with_bfloat16(
+    bfloat16: None, start: Callable[..., Any], client: httpx.Client
+) -> None:
+    server = start(ROOT / "saved_models" / "bone_age", engine=BFLOAT16)
+    hand = {"b64": base64.b64encode(GOLDEN_HAND.read_bytes()).decode()}
+    body = {"instances": [{"image_bytes": hand, "sex": "F"}]}
+    (row,) = client.post(f"{server.model}:predict", json=body).json()["predictions"]
+    assert row["status"] == "ok"
+    assert row["bone_age_low_months"] < row["bone_age_months"] < row["bone_age_high_months"]
+
+
+def test_bfloat16_is_only_for_networks_for_which_it_was_measured(
+    bfloat16: None, exported: Path
+) -> None:
+    with pytest.raises(ModelRefusedError, match="without a max pooling"):
+        network_of(ExportedModel.open(exported), BFLOAT16)
+
+
+def test_bfloat16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    old = SimpleNamespace(get_property=lambda device, name: ["FP32", "INT8"])
+    monkeypatch.setattr(load_openvino(), "Core", lambda: old)
+    with pytest.raises(UsageError, match=r"this one has none\. Use --engine openvino\."):
+        require_engine(BFLOAT16)
+    require_engine("openvino")
+
+
 def test_a_model_of_several_networks_is_rejected(run: Path, exported: Path, tmp_path: Path) -> None:
     """As ensembles are exported: without the signatures of one network."""
     together = written(run, exported, tmp_path, "none", explained=False)
