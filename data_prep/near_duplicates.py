@@ -28,7 +28,7 @@ MAX_COMPARED = 50_000
 
 _SIDE = 16
 _WORDS = _SIDE * _SIDE // 64
-_BLOCK = 256  # rows compared at once with all that follow
+_BLOCK = 32  # rows compared at once with all that follow
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,8 @@ import numpy as np
 
 RESAMPLES = 2000
 CONFIDENCE_LEVEL = 0.95
+_AT_ONCE = 50
+"""Resamples computed together: all of 12,611 radiographs at once take 400 MB."""
 MIN_SAMPLE = 10
 """Smallest number of radiographs with a confidence interval."""
 CONFIDENCE_INTERVAL = f"{CONFIDENCE_LEVEL:.0%} confidence interval, bootstrap with {RESAMPLES} resamples of radiographs"
@@ -77,6 +79,7 @@ def _resampled(metric: Metric, samples: tuple[np.ndarray, ...], seed: int) -> np
             metric,
             paired=len(samples) > 1,
             n_resamples=RESAMPLES,
+            batch=_AT_ONCE,
             vectorized=True,
             confidence_level=CONFIDENCE_LEVEL,
             method="percentile",
