@@ -44,6 +44,8 @@ class Side:
     name: str
     folder: Path
     model: Path
+    engine: tuple[str, ...] = ()
+    """Option of `serve`."""
 
     def command(self, *words: str) -> list[str]:
         """`bone-age-tf ...`."""
@@ -78,10 +80,13 @@ def months_of(output: Path) -> dict[str, float]:
 
 def serve(side: Side, bodies: list[bytes], clients: int, requests: int) -> dict[str, float]:
     """Seconds until it is ready, radiographs a second, CPU seconds for each, and memory in MB under the load."""
-    words = ("serve", "--rest-port", "0", "--grpc-port", "0", "--web-port", "0", "--quiet")
+    ports = ("--rest-port", "0", "--grpc-port", "0", "--web-port", "0")
     begun = time.monotonic()
     server = subprocess.Popen(
-        side.command(*words), cwd=side.folder, stdout=subprocess.PIPE, text=True
+        side.command("serve", *ports, *side.engine, "--quiet"),
+        cwd=side.folder,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
         assert server.stdout is not None
@@ -208,6 +213,7 @@ def main() -> None:
     parser.add_argument("new", type=Path, nargs="?", default=ROOT)
     parser.add_argument("--radiographs", type=Path)
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--engine", help="with which NEW serves")
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--requests", type=int, default=96, help="of each load on a server")
@@ -217,6 +223,8 @@ def main() -> None:
         Side(name, folder.resolve(), (chosen.model or folder / "saved_models/bone_age").resolve())
         for name, folder in (("earlier", chosen.earlier), ("new", chosen.new))
     ]
+    if chosen.engine:
+        sides[1] = dataclasses.replace(sides[1], engine=("--engine", chosen.engine))
     with tempfile.TemporaryDirectory() as work:
         files = Path(work, "radiographs")
         files.mkdir()
