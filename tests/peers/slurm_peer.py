@@ -64,7 +64,9 @@ class Slurm:
         self._environment = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf")}
         own = {"socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         files = [f"--{name}={folder}/munge.{ending}" for name, ending in own.items()]
-        self._daemons = [self._start("munged", "--foreground", f"--key-file={key}", *files)]
+        # Forced: without it, folders that others cannot enter, like those of pytest, are refused.
+        munged = ("munged", "--foreground", "--force", f"--key-file={key}")
+        self._daemons = [self._start(*munged, *files)]
         _wait_for(folder / "munge.socket")
         self._daemons += [self._start("slurmctld", "-D"), self._start("slurmd", "-D")]
         end = time.monotonic() + SECONDS
