@@ -229,8 +229,8 @@ def report(folder: Path) -> None:
             print(f"| {one['count']:,} | " + " | ".join(line) + " |")
     print("\n| radiographs | 1 core | 8 cores | 64 cores |\n|---|---|---|---|")
     for count in (complete[-1]["count"], BUCKET):
-        hours = [f"{_hours(complete, count, cores):.1f} h" for cores in CORES]
-        print(f"| {count:,} | " + " | ".join(hours) + " |")
+        times = [_in_words(_hours(complete, count, cores)) for cores in CORES]
+        print(f"| {count:,} | " + " | ".join(times) + " |")
     _draw(folder / "memory.png", complete)
 
 
@@ -262,6 +262,10 @@ def _hours(runs: list[dict], count: int, cores: int) -> float:
     slope = (totals[1] - totals[0]) / (counts[1] - counts[0])
     start = max(0.0, totals[0] - slope * counts[0])
     return (start + slope * count / cores) / 3600
+
+
+def _in_words(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{60 * hours:.0f} min"
 
 
 def _draw(path: Path, runs: list[dict]) -> None:
