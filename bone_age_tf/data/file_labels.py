@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +10,7 @@ from types import MappingProxyType
 from bone_age_tf.config import LabelOptions
 from bone_age_tf.data.dicom_headers import names_of, read_headers
 from bone_age_tf.data.dicom_joining import attributes_of, join_headers
-from bone_age_tf.data.header_values import parse_with_headers
+from bone_age_tf.data.header_values import UNKNOWN
 from bone_age_tf.data.height_columns import unread_heights
 from bone_age_tf.data.joining import (
     How,
@@ -21,12 +22,13 @@ from bone_age_tf.data.joining import (
     place_of,
 )
 from bone_age_tf.data.label_table import LabelTable, read_table
-from bone_age_tf.data.labels import HEADER_ROW, LabelRow
+from bone_age_tf.data.labels import HEADER_ROW, LabelRow, parse_table
 from bone_age_tf.data.problems import Problem, summary
 from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.errors import InputDataError
 from bone_age_tf.files.images import SourceFile
+from bone_age_tf.sex import sex_from_label
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ def read_file_labels(
     joined = join_table(table, files, headers) if table.has_ids else {}
     file_of = {row: files[match.place] for row, match in joined.items() if match.place is not None}
     header_of = {row: headers[file] for row, file in file_of.items() if file in headers}
-    rows, problems = parse_with_headers(table, options, header_of if headers else None)
+    rows, problems = _parse_with_headers(table, options, header_of if headers else None)
     of_the_table = [problem for problem in problems if problem.row == HEADER_ROW]
     if of_the_table:
         raise InputDataError(f"The label table cannot be used.\n{summary(of_the_table)}")
@@ -246,3 +248,26 @@ def _why_not_by_header(match: Match) -> tuple[str, str]:
     return "two_images", (
         f"{count} radiographs have this {words}: name the right one by its file's name or SOP Instance UID in the table"
     )
+
+
+def _parse_with_headers(
+    table: LabelTable, options: LabelOptions, header_of: Mapping[int, Header] | None
+) -> tuple[list[LabelRow], list[Problem]]:
+    """As `parse_table`; where the table is silent, sex and chronological age are those of the header of the row's
+    radiograph, by the number of the row. The sex of the options is for rows of which neither tells it; without that it
+    is unknown where there is a header.
+    """
+    if header_of is None:
+        return parse_table(table, options)
+    sexes = {
+        row: sex_from_label(header.sex or options.sex or UNKNOWN)
+        for row, header in header_of.items()
+    }
+    rows, problems = parse_table(table, options, sexes)
+    return [_with_age(row, header_of.get(row.row)) for row in rows], problems
+
+
+def _with_age(row: LabelRow, header: Header | None) -> LabelRow:
+    if header is None or not math.isnan(row.chronological_age_months):
+        return row
+    return dataclasses.replace(row, chronological_age_months=header.chronological_age_months)

@@ -1,15 +1,10 @@
-"""Sex and chronological age of DICOM radiographs: of the table, or else of the header; and where the header says otherwise."""
+"""DICOM radiographs whose header says that they are not to be read, or otherwise than what was given."""
 
-import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
-from bone_age_tf.config import LabelOptions
-from bone_age_tf.data.label_table import LabelTable
-from bone_age_tf.data.labels import LabelRow, parse_table
-from bone_age_tf.data.problems import Problem
 from bone_age_tf.dicom.admission import fault_in
 from bone_age_tf.dicom.fault import Fault
 from bone_age_tf.dicom.header import Header
@@ -20,36 +15,13 @@ from bone_age_tf.dicom.warnings import (
     SEX_OTHER,
     SEX_UNKNOWN,
 )
-from bone_age_tf.sex import Sex, sex_from_label
+from bone_age_tf.sex import Sex
 
 UNKNOWN = Sex.UNKNOWN.label
 MOST_MONTHS = 12.0
 """By which a chronological age may differ from the header's without a warning."""
 _SEEN_FROM_THE_BACK = ("", "PA")
 """Views, by their code, of the back of the hand."""
-
-
-def parse_with_headers(
-    table: LabelTable, options: LabelOptions, header_of: Mapping[int, Header] | None
-) -> tuple[list[LabelRow], list[Problem]]:
-    """As `parse_table`; where the table is silent, sex and chronological age are those of the header of the row's
-    radiograph, by the number of the row. The sex of the options is for rows of which neither tells it; without that it
-    is unknown where there is a header.
-    """
-    if header_of is None:
-        return parse_table(table, options)
-    sexes = {
-        row: sex_from_label(header.sex or options.sex or UNKNOWN)
-        for row, header in header_of.items()
-    }
-    rows, problems = parse_table(table, options, sexes)
-    return [_with_age(row, header_of.get(row.row)) for row in rows], problems
-
-
-def _with_age(row: LabelRow, header: Header | None) -> LabelRow:
-    if header is None or not math.isnan(row.chronological_age_months):
-        return row
-    return dataclasses.replace(row, chronological_age_months=header.chronological_age_months)
 
 
 def rejected_by(header: Header | Fault | None) -> Fault | None:

@@ -2,10 +2,9 @@
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pandas as pd
 
 from bone_age_tf.config.choices import INFANT, MATURE, NEAR_END_OF_SCALE, SEX_LOOKS_WRONG
 from bone_age_tf.data.header_values import rejected_by, warnings_of
@@ -13,14 +12,16 @@ from bone_age_tf.data.training_ages import TrainingAges
 from bone_age_tf.dicom.header import Header
 from bone_age_tf.export.inputs import RadiographWithSex, Source, pair_with_sex
 from bone_age_tf.growth.reference_standards import INFANT_MONTHS, MATURE_MONTHS
-from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.radiographs import Radiograph, prepare_files
-from bone_age_tf.preprocessing.rejections import Rejection
+from bone_age_tf.preprocessing.rejections import OK, Rejection
 from bone_age_tf.record import BONE_AGE_HIGH, BONE_AGE_LOW, BONE_AGE_MONTHS, BOY_PROBABILITY
 from bone_age_tf.sex import sex_from_label
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 REJECTED = "rejected"
-"""The `status` of a radiograph without a bone age; `metrics.predictions.OK` is that of all others."""
+"""The `status` of a radiograph without a bone age; `OK` is that of all others."""
 SURE_OF_SEX = 0.95
 """Probability of the other sex above which the given sex is flagged as wrong; for models with a sex classifier."""
 
@@ -106,8 +107,10 @@ def answer_table(
     model: Model,
     radiographs: Source | Iterable[Source],
     sex: str | Iterable[str | None] | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """A row for each radiograph, with the columns of `Answer`; as described in `ExportedModel.predict`."""
+    import pandas as pd  # servers need no table, and 80 MB less
+
     answers: list[Answer] = []
     files = pair_with_sex(radiographs, sex)
     for batch in prepare_files(files, model.prepare_with_matrix, rejected=_rejection):

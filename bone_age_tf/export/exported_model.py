@@ -4,10 +4,9 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from bone_age_tf import record
 from bone_age_tf.data.leakage import TrainingData, read_training_files
@@ -32,6 +31,9 @@ from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection, rejection_from
 from bone_age_tf.tensorflow_c.saved_model import SavedModel, Signature
 from bone_age_tf.tensorflow_c.status import InvalidInputError, RunError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODEL_SCHEMA = "bone-age-tf/model/2"
 
@@ -70,7 +72,7 @@ class ExportedModel:
         radiographs: Source | Iterable[Source],
         *,
         sex: str | Iterable[str | None] | None = None,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """The bone age of one or many radiographs, one row each; a rejected one has a reason and no number.
 
         `radiographs` is a path (`str` or `Path`: a file, a folder or a zip), the bytes of a DICOM, PNG, JPEG,

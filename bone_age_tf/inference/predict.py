@@ -11,30 +11,32 @@ import numpy as np
 import pandas as pd
 
 from bone_age_tf.config import LabelOptions
-from bone_age_tf.config.choices import INFANT, TRAINED_ON
+from bone_age_tf.config.choices import TRAINED_ON
 from bone_age_tf.data.leakage import TRAINING_MEAN, is_trained_on
 from bone_age_tf.data.manifest import MANIFEST
 from bone_age_tf.data.problems import PROBLEMS, Problem, write_problems
-from bone_age_tf.data.training_ages import TrainingAges
 from bone_age_tf.dicom.admission import accept
 from bone_age_tf.dicom.header import Header
-from bone_age_tf.export.answers import REJECTED, Outcome, answer_of, outcomes_of
+from bone_age_tf.export.answers import REJECTED, outcomes_of
 from bone_age_tf.export.exported_model import ExportedModel
 from bone_age_tf.files.atomic import written_whole
 from bone_age_tf.files.hashing import sha256_of
 from bone_age_tf.files.images import SourceFile
 from bone_age_tf.files.outputs import claim_output, require_free
 from bone_age_tf.files.provenance import write_provenance
-from bone_age_tf.growth.assessment import Heights, assess
-from bone_age_tf.growth.reference_standards import compare_with_age
+from bone_age_tf.growth.assessment import Heights
 from bone_age_tf.inference.accuracy import accuracy_of
 from bone_age_tf.inference.known import Known
-from bone_age_tf.inference.prediction import Prediction
+from bone_age_tf.inference.prediction import (
+    Prediction,
+    assessed,
+    compared,
+    prediction_of,
+    warned,
+)
 from bone_age_tf.metrics.predictions import OK, PREDICTIONS, csv_text, table_of
-from bone_age_tf.postprocessing.conformal import DEFAULT_COVERAGE
 from bone_age_tf.preprocessing.radiographs import Radiograph, find_radiographs, prepare_files
 from bone_age_tf.preprocessing.rejections import Rejection
-from bone_age_tf.sex import sex_from_label
 
 COMMAND = "predict"
 LINES = "predictions.jsonl"
@@ -187,8 +189,8 @@ def predict_files(
             row = dataclasses.replace(row, bone_age_months_true=known.true_months_of(one.file))
             row = compared(row, known.age_of(one.file), model.coverage)
             is_trained = row.status == OK and is_trained_on(one.encoded, trained_on)
-            row = _warned(row, TRAINED_ON) if is_trained else row
-            row = _warned(row, *_warnings_by_header(model, one, known))
+            row = warned(row, TRAINED_ON) if is_trained else row
+            row = warned(row, *_warnings_by_header(model, one, known))
             row = assessed(row, known.heights_of(one.file), model)
             yield _predicted(one, row, known)
 
@@ -212,68 +214,6 @@ def _warnings_by_header(
     if one.encoded:
         has_thumb = model.is_registered and not isinstance(one.made, Rejection)
         yield from known.warnings_of(one.file, one.made[1] if has_thumb else None)
-
-
-def prediction_of(
-    file: str, id: str, sex: str, outcome: Outcome, ages: TrainingAges | None
-) -> Prediction:
-    """The row of a file from the outputs by name, or why there are none, of a model trained on these ages."""
-    return Prediction(
-        id=id,
-        bone_age_months_true=None,
-        chronological_age_months=None,
-        difference_months=None,
-        sd_score=None,
-        verdict="",
-        verdict_probability=None,
-        **dataclasses.asdict(answer_of(file, sex, outcome, ages)),
-    )
-
-
-def compared(row: Prediction, age: float | None, coverage: float | None) -> Prediction:
-    """The row, compared with the chronological age in months where there is one."""
-    if age is None or row.bone_age_months is None:
-        return dataclasses.replace(row, chronological_age_months=age)
-    found = compare_with_age(
-        row.bone_age_months,
-        age,
-        sex_from_label(row.sex),
-        low_months=row.bone_age_low_months,
-        high_months=row.bone_age_high_months,
-        coverage=coverage or DEFAULT_COVERAGE,
-    )
-    row = _warned(row, INFANT) if found.is_infant else row
-    return dataclasses.replace(
-        row,
-        chronological_age_months=age,
-        difference_months=found.difference_months,
-        sd_score=found.sd_score,
-        verdict=found.verdict or "",
-        verdict_probability=found.verdict_probability,
-    )
-
-
-def assessed(row: Prediction, heights: Heights, model: ExportedModel) -> Prediction:
-    """The row with the adult height, where a height was given: of the child or of a parent."""
-    if not heights.any:
-        return row
-    growth = assess(
-        heights,
-        bone_age_months=row.bone_age_months,
-        chronological_age_months=row.chronological_age_months,
-        sex=row.sex,
-        low_months=row.bone_age_low_months,
-        high_months=row.bone_age_high_months,
-        coverage=model.coverage or DEFAULT_COVERAGE,
-        reading_method=model.manifest.get("reading_method"),
-        is_estimated=True,
-    )
-    return dataclasses.replace(row, growth=growth)
-
-
-def _warned(row: Prediction, *codes: str) -> Prediction:
-    """The row with more codes among its warnings, each once."""
-    return dataclasses.replace(row, warning=" ".join(dict.fromkeys([*row.warning.split(), *codes])))
 
 
 def _shown(file: SourceFile, row: Prediction, known: Known) -> Prediction:

@@ -24,11 +24,10 @@ from bone_age_tf.growth.reference_standards import LIMIT_SD, sd_at
 from bone_age_tf.inference.prediction import growth_of
 from bone_age_tf.inference.saliency import Explanation, explain_prepared, on_original, over
 from bone_age_tf.inference.sentences import plain_reason, warning_sentences
-from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.conversion import to_png
 from bone_age_tf.preprocessing.grey import grey_levels
 from bone_age_tf.preprocessing.radiographs import find_radiographs
-from bone_age_tf.preprocessing.rejections import Rejection
+from bone_age_tf.preprocessing.rejections import OK, Rejection
 from bone_age_tf.report.adult_height import adult_height_view
 from bone_age_tf.report.page import render, write_page
 from bone_age_tf.sex import sex_from_label

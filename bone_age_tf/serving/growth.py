@@ -25,9 +25,8 @@ from bone_age_tf.growth.inputs import (
     child_height_of,
     read_height,
 )
-from bone_age_tf.inference.predict import assessed
-from bone_age_tf.inference.prediction import Prediction
-from bone_age_tf.metrics.predictions import OK
+from bone_age_tf.inference.prediction import Prediction, assessed
+from bone_age_tf.preprocessing.rejections import OK
 from bone_age_tf.report.adult_height import adult_height_view
 from bone_age_tf.serving.contract import invalid
 

@@ -37,12 +37,10 @@ from bone_age_tf.export.golden import GOLDEN_HAND
 from bone_age_tf.export.model_card import performance_summary
 from bone_age_tf.export.signatures import STATUS
 from bone_age_tf.files.hashing import sha256_of
-from bone_age_tf.inference.predict import assessed, compared, prediction_of
-from bone_age_tf.inference.prediction import Prediction
+from bone_age_tf.inference.prediction import Prediction, assessed, compared, prediction_of
 from bone_age_tf.inference.sentences import plain_reason, warning_sentences, years
-from bone_age_tf.metrics.predictions import OK
 from bone_age_tf.preprocessing.conversion import to_png
-from bone_age_tf.preprocessing.rejections import EXPLANATIONS, Rejection
+from bone_age_tf.preprocessing.rejections import EXPLANATIONS, OK, Rejection
 from bone_age_tf.report.patient_report import age_band, patient_page
 from bone_age_tf.serving.admission import Admission
 from bone_age_tf.serving.bodies import Bodies

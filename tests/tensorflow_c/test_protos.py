@@ -20,6 +20,12 @@ def test_predictions_and_servers_do_not_import_tensorflow() -> None:
     subprocess.run([sys.executable, "-c", CODE], check=True)
 
 
+def test_a_server_does_not_import_pandas() -> None:
+    """80 MB, and it has no table."""
+    code = "import bone_age_tf.serving.server, sys; assert 'pandas' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.large
 def test_tensorflow_is_whole_afterwards() -> None:
     subprocess.run([sys.executable, "-c", CODE, "import"], check=True)
