@@ -18,7 +18,7 @@ def return_freed_memory() -> None:
 def keep_one_arena() -> None:
     """Let all threads share what each of them frees, unless the environment says otherwise.
 
-    By default each thread keeps an arena of its own: together 80 MB more in a server of 32 clients, which is no slower
+    By default each thread keeps an arena of its own: together 30 MB more in a server of 32 clients, which is no slower
     without them. To be called before threads start.
     """
     set_parameter = getattr(ctypes.CDLL(None), "mallopt", None)
