@@ -115,7 +115,8 @@ def measure(command: list[str], stop: Callable[[], bool] = lambda: False) -> dic
     memory = []
     was_killed = False
     while not _has_ended(process.pid):
-        memory.append((round(time.monotonic() - began, 1), _resident_mib(process.pid)))
+        if mib := _resident_mib(process.pid):  # 0 at its end
+            memory.append((round(time.monotonic() - began, 1), mib))
         if stop() and not was_killed:
             process.kill()
             was_killed = True
