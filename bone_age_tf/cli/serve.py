@@ -52,7 +52,7 @@ def _parse_labels(
     type=click.Choice(ENGINES),
     default=DEFAULT_ENGINE,
     show_default=True,
-    help="Inference engine; openvino (extra [openvino]) is faster on a CPU, openvino-bfloat16 much faster, within half a month.",
+    help="Inference engine; openvino (extra [openvino]) is faster on a CPU, openvino-bfloat16 much faster, with nearly the same months.",
 )
 @click.option(
     "--poll-seconds",
