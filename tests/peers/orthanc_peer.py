@@ -28,7 +28,8 @@ def require() -> None:
 
 def dcmtk(program: str) -> str:
     """The path of a program of DCMTK; the test is skipped where it is not installed."""
-    path = shutil.which(program)
+    # Where an environment is active, `storescu` is pynetdicom's.
+    path = shutil.which(program, path="/usr/bin") or shutil.which(program)
     if path is None:
         pytest.skip(f"no {program}: apt-get install dcmtk")
     return path
