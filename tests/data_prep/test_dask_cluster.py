@@ -21,10 +21,10 @@ pytestmark = [pytest.mark.release, pytest.mark.filterwarnings("ignore")]
 COUNT, SHARDS = 24, 6
 
 _FULL = """
-mount -t tmpfs -o size=16k none "$1" && mkdir "$1/upper" "$1/work" &&
+mount -t tmpfs -o size=4k none "$1" && mkdir "$1/upper" "$1/work" &&
 mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" none "$2" && shift 2 && exec "$@"
 """
-"""In a mount namespace of its own: sees what others write in a folder, and has 16 KB for its own files there."""
+"""In a mount namespace of its own: sees what others write in a folder, and has 4 KB for its own files there, less than a shard."""
 
 
 class Cluster:
