@@ -4,7 +4,7 @@
 
 EARLIER and NEW are clones of the repository whose `.venv` was set up; without NEW it is this one. FOLDER is one of
 radiographs (PNG, JPEG), of which the first `--count` are used; without it, phantoms are drawn. `--model` is used by both
-sides; without it, each uses its own shipped one. Prints a Markdown table: the median of the rounds and their range, and the ratio of the medians.
+sides; without it, each uses its own shipped one. `--engine` is that with which NEW serves. Prints a Markdown table: the median of the rounds and their range, and the ratio of the medians.
 CPU seconds are those of the process and its children, and change less than wall time where other work runs beside.
 
 Five rounds of 32 radiographs take about 10 minutes on two idle cores; `--parts` chooses what is measured.

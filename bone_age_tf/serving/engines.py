@@ -37,6 +37,7 @@ from bone_age_tf.tensorflow_c.rewriting import read_graph, rewritten
 
 _OUTPUTS = {BONE_AGE_MONTHS, BONE_AGE_LOW, BONE_AGE_HIGH}
 _TELEMETRY = "openvino_telemetry"
+_SETTINGS = {"PERFORMANCE_HINT": "LATENCY"}
 _MAPS = "maps"
 """Between two parts of a network."""
 
@@ -161,11 +162,10 @@ def _compile(exported: ExportedModel, engine: str) -> Callable[[dict[str, np.nda
         # Not openvino.convert_model: it reports converted models by telemetry.
         with rewritten(saved, exported.folder) as folder:
             network = core.read_model(folder)
-            parts = _at_first_pooling(network) if engine == BFLOAT16 else [network]
-            precisions = ("f32", "bf16")
+            parts = _at_first_pooling(network) if engine == BFLOAT16 else {"f32": network}
             compiled = [
-                core.compile_model(part, "CPU", _settings(precision))
-                for part, precision in zip(parts, precisions, strict=False)
+                core.compile_model(part, "CPU", _SETTINGS | {"INFERENCE_PRECISION_HINT": precision})
+                for precision, part in parts.items()
             ]
     except RuntimeError as error:
         raise ModelRefusedError(
@@ -173,10 +173,6 @@ def _compile(exported: ExportedModel, engine: str) -> Callable[[dict[str, np.nda
             "Serve it with --engine tensorflow."
         ) from error
     return functools.partial(_run, compiled)
-
-
-def _settings(precision: str) -> dict[str, str]:
-    return {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
 
 
 def _run(compiled: Sequence[Any], inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -189,8 +185,8 @@ def _run(compiled: Sequence[Any], inputs: dict[str, np.ndarray]) -> np.ndarray:
     return found.copy()
 
 
-def _at_first_pooling(network: Any) -> list[Any]:
-    """The network as two: up to its first max pooling, and what follows. Raises `RuntimeError` where it has no such place."""
+def _at_first_pooling(network: Any) -> dict[str, Any]:
+    """The network as two, by their precision: up to its first max pooling, and what follows. Raises `RuntimeError` where it has no such place."""
     openvino = load_openvino()
     poolings = [one for one in network.get_ordered_ops() if one.get_type_name() == "MaxPool"]
     if not poolings:
@@ -205,4 +201,5 @@ def _at_first_pooling(network: Any) -> list[Any]:
     given.output(0).tensor.set_names({_MAPS})
     for user in users:
         user.replace_source_output(given.output(0))
-    return [first, openvino.Model(network.get_results(), [given, inputs[SEX_CODE]])]
+    rest = openvino.Model(network.get_results(), [given, inputs[SEX_CODE]])
+    return {"f32": first, "bf16": rest}
